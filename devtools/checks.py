@@ -1,0 +1,48 @@
+"""What `dev.py check` runs, all in the host's environment so that versions are the pinned ones everywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from .base_directory import link_folder
+from .paths import DEV, ROOT, Host
+from .process import clean_environment
+
+# The pack's modules import each other relatively, so mypy must see the repository as a package; its folder may have any name.
+TYPED_PACKAGE = "freescale_pack"
+
+
+def run_checks(host: Host) -> int:
+    python = str(host.python)
+    link_folder(_types_folder() / TYPED_PACKAGE, ROOT)
+    commands = {
+        "format": ([python, "-m", "ruff", "format", "--check", "--quiet", "."], ROOT),
+        "lint": ([python, "-m", "ruff", "check", "--quiet", "."], ROOT),
+        "types": ([python, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *_typed()], _types_folder()),
+        "registry rules": ([python, "-m", "devtools.registry_rules"], ROOT),
+    }
+    passed = [_run(name, command, folder) for name, (command, folder) in commands.items()]
+    print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
+    return 0 if all(passed) else 1
+
+
+def _types_folder() -> Path:
+    folder = DEV / "types"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _typed() -> list[str]:
+    present = [name for name in ("freescale_core", "nodes", "devtools") if (ROOT / name / "__init__.py").is_file()]
+    return [part for name in present for part in ("-p", f"{TYPED_PACKAGE}.{name}")]
+
+
+def _run(name: str, command: list[str], folder: Path) -> bool:
+    start = time.monotonic()
+    done = subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True)
+    print(f"{'ok  ' if done.returncode == 0 else 'FAIL'} {name} ({time.monotonic() - start:.1f} s)", flush=True)
+    if done.returncode:
+        print("\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()))
+    return done.returncode == 0

@@ -1,0 +1,98 @@
+"""The command line of dev.py."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from . import checks, tiers
+from .errors import DevError
+from .machine import require_free_port
+from .paths import ROOT, Host
+from .process import become, host_environment
+from .releases import RELEASES
+from .server import server_command
+from .setup_host import selected_host, set_up
+
+DEFAULT_HOST = "0.30.0"
+COMMANDS = """\
+commands:
+  demo [...]               set everything up, make pictures with the demo model in a real ComfyUI
+  serve [--port N] [--gpu] [...]
+                           set everything up, then ComfyUI in the browser; the rest goes to its main.py
+  test [tier ...] [...]    the tests; tiers: core host server browser; paths narrow them, the rest goes to pytest
+  check                    format, lint, types, registry rules
+  bench [name ...]         speed, memory, quality
+"""
+
+
+def main(argv: list[str]) -> int:
+    # The global options may stand before or after the command, so they are taken out first.
+    options, rest = _global_options().parse_known_args(argv)
+    command, arguments = _command(rest)
+    try:
+        return command(selected_host(options.host, options.comfyui), arguments)
+    except DevError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _global_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--host", default=DEFAULT_HOST, metavar="RELEASE", help=f"ComfyUI release: {' or '.join(RELEASES)} (default {DEFAULT_HOST})")
+    parser.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI tree; it stays untouched, its packages go into an environment here")
+    return parser
+
+
+def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="dev.py", parents=[_global_options()], epilog=COMMANDS, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = {"demo": _demo, "serve": _serve, "test": _test, "check": _check, "bench": _bench}
+    parser.add_argument("command", choices=known)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    parsed = parser.parse_args(words)
+    return known[parsed.command], parsed.arguments
+
+
+def _test(host: Host, arguments: list[str]) -> int:
+    selection = tiers.select(arguments)
+    set_up(host)
+    return tiers.run_tiers(host, selection)
+
+
+def _check(host: Host, arguments: list[str]) -> int:
+    if arguments:
+        raise DevError(f"Expected nothing after check, got {' '.join(arguments)}: leave it out.")
+    set_up(host)
+    return checks.run_checks(host)
+
+
+def _serve(host: Host, arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dev.py serve", allow_abbrev=False)
+    parser.add_argument("--port", type=int, default=8188)
+    parser.add_argument("--gpu", action="store_true", help="use the GPU; without it ComfyUI runs with --cpu")
+    options, rest = parser.parse_known_args(arguments)
+    require_free_port(options.port)
+    set_up(host)
+    print(f"  ComfyUI {host.release}: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
+    become([*server_command(host.python, host.comfyui, host.base, options.port, gpu=options.gpu), *rest], host_environment(host))
+
+
+def _demo(host: Host, arguments: list[str]) -> int:
+    return _script("demo/run_demo.py", host, arguments)
+
+
+def _bench(host: Host, arguments: list[str]) -> int:
+    return _script("bench/run.py", host, arguments)
+
+
+def _script(name: str, host: Host, arguments: list[str]) -> int:
+    """Set up, then go on as one of the repository's scripts in the host's environment."""
+    if not (ROOT / name).is_file():
+        raise DevError(f"Expected {name}, found no such file: this checkout has none.")
+    set_up(host)
+    become([host.python, ROOT / name, *arguments], host_environment(host))
