@@ -18,8 +18,8 @@ def run_checks(host: Host) -> int:
     python = str(host.python)
     link_folder(_types_folder() / TYPED_PACKAGE, ROOT)
     commands = {
-        "format": ([python, "-m", "ruff", "format", "--check", "--quiet", "."], ROOT),
-        "lint": ([python, "-m", "ruff", "check", "--quiet", "."], ROOT),
+        "format": ([python, "-m", "ruff", "format", "--check", "--quiet", "--output-format=concise", "."], ROOT),
+        "lint": ([python, "-m", "ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
         "types": ([python, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *_typed()], _types_folder()),
         "registry rules": ([python, "-m", "devtools.registry_rules"], ROOT),
     }

@@ -42,8 +42,12 @@ def main(argv: list[str]) -> int:
 
 def _global_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--host", default=DEFAULT_HOST, metavar="RELEASE", help=f"ComfyUI release: {' or '.join(RELEASES)} (default {DEFAULT_HOST})")
-    parser.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI tree; it stays untouched, its packages go into an environment here")
+    parser.add_argument(
+        "--host", default=DEFAULT_HOST, metavar="RELEASE", help=f"ComfyUI release: {' or '.join(RELEASES)} (default {DEFAULT_HOST})"
+    )
+    parser.add_argument(
+        "--comfyui", metavar="PATH", help="use this ComfyUI tree; it stays untouched, its packages go into an environment here"
+    )
     return parser
 
 

@@ -13,9 +13,8 @@ from .errors import DevError
 def require_venv() -> None:
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
     if missing:
-        raise DevError(
-            f"Expected a Python with the venv module, got one without {' and '.join(missing)}: install it (Debian: apt install python3-venv)."
-        )
+        names = " and ".join(missing)
+        raise DevError(f"Expected a Python with the venv module, got one without {names}: install it (Debian: apt install python3-venv).")
 
 
 def require_disk(folder: Path, gigabytes: float) -> None:

@@ -18,7 +18,8 @@ from .process import run_logged
 from .steps import digest, is_done, mark_done, progress, remove
 
 REPOSITORY = "https://github.com/comfyanonymous/ComfyUI"
-ANSWER_SECONDS = 10
+ANSWER_SECONDS = 10.0
+CLONE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def tree_version(tree: Path) -> str:
     file = tree / "comfyui_version.py"
     found = re.search(r'__version__ = "(.+?)"', file.read_text()) if file.is_file() else None
     if not found or not (tree / "main.py").is_file():
-        raise DevError(f"Expected a ComfyUI tree with main.py and comfyui_version.py in {tree}, found none: give the folder that holds main.py.")
+        raise DevError(
+            f"Expected a ComfyUI tree with main.py and comfyui_version.py in {tree}, found none: give the folder that holds main.py."
+        )
     return found[1]
 
 
@@ -95,16 +98,20 @@ def _clone(release: Release, target: Path) -> bool:
     if git is None:
         return False
     tag = f"v{release.name}"
-    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     ask = [git, "ls-remote", "--exit-code", REPOSITORY, f"refs/tags/{tag}"]
     clone = [git, "-c", "advice.detachedHead=false", "clone", "--quiet", "--depth", "1", "--branch", tag, REPOSITORY, str(target)]
+    return _succeeds(ask, ANSWER_SECONDS) and _succeeds(clone, CLONE_SECONDS)
+
+
+def _succeeds(command: list[str], seconds: float) -> bool:
+    quiet = subprocess.DEVNULL
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
     try:
-        if subprocess.run(ask, env=environment, timeout=ANSWER_SECONDS, **quiet).returncode:
-            return False
-        return subprocess.run(clone, env=environment, timeout=600, close_fds=False, **quiet).returncode == 0
+        # close_fds=False hands on the set-up lock, as in process.run_logged.
+        done = subprocess.run(command, env=environment, timeout=seconds, close_fds=False, stdin=quiet, stdout=quiet, stderr=quiet)
     except subprocess.TimeoutExpired:
         return False
+    return done.returncode == 0
 
 
 def _downloaded(release: Release, python: Path) -> Path:
@@ -119,7 +126,7 @@ def _downloaded(release: Release, python: Path) -> Path:
         options = ["--no-deps", "--no-build-isolation", "--ignore-requires-python", "--require-hashes", "--disable-pip-version-check"]
         if release.file.endswith(".tar.gz"):
             options.append("--no-binary=:all:")
-        command = [python, "-m", "pip", "download", *options, "--dest", fresh, "-r", requirements]
+        command: list[str | Path] = [python, "-m", "pip", "download", *options, "--dest", fresh, "-r", requirements]
         run_logged(command, f"download-{release.name}", f"download {release.requirement}")
         os.replace(fresh / release.file, target)
         remove(fresh)

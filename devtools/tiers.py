@@ -50,7 +50,9 @@ def select(words: list[str], folder: Path = TESTS) -> Selection:
             narrowed.setdefault(tier, []).append(word)
     stray = [tier for tier in narrowed if named and tier not in named]
     if stray:
-        raise DevError(f"Expected paths below the named tiers ({', '.join(named)}), got one of {stray[0]}: name that tier too or drop the path.")
+        raise DevError(
+            f"Expected paths below the named tiers ({', '.join(named)}), got one of {stray[0]}: name that tier too or drop the path."
+        )
     existing = [tier for tier in TIERS if (folder / tier).is_dir()]
     missing = [tier for tier in named if tier not in existing]
     if missing:
