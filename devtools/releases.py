@@ -66,7 +66,7 @@ def ensure_tree(release: Release, tree: Path, python: Path) -> None:
         remove(partial)
         if not _clone(release, partial):
             remove(partial)
-            _extract(_downloaded(release, python), release.prefix, partial)
+            unpack(_downloaded(release, python), release.prefix, partial)
             for name in release.unwanted:
                 (partial / name).unlink(missing_ok=True)
         _require_version(partial, release.name)
@@ -140,7 +140,7 @@ def verify(file: Path, sha256: str) -> None:
         raise DevError(f"Expected sha256 {sha256} for {file}, got {got}: delete that file and run this again.")
 
 
-def _extract(archive: Path, prefix: str, target: Path) -> None:
+def unpack(archive: Path, prefix: str, target: Path) -> None:
     """Unpack what lies below `prefix` of an archive whose hash was verified."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:

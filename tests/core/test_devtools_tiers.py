@@ -1,0 +1,71 @@
+"""Which tiers the words of `dev.py test` mean, and how their reports are counted."""
+
+from pathlib import Path
+
+import pytest
+
+from devtools.errors import DevError
+from devtools.tiers import read_report, select
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    for tier in ("core", "host", "golden"):
+        (tmp_path / tier).mkdir()
+        (tmp_path / tier / "test_a.py").touch()
+    return tmp_path
+
+
+def test_without_words_all_tiers_that_have_a_folder(tests: Path) -> None:
+    assert select([], tests).paths == {"core": [str(tests / "core")], "host": [str(tests / "host")]}
+
+
+def test_leading_words_select_tiers_and_the_rest_is_pytests(tests: Path) -> None:
+    selection = select(["host", "-k", "core", "-x"], tests)
+    assert list(selection.paths) == ["host"]
+    assert selection.arguments == ["-k", "core", "-x"]
+
+
+def test_a_path_narrows_its_tier_and_leaves_the_others_whole(tests: Path) -> None:
+    path = f"{tests}/host/test_a.py::test_b"
+    assert select(["core", "host", path], tests).paths == {"core": [str(tests / "core")], "host": [path]}
+
+
+def test_a_path_alone_selects_its_tier(tests: Path) -> None:
+    path = str(tests / "core" / "test_a.py")
+    assert select([path, "-x"], tests).paths == {"core": [path]}
+
+
+def test_a_path_outside_the_named_tiers_is_an_error(tests: Path) -> None:
+    with pytest.raises(DevError, match=r"got one of host: name that tier too"):
+        select(["core", str(tests / "host" / "test_a.py")], tests)
+
+
+def test_a_tier_without_a_folder_is_an_error(tests: Path) -> None:
+    with pytest.raises(DevError, match="the tiers here are core, host"):
+        select(["browser"], tests)
+
+
+def report(folder: Path, **counts: int) -> Path:
+    attributes = " ".join(f'{key}="{value}"' for key, value in counts.items())
+    file = folder / "report.xml"
+    file.write_text(f"<testsuites><testsuite {attributes}/></testsuites>")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("counts", "status", "expected"),
+    [
+        ({"tests": 7, "failures": 0, "errors": 0, "skipped": 0}, 0, (7, 0, 0)),
+        ({"tests": 7, "failures": 1, "errors": 2, "skipped": 1}, 1, (3, 3, 1)),
+        ({"tests": 1, "failures": 0, "errors": 1, "skipped": 0}, 2, (0, 1, 0)),  # a file that cannot be imported
+        ({"tests": 5, "failures": 0, "errors": 0, "skipped": 0}, 3, (5, 1, 0)),  # broke off
+        ({"tests": 0, "failures": 0, "errors": 0, "skipped": 0}, 5, (0, 0, 0)),  # nothing collected
+    ],
+)
+def test_counts(tmp_path: Path, counts: dict[str, int], status: int, expected: tuple[int, int, int]) -> None:
+    assert read_report(report(tmp_path, **counts), status) == expected
+
+
+def test_a_crash_without_a_report_is_a_failure(tmp_path: Path) -> None:
+    assert read_report(tmp_path / "none.xml", -11) == (0, 1, 0)
