@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
-from .paths import ROOT, TORCH_VENV, Host, venv_python
+from .paths import ROOT, TORCH_VENV, Host, shown, venv_python
 from .process import clean_environment, run_logged
 from .steps import digest, is_done, mark_done, progress, remove
 
@@ -69,7 +68,7 @@ def _torch_inputs() -> str:
 
 def _new_venv(folder: Path) -> Path:
     remove(folder)
-    venv.create(folder, with_pip=True)
+    run_logged([sys.executable, "-m", "venv", folder], "venv", f"create {shown(folder)}")
     return venv_python(folder)
 
 

@@ -96,12 +96,13 @@ def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> 
 
 
 def read_report(report: Path, status: int) -> tuple[int, int, int]:
-    """Passed, failed and skipped of a pytest that ended with `status`; one that broke off counts as a failure more."""
+    """Passed, failed and skipped of a pytest that ended with `status`; one that broke off counts as a failure, too."""
+    if not report.is_file():
+        return 0, 1, 0
     total = failed = skipped = 0
-    for suite in ElementTree.parse(report).iter("testsuite") if report.is_file() else ():
+    for suite in ElementTree.parse(report).iter("testsuite"):
         total += int(suite.get("tests", 0))
         failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
         skipped += int(suite.get("skipped", 0))
-    passed = max(total - failed - skipped, 0)
-    broke_off = status not in (0, 1, NOTHING_COLLECTED)
-    return passed, failed + (1 if broke_off and not failed else 0), skipped
+    broke_off = status not in (0, NOTHING_COLLECTED) and not failed
+    return max(total - failed - skipped, 0), failed + broke_off, skipped
