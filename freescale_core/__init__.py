@@ -1,0 +1,15 @@
+"""FreeScale (Qiu et al., ICCV 2025, arXiv 2412.09626), independent of any host.
+
+Needs torch, numpy, kornia and einops only. Costly operations come in as callables (`attend(q, k, v)`).
+
+    geometry          sizes, scale, dilation factor, kernel size, the token grid of a UNet level
+    stages            which sizes a cascade goes through, and the step at which a stage restarts
+    windows           overlapping windows with seeded jitter
+    window_attention  the local branch of scale fusion
+    strided_attention the cheap global branch of scale fusion ("fast")
+    gaussian_blur     separable low-pass over token grids, 2-D and 3-D
+    scale_fusion      eq. 7: low frequencies of local minus global, added to global
+    dilation          restrained dilated convolution, eq. 5, always undone
+    detail_blend      eq. 4: pull x towards the noised, upsampled latent
+    settings, presets what a user can choose, as frozen data
+"""

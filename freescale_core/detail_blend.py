@@ -1,0 +1,49 @@
+"""Eq. 4: while sampling, pull x towards the noised, upsampled latent; alpha says how soon to let go."""
+
+import math
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TIMESTEPS = 1000
+
+
+@cache
+def _log_sigmas() -> np.ndarray:
+    """log sigma_t of the standard scaled-linear SDXL schedule, t = 0..999."""
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, TIMESTEPS, dtype=np.float64) ** 2
+    alphas = np.cumprod(1.0 - betas)
+    return np.log(np.sqrt((1.0 - alphas) / alphas))
+
+
+def timestep_of(sigma: float) -> float:
+    """The (fractional) index t of a noise level in the standard SDXL table, 0 <= t <= 999.
+
+    sigma: variance-exploding form, i.e. sigma / sigma_data for EPS, v-prediction and EDM models and
+    sigma / (1 - sigma) for flow models. Levels outside the table count as its ends.
+    """
+    if sigma <= 0:
+        return 0.0
+    table = _log_sigmas()
+    return float(np.interp(math.log(sigma), table, np.arange(TIMESTEPS))) if math.isfinite(sigma) else TIMESTEPS - 1.0
+
+
+def blend_weight(sigma: float, alpha: float | Tensor) -> float | Tensor:
+    """c = ((1 + cos(pi (1000 - t) / 1000)) / 2)^alpha, 0 <= c <= 1 (eq. 4).
+
+    alpha ("cosine scale"): a number or a map that broadcasts against the latent. Larger alpha: c decays
+    sooner, hence more new detail and less hold on the upsampled picture.
+    """
+    c = (1.0 + math.cos(math.pi * (TIMESTEPS - timestep_of(sigma)) / TIMESTEPS)) / 2.0
+    return c**alpha if isinstance(alpha, float | int) else torch.pow(c, alpha)
+
+
+def blend_(x: Tensor, reference: Tensor, weight: float | Tensor) -> Tensor:
+    """x <- (1 - c) x + c reference, in place (eq. 4).
+
+    In place because the sampler's own state must change, not only what the model sees.
+    x, reference: (b, c, h, w), reference noised to the level of x.
+    """
+    return x.copy_((1.0 - weight) * x + weight * reference)

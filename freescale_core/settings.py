@@ -1,0 +1,88 @@
+"""What a user can choose, as frozen and checked data. One `FreeScaleSettings` belongs to one patched model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from .geometry import Size
+from .windows import Window, WindowGrid
+
+Block = tuple[str, int, int]
+"""Names one attention block: ("input" | "middle" | "output", block number, transformer index)."""
+
+DrawWindows = Callable[[float, Block, WindowGrid], Sequence[Window]]
+"""draw(sigma, block, window_grid) -> windows, in place of the seeded draw."""
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """Scale fusion, eq. 7. `None` = derived from the sizes of the run."""
+
+    mode: Literal["exact", "fast"] = "exact"
+    over_channels: bool = True
+    """Blur over (h, w, channel) after the output projection as the released code does, or over (h, w) as the paper writes."""
+    sigma: float = 1.0
+    jitter: bool = True
+    end_percent: float = 1.0
+    kernel_size: int | None = None
+    window: Size | None = None
+    """Latent cells of the UNet's input."""
+    strides: Size | None = None
+    draw_windows: DrawWindows | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.mode in ("exact", "fast"), "mode exact or fast", self.mode)
+        _check(self.sigma > 0, "sigma above 0", self.sigma)
+        _check(0 <= self.end_percent <= 1, "end_percent between 0 and 1", self.end_percent)
+        _check(self.kernel_size is None or self.kernel_size % 2 == 1, "an odd kernel_size", self.kernel_size)
+
+
+@dataclass(frozen=True)
+class DilationSettings:
+    """Restrained dilated convolution, eq. 5, on until `end_percent` of the schedule (release: t > 300)."""
+
+    factor: int | None = None
+    end_percent: float = 0.7
+
+    def __post_init__(self) -> None:
+        _check(self.factor is None or self.factor >= 1, "factor of at least 1", self.factor)
+        _check(0 <= self.end_percent <= 1, "end_percent between 0 and 1", self.end_percent)
+
+
+@dataclass(frozen=True, eq=False)
+class DetailSettings:
+    """The blend of eq. 4. `alpha_map`, (h, w), replaces the number; it is resized to the stage's latent grid."""
+
+    alpha: float = 2.0
+    alpha_map: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.alpha >= 0, "alpha of at least 0", self.alpha)
+        _check(self.alpha_map is None or self.alpha_map.ndim == 2, "an alpha map of shape (h, w)", self.alpha_map)
+
+
+@dataclass(frozen=True)
+class FreeScaleSettings:
+    """Everything one patched model does. A part that is None is off."""
+
+    base: Size | None = None
+    """Training size in pixels; None = the area base_side^2 in the aspect of the run."""
+    base_side: int = 1024
+    restart: float = 0.3
+    """Share of the schedule that stages >= 1 skip."""
+    restart_range: tuple[float, float] = (550.0, 800.0)
+    """Timesteps t between which such a restart is expected; a warning is given outside."""
+    fusion: FusionSettings | None = field(default_factory=FusionSettings)
+    dilation: DilationSettings | None = field(default_factory=DilationSettings)
+    detail: DetailSettings | None = field(default_factory=DetailSettings)
+
+    def __post_init__(self) -> None:
+        _check(self.base is None or min(self.base) >= 64, "a base size of at least 64x64 pixels", self.base)
+        _check(0 <= self.restart < 1, "restart from 0 to below 1", self.restart)
+
+
+def _check(holds: bool, expected: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"FreeScale settings: expected {expected}, got {got}")

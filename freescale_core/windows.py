@@ -1,0 +1,89 @@
+"""Overlapping windows of the base token grid, each shifted by a seeded jitter (paper, section 3.4)."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .geometry import Size
+
+
+class Window(NamedTuple):
+    """Half-open rectangle in a token grid that is padded by the jitter range on every side."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """Windows of size `window` over a token grid of size `grid`, half a window apart.
+
+    (2 s - 1)^2 windows for whole scales s: 9 at 2x, 49 at 4x, 225 at 8x. The last window of an axis
+    is clamped to the border. A window longer than the grid is cut to the grid.
+    """
+
+    grid: Size
+    window: Size
+    jittered: bool = True
+
+    def __post_init__(self) -> None:
+        if min(*self.grid, *self.window) < 1:
+            raise ValueError(f"expected a grid and a window of at least 1x1 tokens, got grid {self.grid} and window {self.window}")
+
+    @property
+    def clipped(self) -> Size:
+        """The window as used: never longer than the grid."""
+        return Size(min(self.window.height, self.grid.height), min(self.window.width, self.grid.width))
+
+    @property
+    def covers_grid(self) -> bool:
+        """True when one window holds the whole grid, so that local equals global attention."""
+        return self.clipped == self.grid
+
+    @property
+    def jitter(self) -> Size:
+        """Largest shift in tokens per axis, an eighth of the window; also the zero padding per side."""
+        if not self.jittered:
+            return Size(0, 0)
+        return Size(self.window.height // 8, self.window.width // 8)
+
+    def draw(self, rng: np.random.Generator) -> list[Window]:
+        """All windows, row by row, in coordinates of the grid padded by `jitter`.
+
+        The first window of an axis only moves outwards into the pad, so does the last; a single one stays.
+        """
+        clip, jitter = self.clipped, self.jitter
+        rows = _axis_starts(self.grid.height, clip.height)
+        columns = _axis_starts(self.grid.width, clip.width)
+        windows = []
+        for i, y in enumerate(rows):
+            for j, x in enumerate(columns):
+                top = y + jitter.height + _shift(i, len(rows), jitter.height, rng)
+                left = x + jitter.width + _shift(j, len(columns), jitter.width, rng)
+                windows.append(Window(top, top + clip.height, left, left + clip.width))
+        return windows
+
+
+def window_rng(seed: int, sigma: float, *block: int) -> np.random.Generator:
+    """A private generator for one attention block of one model call.
+
+    Depends on the run's seed, the call's noise level and the block only, never on a call counter:
+    cond and uncond share it whether they run in one batch or two, and no global generator moves.
+    """
+    sigma_bits = int(np.float32(sigma).view(np.uint32))
+    return np.random.default_rng([seed % 2**64, sigma_bits, *block])
+
+
+def _axis_starts(length: int, window: int) -> list[int]:
+    stride = max(1, window // 2)
+    count = -(-(length - window) // stride) + 1
+    return [min(i * stride, length - window) for i in range(count)]
+
+
+def _shift(index: int, count: int, jitter: int, rng: np.random.Generator) -> int:
+    low = 0 if index == count - 1 else -jitter
+    high = 0 if index == 0 else jitter
+    return int(rng.integers(low, high, endpoint=True))

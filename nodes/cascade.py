@@ -1,0 +1,104 @@
+"""The self-cascade as ordinary sampler runs: one per stage, each upscaled from the one before."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.sample
+import comfy.utils
+import latent_preview
+from torch import Tensor
+
+from ..freescale_core.geometry import Size
+from ..freescale_core.plan import CascadePlan
+from ..freescale_core.stages import restart_step
+from .host import empty_latent_for, without_grid_hints
+from .vae_stage import decode, encode, resize
+
+log = logging.getLogger("FreeScale")
+
+
+@dataclass(frozen=True)
+class SamplerChoice:
+    """What the widgets of KSampler say."""
+
+    seed: int
+    steps: int
+    cfg: float
+    sampler_name: str
+    scheduler: str
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One finished stage: its latent dict (None for a picture that came in) and its picture (b, H, W, 3)."""
+
+    latent: dict[str, Any] | None
+    image: Tensor
+
+
+def run_cascade(
+    model: Any, positive: Any, negative: Any, vae: Any, plan: CascadePlan, choice: SamplerChoice, latent: dict[str, Any] | None, image: Tensor | None
+) -> list[StageResult]:
+    """All stages, the base included. latent: empty = sample stage 0, else the finished stage 0; image: the finished stage 0."""
+    first = restart_step(choice.steps, plan.restart)
+    sample_base = latent is not None and not latent["samples"].any()
+    counts = [choice.steps] * sample_base + [choice.steps - first] * len(plan.stages)
+    report = _progress(model, sum(counts))
+
+    if latent is not None:
+        if sample_base:
+            latent = sample(model, positive, negative, choice, choice.seed, {**latent, "samples": empty_latent_for(model, latent)}, None, report(0))
+        image = decode(vae, latent["samples"], plan.tiling)
+    assert image is not None
+    results = [StageResult(latent, image)]
+    for r, size in enumerate(plan.stages, start=1):
+        log.info("FreeScale: stage %d of %d, %s.", r, len(plan.stages), size)
+        picture = resize(results[-1].image, size, plan.method)
+        start = {**(latent or {}), "samples": encode(vae, picture, plan.tiling)}
+        done = sum(counts[: r - 1 + sample_base])
+        latent = sample(model, positive, negative, choice, choice.seed + r, start, first, report(done))
+        results.append(StageResult(latent, decode(vae, latent["samples"], plan.tiling)))
+    return results
+
+
+def sample(
+    model: Any, positive: Any, negative: Any, choice: SamplerChoice, seed: int, latent: dict[str, Any], start_step: int | None, callback: Any
+) -> dict[str, Any]:
+    """KSampler (start_step None) or KSampler (Advanced) with noise, with the cascade's own progress callback."""
+    samples = latent["samples"]
+    noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
+    out = comfy.sample.sample(
+        model,
+        noise,
+        choice.steps,
+        choice.cfg,
+        choice.sampler_name,
+        choice.scheduler,
+        positive,
+        negative,
+        samples,
+        start_step=start_step,
+        last_step=None if start_step is None else 10000,
+        force_full_denoise=start_step is not None,
+        noise_mask=latent.get("noise_mask"),
+        callback=callback,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    return {**without_grid_hints(latent), "samples": out}
+
+
+def stage_size(samples: Tensor | None, image: Tensor | None, cell: int) -> Size:
+    """Pixel size of stage 0 from its latent or its picture."""
+    if samples is not None:
+        return Size(samples.shape[2] * cell, samples.shape[3] * cell)
+    assert image is not None
+    return Size(image.shape[1], image.shape[2])
+
+
+def _progress(model: Any, total: int) -> Callable[[int], Callable[[int, Tensor, Tensor, int], None]]:
+    """callback(done) -> a sampler callback for a stage that begins after `done` of the cascade's `total` steps."""
+    report = latent_preview.prepare_callback(model, total)
+    return lambda done: lambda step, x0, x, _: report(done + step, x0, x, total)

@@ -1,0 +1,104 @@
+"""FreeScaleCascade: like KSampler, but it goes on from the base size to the target size, stage by stage."""
+
+import dataclasses
+import logging
+from typing import Any
+
+import comfy.samplers
+import comfy.utils
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..freescale_core.geometry import Size, scaled, size_of_area
+from ..freescale_core.plan import CascadePlan
+from ..freescale_core.stages import doubling_stages
+from .cascade import SamplerChoice, StageResult, run_cascade, stage_size
+from .host import LATENT_CELL, search_aliases
+from .presets import auto_preset
+from .stage_sampling import settings_of, with_settings
+
+log = logging.getLogger("FreeScale")
+PREVIEW_SIDE = 1024
+
+
+class FreeScaleCascade(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FreeScaleCascade",
+            display_name="FreeScale Cascade",
+            category="FreeScale",
+            description="Samples like KSampler and goes on to the target size in stages, each upscaled and refined with FreeScale.",
+            inputs=[
+                io.Model.Input("model", tooltip="An SDXL or SD1.5 model. Without a FreeScale patch, the preset Auto is applied."),
+                io.Conditioning.Input("positive", tooltip="What the picture should show."),
+                io.Conditioning.Input("negative", tooltip="What the picture should not show."),
+                io.Vae.Input("vae", tooltip="Decodes and encodes between the stages."),
+                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip="Noise of stage 0; stage r uses seed + r."),
+                io.Int.Input("steps", default=50, min=1, max=10000, tooltip="Steps of the full schedule; stages after the base run the last 70 %."),
+                io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Classifier-free guidance scale, the same in all stages."),
+                io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, default="euler", tooltip="The authors use euler."),
+                io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="ddim_uniform", tooltip="The authors' is ddim_uniform."),
+                io.Float.Input("factor", default=2.0, min=1.1, max=16.0, step=0.05, tooltip="Final size over the size of what comes in: 2 = 2k, 4 = 4k from 1024."),
+                io.Latent.Input("latent", optional=True, tooltip="Empty: stage 0 is sampled. Otherwise it is the finished stage 0."),
+                io.Image.Input("image", optional=True, tooltip="Any finished picture in place of stage 0."),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="latent", tooltip="The final stage as a latent."),
+                io.Image.Output(display_name="image", tooltip="The final picture."),
+                io.Image.Output(display_name="stages", is_output_list=True, tooltip="The pictures of all stages, the base first."),
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            **search_aliases("hires fix", "high resolution", "4k", "8k", "self cascade", "ksampler"),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: Any,
+        negative: Any,
+        vae: Any,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        factor: float,
+        latent: Any = None,
+        image: Any = None,
+    ) -> io.NodeOutput:
+        if (latent is None) == (image is None):
+            raise ValueError("FreeScale Cascade expects either a latent or an image, got both or none: connect one of them.")
+        model, plan = _planned(model, latent, image, factor)
+        choice = SamplerChoice(seed, steps, cfg, sampler_name, scheduler)
+        results = run_cascade(model, positive, negative, vae, plan, choice, latent, image)
+        return io.NodeOutput(results[-1].latent, results[-1].image, [r.image for r in results], ui=_stage_previews(cls, results))
+
+
+def _planned(model: Any, latent: Any, image: Tensor | None, factor: float) -> tuple[Any, CascadePlan]:
+    """The patched MODEL and the stages. Base: the patch's, else the latent's own size, else the preset's area in the picture's aspect."""
+    settings = settings_of(model)
+    if settings is None:
+        settings = auto_preset(model)
+        log.info("FreeScale: the model carries no FreeScale patch, the preset Auto is applied.")
+    start = stage_size(None if latent is None else latent["samples"], image, LATENT_CELL)
+    base = settings.base or (start if image is None else size_of_area(settings.base_side, start, 64))
+    plan = CascadePlan(base, doubling_stages(start, scaled(start, factor, LATENT_CELL)), settings.restart)
+    return with_settings(model, dataclasses.replace(settings, base=base)), plan
+
+
+def _stage_previews(cls: type[io.ComfyNode], results: list[StageResult]) -> ui.PreviewImage:
+    """All stage pictures for the node, none larger than PREVIEW_SIDE."""
+    previews = [ui.PreviewImage(_shrunk(result.image), cls=cls) for result in results]
+    for preview in previews[1:]:
+        previews[0].values.extend(preview.values)
+    return previews[0]
+
+
+def _shrunk(image: Tensor) -> Tensor:
+    size = Size(image.shape[1], image.shape[2])
+    if max(size) <= PREVIEW_SIDE:
+        return image
+    small = scaled(size, PREVIEW_SIDE / max(size), 1)
+    return comfy.utils.common_upscale(image.movedim(-1, 1), small.width, small.height, "area", "disabled").movedim(1, -1)

@@ -1,0 +1,135 @@
+"""Eq. 4 inside any sampler: once per step, on the model call that opens it, the sampler's own x is blended."""
+
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..freescale_core.detail_blend import blend_, blend_weight
+from ..freescale_core.settings import DetailSettings
+from .noise_level import variance_exploding_sigma
+
+log = logging.getLogger("FreeScale")
+
+LATER_CALLS: dict[str, Callable[[int], int]] = {
+    "heun": lambda left: 1,
+    "heunpp2": lambda left: min(2, left),
+    "exp_heun_2_x0": lambda left: 1,
+    "exp_heun_2_x0_sde": lambda left: 1,
+    "dpm_2": lambda left: 1,
+    "dpm_2_ancestral": lambda left: 1,
+    "dpmpp_2s_ancestral": lambda left: 1,
+    "dpmpp_2s_ancestral_cfg_pp": lambda left: 1,
+    "dpmpp_sde": lambda left: 1,
+    "dpmpp_sde_gpu": lambda left: 1,
+    "seeds_2": lambda left: 1,
+    "seeds_3": lambda left: 2,
+}
+"""Model calls of a step after the one that opens it, given how many steps follow. Core samplers report a step
+(callback) right after its opening call, so after a report this many calls are intermediates."""
+
+ONE_CALL = frozenset(
+    "euler euler_cfg_pp euler_ancestral euler_ancestral_cfg_pp lms dpmpp_2m dpmpp_2m_cfg_pp dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_2m_sde_heun"
+    " dpmpp_2m_sde_heun_gpu dpmpp_3m_sde dpmpp_3m_sde_gpu ddpm lcm ipndm ipndm_v deis res_multistep res_multistep_cfg_pp res_multistep_ancestral"
+    " res_multistep_ancestral_cfg_pp gradient_estimation gradient_estimation_cfg_pp er_sde".split()
+)
+
+REFUSED = {
+    "unipc": "the model sees a rescaled copy of its state",
+    "unipc_bh2": "the model sees a rescaled copy of its state",
+    "sa_solver": "the model sees a prediction, not its state",
+    "sa_solver_pece": "the model sees a prediction, not its state",
+    "dpm_fast_function": "it leaves the noise schedule",
+    "dpm_adaptive_function": "it leaves the noise schedule",
+}
+"""Sampler functions that eq. 4 cannot act on, with the reason."""
+
+
+def with_detail_blend(sampler: Any, settings: DetailSettings, noise: Tensor, model_sampling: Any) -> Any:
+    """A copy of the SAMPLER that applies eq. 4. noise: eps of the run, unscaled, (b, c, h, w).
+
+    Raises:
+        ValueError: the sampler never hands its own state to the model.
+    """
+    function = getattr(sampler, "sampler_function", None)
+    if function is None:
+        log.warning("FreeScale: detail control is off: %s is not a sampler function.", type(sampler).__name__)
+        return sampler
+    name = getattr(function, "__name__", "unknown").removeprefix("sample_")
+    if name in REFUSED:
+        raise ValueError(
+            f"FreeScale detail control cannot work with the sampler {name.removesuffix('_function')}, because {REFUSED[name]}: "
+            "choose euler, dpmpp_2m or any other sampler, or set detail control off."
+        )
+    if name not in LATER_CALLS and name not in ONE_CALL:
+        log.warning("FreeScale: unknown sampler %s: detail control assumes one model call per step.", name)
+    later_calls = LATER_CALLS.get(name, lambda left: 0)
+
+    def blended(model: Any, x: Tensor, sigmas: Tensor, extra_args: Any = None, callback: Any = None, disable: Any = None, **options: Any) -> Tensor:
+        steps = len(sigmas) - 1
+        opener = StepOpener(model, settings, noise.to(x), model_sampling, lambda step: later_calls(steps - 1 - step))
+
+        def step_callback(info: dict[str, Any]) -> None:
+            opener.step_reported(info["i"])
+            if callback is not None:
+                callback(info)
+
+        result: Tensor = function(opener, x, sigmas, extra_args=extra_args, callback=step_callback, disable=disable, **options)
+        return result
+
+    copied = copy.copy(sampler)
+    copied.sampler_function = blended
+    return copied
+
+
+class StepOpener:
+    """Stands in for the model a sampler calls; everything else a sampler asks of the model passes through."""
+
+    def __init__(self, model: Any, settings: DetailSettings, noise: Tensor, model_sampling: Any, later_calls: Callable[[int], int]) -> None:
+        self._model = model
+        self._settings = settings
+        self._noise = noise
+        self._model_sampling = model_sampling
+        self._later_calls = later_calls
+        self._skip = 0
+        self._alpha = _alpha_for(settings, noise)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def __call__(self, x: Tensor, sigma: Tensor, **kwargs: Any) -> Tensor:
+        if self._skip > 0:
+            self._skip -= 1
+        elif x.shape == self._noise.shape:
+            level = float(sigma.flatten()[0])
+            weight = blend_weight(variance_exploding_sigma(self._model_sampling, level), self._alpha)
+            reference = self._model_sampling.noise_scaling(sigma, self._noise, self._model.latent_image)
+            blend_(x, reference, weight)
+        out: Tensor = self._model(x, sigma, **kwargs)
+        return out
+
+    def step_reported(self, step: int) -> None:
+        self._skip = self._later_calls(step)
+
+
+def _alpha_for(settings: DetailSettings, noise: Tensor) -> float | Tensor:
+    """alpha, or its map on the latent grid of the run: (1, 1, h, w)."""
+    if settings.alpha_map is None:
+        return settings.alpha
+    alpha = settings.alpha_map[None, None].to(noise)
+    if alpha.shape[2:] == noise.shape[2:]:
+        return alpha
+    return F.interpolate(alpha, size=noise.shape[2:], mode="bilinear", antialias=True)
+
+
+def nothing_to_blend(latent_image: Tensor, noise: Tensor) -> str | None:
+    """Why eq. 4 has no reference in this run, or None."""
+    if torch.count_nonzero(latent_image) == 0:
+        return "the latent is empty"
+    if torch.count_nonzero(noise) == 0:
+        return "the run adds no noise"
+    return None

@@ -1,0 +1,87 @@
+"""Scale fusion as the host's attention patches: an attn1 replace and, for the 3-D blur, an attn1 output patch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from torch import Tensor
+
+from ..freescale_core.geometry import Size, strides_between
+from ..freescale_core.scale_fusion import fuse
+from ..freescale_core.settings import FusionSettings
+from ..freescale_core.strided_attention import strided_attention
+from ..freescale_core.window_attention import window_attention
+from ..freescale_core.windows import Window, WindowGrid, window_rng
+from .stage_run import SIGMA_KEY, StageRun
+from .unet import BlockKey
+
+BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
+
+
+def install(options: dict[str, Any], run: StageRun, blocks: list[BlockKey]) -> None:
+    """Put scale fusion into one run's transformer_options, in front of what other nodes put there."""
+    replaced = options.setdefault("patches_replace", {}).setdefault("attn1", {})
+    for key in blocks:
+        replaced[key] = attention_patch(run, replaced.get(key))
+    if run.settings.fusion and run.settings.fusion.over_channels:
+        patches = options.setdefault("patches", {})
+        # First, so that later output patches see one ordinary batch again.
+        patches["attn1_output_patch"] = [output_patch(run), *patches.get("attn1_output_patch", [])]
+
+
+def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
+    """attn1 replace: fused attention. `previous`, an attn1 replace of another node, serves as the global branch.
+
+    With the 3-D blur it returns [global; local] stacked on the batch axis, to be fused after to_out.
+    """
+    fusion = run.settings.fusion or FusionSettings()
+
+    def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any], mask: Tensor | None = None, **kwargs: Any) -> Tensor:
+        def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+            precision = extra_options.get("attn_precision")
+            return optimized_attention(q, k, v, extra_options["n_heads"], mask=mask, attn_precision=precision, transformer_options=extra_options)
+
+        def whole() -> Tensor:
+            if previous is None:
+                return attend(q, k, v, mask)
+            return previous(q, k, v, extra_options, **({} if mask is None else {"mask": mask}), **kwargs)
+
+        grid = Size(*extra_options["activations_shape"][2:])
+        windows = run.window_grid(grid, full=Size(*extra_options["original_shape"][2:]))
+        whole_grid = q.shape[1] == k.shape[1] == grid.area  # Not so under HyperTile, nor in temporal attention.
+        if mask is not None or not whole_grid or windows.covers_grid or extra_options[SIGMA_KEY] < run.fusion_end_sigma:
+            return whole()
+
+        if fusion.mode == "fast" and previous is None:
+            global_ = strided_attention(q, k, v, grid, fusion.strides or strides_between(windows.clipped, grid), attend)
+        else:
+            global_ = whole()
+        local = window_attention(q, k, v, grid, _draw(run, windows, extra_options), windows.jitter, attend)
+        if fusion.over_channels:
+            return torch.cat([global_, local])
+        return fuse(global_, local, grid, run.kernel_size, fusion.sigma, over_channels=False)
+
+    return patch
+
+
+def output_patch(run: StageRun) -> Callable[[Tensor, dict[str, Any]], Tensor]:
+    """attn1 output patch: fuse what `attention_patch` stacked; any other batch (PAG displaces the replace) passes through."""
+    fusion = run.settings.fusion or FusionSettings()
+
+    def patch(n: Tensor, extra_options: dict[str, Any]) -> Tensor:
+        batch, _, height, width = extra_options["activations_shape"]
+        if n.shape[0] != 2 * batch:
+            return n
+        global_, local = n.chunk(2)
+        return fuse(global_, local, Size(height, width), run.kernel_size, fusion.sigma, over_channels=True)
+
+    return patch
+
+
+def _draw(run: StageRun, windows: WindowGrid, extra_options: dict[str, Any]) -> Sequence[Window]:
+    name, number = extra_options["block"]
+    index, sigma = extra_options["block_index"], extra_options[SIGMA_KEY]
+    if run.settings.fusion and run.settings.fusion.draw_windows:
+        return run.settings.fusion.draw_windows(sigma, (name, number, index), windows)
+    return windows.draw(window_rng(run.seed, sigma, BLOCK_NUMBERS[name], number, index))

@@ -1,0 +1,34 @@
+"""The only module that knows what differs between ComfyUI releases (0.3.75 to 0.30 and later)."""
+
+import inspect
+from typing import Any
+
+import comfy.sample
+import torch
+from comfy_api.latest import io
+
+LATENT_CELL = 8
+"""Pixels per latent cell of the Stable Diffusion VAEs."""
+
+
+def search_aliases(*aliases: str) -> dict[str, Any]:
+    """Schema arguments for the node search, where the host knows them."""
+    return {"search_aliases": list(aliases)} if "search_aliases" in io.Schema.__dataclass_fields__ else {}
+
+
+def advanced(input_class: type) -> dict[str, Any]:
+    """Input arguments that fold a widget under "advanced", where the host knows them."""
+    return {"advanced": True} if "advanced" in inspect.signature(input_class.__init__).parameters else {}
+
+
+def empty_latent_for(model: Any, latent: dict[str, Any]) -> torch.Tensor:
+    """The latent's samples with the channel count (and, in newer hosts, the grid) the model expects when they are empty."""
+    extra = [latent.get(f"downscale_ratio_{axis}") for axis in ("spacial", "temporal")]
+    known = len(inspect.signature(comfy.sample.fix_empty_latent_channels).parameters) - 2
+    samples: torch.Tensor = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *extra[:known])
+    return samples
+
+
+def without_grid_hints(latent: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the latent dict without the hints that newer hosts put on empty latents only."""
+    return {k: v for k, v in latent.items() if not k.startswith("downscale_ratio_")}

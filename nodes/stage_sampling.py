@@ -1,0 +1,116 @@
+"""The one thing a FreeScale patch stores on a MODEL: frozen settings and the OUTER_SAMPLE wrapper that applies them.
+
+Everything else is installed per run on the guider's own copies and vanishes with the run.
+"""
+
+import dataclasses
+import logging
+from typing import Any
+
+from comfy.model_patcher import create_model_options_clone
+from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
+from torch import Tensor
+
+from ..freescale_core.detail_blend import timestep_of
+from ..freescale_core.geometry import Size
+from ..freescale_core.settings import FreeScaleSettings
+from . import fused_attention
+from .detail_sampler import nothing_to_blend, with_detail_blend
+from .dilated_call import apply_model_wrapper
+from .host import LATENT_CELL
+from .noise_level import variance_exploding_sigma
+from .size_conditioning import with_base_size
+from .stage_run import StageRun, stage_run
+from .unet import attention_blocks, dilation_convs, require_unet
+
+log = logging.getLogger("FreeScale")
+KEY = "freescale"
+
+
+class StageSampling:
+    """OUTER_SAMPLE wrapper: runs any sampler with the settings, if the latent is larger than the base size."""
+
+    def __init__(self, settings: FreeScaleSettings) -> None:
+        self.settings = settings
+
+    def __call__(
+        self,
+        executor: Any,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        callback: Any = None,
+        disable_pbar: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        rest = (sigmas, denoise_mask, callback, disable_pbar, seed)
+        guider = executor.class_obj
+        model_sampling = guider.model_patcher.get_model_object("model_sampling")
+        packed = len(kwargs.get("latent_shapes") or ()) > 1
+        run = None if packed or latent_image.ndim != 4 else stage_run(self.settings, Size(*latent_image.shape[2:]), model_sampling, seed)
+        if run is None:
+            return executor(noise, latent_image, sampler, *rest, **kwargs)
+        if run.settings.detail is not None:
+            sampler = _detail_sampler(run, noise, latent_image, sampler, sigmas, model_sampling)
+        saved = guider.model_options
+        guider.model_options = _patched_options(saved, run, guider.model_patcher.get_model_object("diffusion_model"))
+        guider.conds = with_base_size(guider.conds, Size(run.base.height * LATENT_CELL, run.base.width * LATENT_CELL))
+        try:
+            result: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
+            return result
+        finally:
+            guider.model_options = saved
+
+
+def settings_of(model: Any) -> FreeScaleSettings | None:
+    """The settings a MODEL carries, or None."""
+    wrappers = model.get_wrappers(WrappersMP.OUTER_SAMPLE, KEY)
+    return wrappers[0].settings if wrappers else None
+
+
+def with_settings(model: Any, settings: FreeScaleSettings) -> Any:
+    """A clone of the MODEL that carries `settings` in place of any it had.
+
+    Raises:
+        ValueError: the MODEL has no UNet.
+    """
+    require_unet(model)
+    patched = model.clone()
+    patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, StageSampling(settings))
+    return patched
+
+
+def with_changes(model: Any, **parts: Any) -> Any:
+    """A clone of the MODEL whose settings differ in `parts`; parts the MODEL does not have yet start as off."""
+    current = settings_of(model) or FreeScaleSettings(fusion=None, dilation=None, detail=None)
+    return with_settings(model, dataclasses.replace(current, **parts))
+
+
+def _patched_options(model_options: dict[str, Any], run: StageRun, unet: Any) -> dict[str, Any]:
+    options = create_model_options_clone(model_options)
+    if run.settings.fusion is not None:
+        blocks = attention_blocks(unet)
+        if not blocks:
+            log.warning("FreeScale: the model has no self-attention blocks: scale fusion has no effect.")
+        fused_attention.install(options.setdefault("transformer_options", {}), run, blocks)
+    if run.settings.dilation is not None and not dilation_convs(unet):
+        log.warning("FreeScale: the model has no convolutions below its last downsampler: dilation has no effect.")
+    add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, apply_model_wrapper(run), options, is_model_options=True)
+    return options
+
+
+def _detail_sampler(run: StageRun, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, model_sampling: Any) -> Any:
+    reason = nothing_to_blend(latent_image, noise)
+    if reason is not None:
+        log.info("FreeScale: detail control is off in this run: %s.", reason)
+        return sampler
+    t = timestep_of(variance_exploding_sigma(model_sampling, float(sigmas[0])))
+    low, high = run.settings.restart_range
+    log.info("FreeScale: restart at t = %.0f (sigma %.3f).", t, float(sigmas[0]))
+    if not low <= t <= high:
+        log.warning("FreeScale: restart at t = %.0f is outside %.0f to %.0f: change scheduler, steps or restart.", t, low, high)
+    return with_detail_blend(sampler, run.settings.detail, noise, model_sampling)

@@ -1,0 +1,56 @@
+"""Finds in a UNet's own structure, by type and never by index, the layers that FreeScale works on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel
+from torch import nn
+
+BlockKey = tuple[str, int]
+"""("input" | "middle" | "output", number): how the host names a block to its attention patches."""
+
+
+def require_unet(model: Any) -> None:
+    """Raise ValueError unless the MODEL is a Stable Diffusion UNet."""
+    network = model.get_model_object("diffusion_model")
+    if not isinstance(network, UNetModel):
+        raise ValueError(
+            f"FreeScale needs a Stable Diffusion UNet (SDXL and its relatives, SD1.5), got {type(model.model).__name__} with "
+            f"{type(network).__name__}: load an SDXL checkpoint, or feed this model's picture to FreeScale with an SDXL model as an IMAGE."
+        )
+
+
+def dilation_convs(unet: nn.Module) -> list[nn.Conv2d]:
+    """The 3x3 convolutions of eq. 5: last downsampler, residual blocks of the deepest level, middle block.
+
+    Nine in SDXL: input_blocks.6.0.op, input_blocks.{7,8}.0 and middle_block.{0,2}, two each.
+    """
+    below: list[nn.Module] = []
+    for block in unet.input_blocks:
+        if any(isinstance(layer, Downsample) for layer in block):
+            below = []
+        below.append(block)
+    modules = [*below, unet.middle_block] if unet.middle_block is not None else below
+    return [conv for block in modules for layer in block for conv in _main_convs(layer)]
+
+
+def attention_blocks(unet: nn.Module) -> list[BlockKey]:
+    """The keys of all blocks that hold self-attention."""
+    groups = {"input": unet.input_blocks, "middle": [unet.middle_block], "output": unet.output_blocks}
+    return [(name, number) for name, blocks in groups.items() for number, block in enumerate(blocks) if block is not None and _has_attention(block)]
+
+
+def _main_convs(layer: nn.Module) -> Iterator[nn.Conv2d]:
+    """The 3x3 convolutions on a layer's main path (not the 1x1 skip connections)."""
+    if isinstance(layer, Downsample):
+        candidates = [layer.op]
+    elif isinstance(layer, ResBlock):
+        candidates = [*layer.in_layers, *layer.out_layers]
+    else:
+        candidates = []
+    return (conv for conv in candidates if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3))
+
+
+def _has_attention(block: nn.Module) -> bool:
+    return any(isinstance(layer, SpatialTransformer) for layer in block)

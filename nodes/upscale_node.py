@@ -1,0 +1,62 @@
+"""FreeScaleUpscale: what happens between two stages, as a node."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..freescale_core.geometry import Size, scaled
+from .host import LATENT_CELL, search_aliases, without_grid_hints
+from .vae_stage import decode, encode, resize
+
+METHODS = ["bicubic", "lanczos"]
+TILINGS = ["auto", "on", "off"]
+
+
+class FreeScaleUpscale(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FreeScaleUpscale",
+            display_name="FreeScale Upscale",
+            category="FreeScale",
+            description="Makes the starting latent of the next stage: decode, resize the picture, encode. Follow it with KSampler (Advanced).",
+            inputs=[
+                io.Vae.Input("vae", tooltip="The VAE of the checkpoint that samples the next stage."),
+                io.Float.Input("factor", default=2.0, min=1.0, max=16.0, step=0.05, tooltip="Next size over this size. Used while width and height are 0."),
+                io.Int.Input("width", default=0, min=0, max=16384, step=8, tooltip="Width of the next stage in pixels; 0 = from the factor."),
+                io.Int.Input("height", default=0, min=0, max=16384, step=8, tooltip="Height of the next stage in pixels; 0 = from the factor."),
+                io.Combo.Input("method", options=METHODS, default="bicubic", tooltip="How the picture is resized. The paper uses bicubic."),
+                io.Combo.Input("tiling", options=TILINGS, default="auto", tooltip="Run the VAE in tiles: auto decides from the size and the total memory."),
+                io.Latent.Input("samples", optional=True, tooltip="The finished stage as a latent. Connect this or the image."),
+                io.Image.Input("image", optional=True, tooltip="The finished stage, or any picture, as an image. Connect this or the latent."),
+                io.UpscaleModel.Input("upscale_model", optional=True, tooltip="Upscales the picture before it is resized to the exact size."),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="Latent of the next stage; keeps noise mask and batch index.")],
+            **search_aliases("hires fix", "upscale latent", "rgb upscale", "self cascade"),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        vae: Any,
+        factor: float,
+        width: int,
+        height: int,
+        method: str,
+        tiling: Any,
+        samples: Any = None,
+        image: Any = None,
+        upscale_model: Any = None,
+    ) -> io.NodeOutput:
+        if (samples is None) == (image is None):
+            raise ValueError("FreeScale Upscale expects either a latent or an image, got both or none: connect one of them.")
+        picture = image if samples is None else decode(vae, samples["samples"], tiling)
+        size = _next_size(Size(picture.shape[1], picture.shape[2]), factor, width, height)
+        latent = {} if samples is None else without_grid_hints(samples)
+        return io.NodeOutput({**latent, "samples": encode(vae, resize(picture, size, method, upscale_model), tiling)})
+
+
+def _next_size(size: Size, factor: float, width: int, height: int) -> Size:
+    if (width == 0) != (height == 0):
+        raise ValueError(f"FreeScale Upscale expects both width and height or neither, got {width}x{height}: set both, or both to 0 to use the factor.")
+    return Size(height, width) if width else scaled(size, factor, LATENT_CELL)

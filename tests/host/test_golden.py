@@ -1,0 +1,136 @@
+"""The pack's own patches on the host's real UNet against results of the authors' code, every case of the golden folder."""
+
+import json
+
+import comfy.samplers
+import pytest
+import safetensors.torch
+import torch
+from comfy.ldm.modules.attention import BasicTransformerBlock
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from freescale_pack.freescale_core.windows import Window
+from freescale_pack.nodes.stage_sampling import with_settings
+
+from .tiny_unet import GOLDEN, LATENT_SCALE, tiny_model
+
+CASES = sorted(path.stem for path in GOLDEN.glob("*.json"))
+STAGES = [(name, r) for name in CASES for r in range(1, len(json.loads((GOLDEN / f"{name}.json").read_text())["stages"]) + 1)]
+BLOCK_PREFIX = {"input_blocks": "input", "middle_block": "middle", "output_blocks": "output"}
+SINGLE_CALL, STAGE, MASKED = 1e-4, 1e-3, 3e-3
+
+
+class Case:
+    """One golden case: its facts (`info`), its tensors, and the settings its stages were made with."""
+
+    def __init__(self, name):
+        self.info = json.loads((GOLDEN / f"{name}.json").read_text())
+        self.tensors = safetensors.torch.load_file(GOLDEN / f"{name}.safetensors")
+        self.masked = self.info["kind"] == "imgen"
+
+    def settings(self, r, model):
+        stage = self.info["stages"][r - 1]
+        fusion = FusionSettings(
+            mode="fast" if self.info["fast_mode"] else "exact",
+            kernel_size=stage["kernel"],
+            window=Size(*stage["window"]),
+            strides=Size(*stage["subgrid"]),
+            draw_windows=self.views(r, model),
+        )
+        dilation = DilationSettings(stage["dilation"], end_percent=1.0)
+        return FreeScaleSettings(base=Size(*self.info["resolutions"][0]), fusion=fusion, dilation=dilation, detail=self.detail(r))
+
+    def detail(self, r):
+        if not self.masked:
+            return DetailSettings(self.info["cosine_scale"])
+        height, width = self.info["stages"][r - 1]["size"]
+        mask = torch.nn.functional.interpolate(self.tensors["mask"][None, None].float(), size=(height // 8, width // 8))[0, 0]
+        return DetailSettings(alpha_map=mask * self.info["cosine_scale"] + (1 - mask) * self.info["cosine_scale_bg"])
+
+    def views(self, r, model):
+        """draw_windows that looks the recorded windows up by model call and block."""
+        blocks = attention_block_order(model)
+        calls_before = sum(self.info["steps"] - stage["restart_step"] for stage in self.info["stages"][: r - 1])
+        first = self.info["stages"][r - 1]["restart_step"]
+
+        def draw(sigma, block, windows):
+            step = int((self.tensors["sigmas"] - sigma).abs().argmin())
+            height, width, views = self.info["views"][(calls_before + step - first) * len(blocks) + blocks.index(block)]
+            assert windows.grid == (height, width)
+            return [Window(*view[:2], *view[2:]) for view in views]
+
+        return draw
+
+    def run(self, model, r):
+        """Stage r from its recorded start, through the host's guider and its Euler sampler."""
+        guider = comfy.samplers.CFGGuider(model)
+        conds = [[[self.tensors[name], {"pooled_output": self.tensors[f"pooled_{name}"]}]] for name in ("cond", "uncond")]
+        guider.set_conds(*conds)
+        guider.set_cfg(self.info["cfg"])
+        sigmas = self.tensors["sigmas"][self.info["stages"][r - 1]["restart_step"] :]
+        start = self.tensors[f"encoded_stage{r}"] / LATENT_SCALE
+        out = guider.sample(self.tensors[f"noise_stage{r}"], start, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=0)
+        return out * LATENT_SCALE
+
+
+def attention_block_order(model):
+    """(name, number, transformer index) of every self-attention, in call order."""
+    order = []
+    for path, module in model.model.diffusion_model.named_modules():
+        if isinstance(module, BasicTransformerBlock):
+            parts = path.split(".")
+            number = 0 if parts[0] == "middle_block" else int(parts[1])
+            order.append((BLOCK_PREFIX[parts[0]], number, int(parts[-1])))
+    return order
+
+
+def relative_error(got, expected):
+    return float((got - expected).norm() / expected.norm())
+
+
+class FirstCallDone(Exception):
+    """Ends a run after its first UNet call."""
+
+
+def first_unet_call(model, run):
+    """Input and output of the UNet's first call inside run(), which goes no further."""
+    calls = []
+
+    def keep_and_stop(module, args, out):
+        calls.append((args[0].clone(), out.clone()))
+        raise FirstCallDone
+
+    hook = model.model.diffusion_model.register_forward_hook(keep_and_stop)
+    try:
+        with pytest.raises(FirstCallDone):
+            run()
+    finally:
+        hook.remove()
+    return calls[0]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+@pytest.mark.parametrize(("name", "r"), STAGES)
+def test_stage_equals_the_authors_result(model, name, r):
+    case = Case(name)
+    out = case.run(with_settings(model, case.settings(r, model)), r)
+    assert relative_error(out, case.tensors[f"latent_stage{r}"]) < (MASKED if case.masked else STAGE)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "last_stage_first_out" in Case(name).tensors])
+def test_single_call_equals_the_authors_and_unpatched_is_far_away(model, name):
+    case = Case(name)
+    r = len(case.info["stages"])
+    got_in, got_out = first_unet_call(model, lambda: case.run(with_settings(model, case.settings(r, model)), r))
+    _, unpatched_out = first_unet_call(model, lambda: case.run(model, r))
+    assert relative_error(got_in, case.tensors["last_stage_first_in"]) < SINGLE_CALL
+    assert relative_error(got_out, case.tensors["last_stage_first_out"]) < SINGLE_CALL
+    assert relative_error(unpatched_out, case.tensors["last_stage_first_out"]) > 20 * SINGLE_CALL
+
+
+def test_the_folder_holds_cases():
+    assert STAGES
