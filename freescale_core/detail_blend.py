@@ -21,13 +21,20 @@ def _log_sigmas() -> np.ndarray:
 def timestep_of(sigma: float) -> float:
     """The (fractional) index t of a noise level in the standard SDXL table, 0 <= t <= 999.
 
-    sigma: variance-exploding form, i.e. sigma / sigma_data for EPS, v-prediction and EDM models and
-    sigma / (1 - sigma) for flow models. Levels outside the table count as its ends.
+    sigma: variance-exploding form. Levels outside the table count as its ends.
     """
     if sigma <= 0:
         return 0.0
     table = _log_sigmas()
     return float(np.interp(math.log(sigma), table, np.arange(TIMESTEPS))) if math.isfinite(sigma) else TIMESTEPS - 1.0
+
+
+def variance_exploding(sigma: float, sigma_data: float = 1.0, flow: bool = False) -> float:
+    """A model's own noise level in variance-exploding form: sigma / sigma_data (EPS and v-prediction 1, EDM 0.5),
+    or sigma / (1 - sigma) for flow models, whose x is (1 - sigma) z0 + sigma eps."""
+    if flow:
+        return sigma / (1.0 - sigma) if sigma < 1.0 else math.inf
+    return sigma / sigma_data
 
 
 def blend_weight(sigma: float, alpha: float | Tensor) -> float | Tensor:
@@ -44,6 +51,7 @@ def blend_(x: Tensor, reference: Tensor, weight: float | Tensor) -> Tensor:
     """x <- (1 - c) x + c reference, in place (eq. 4).
 
     In place because the sampler's own state must change, not only what the model sees.
-    x, reference: (b, c, h, w), reference noised to the level of x.
+    x, reference: (b, c, h, w). reference is z0 noised to the level of x by the model's own noise scaling:
+    z0 + sigma eps for EPS, v-prediction and EDM, (1 - sigma) z0 + sigma eps for flow.
     """
     return x.copy_((1.0 - weight) * x + weight * reference)

@@ -20,6 +20,7 @@ class CascadePlan:
         if not self.stages:
             raise ValueError("FreeScale plan: expected at least one stage, got none: choose a larger target")
         if any(side % 8 for size in (self.base, *self.stages) for side in size):
-            raise ValueError(f"FreeScale plan: expected sizes in multiples of 8 pixels, got {self.base} -> {', '.join(map(str, self.stages))}")
+            sizes = " -> ".join(map(str, (self.base, *self.stages)))
+            raise ValueError(f"FreeScale plan: expected sizes in multiples of 8 pixels, got {sizes}: round them")
         if not 0 <= self.restart < 1:
             raise ValueError(f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}")

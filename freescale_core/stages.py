@@ -20,7 +20,9 @@ def doubling_stages(start: Size, target: Size, multiple: int = 8) -> tuple[Size,
     """
     factor = scale_between(start, target)
     if factor < MIN_SCALE:
-        raise ValueError(f"expected a target at least {MIN_SCALE} times the {start} start, got {target} ({factor:.2f} times): choose a larger target")
+        raise ValueError(
+            f"FreeScale: expected a target at least {MIN_SCALE} times the start {start}, got {target} ({factor:.2f} times): enlarge it."
+        )
     sizes = []
     reached = 2.0
     while reached * SMALLEST_LAST_STEP <= factor:

@@ -39,7 +39,14 @@ class StageResult:
 
 
 def run_cascade(
-    model: Any, positive: Any, negative: Any, vae: Any, plan: CascadePlan, choice: SamplerChoice, latent: dict[str, Any] | None, image: Tensor | None
+    model: Any,
+    positive: Any,
+    negative: Any,
+    vae: Any,
+    plan: CascadePlan,
+    choice: SamplerChoice,
+    latent: dict[str, Any] | None,
+    image: Tensor | None,
 ) -> list[StageResult]:
     """All stages, the base included. latent: empty = sample stage 0, else the finished stage 0; image: the finished stage 0."""
     first = restart_step(choice.steps, plan.restart)
@@ -49,7 +56,9 @@ def run_cascade(
 
     if latent is not None:
         if sample_base:
-            latent = sample(model, positive, negative, choice, choice.seed, {**latent, "samples": empty_latent_for(model, latent)}, None, report(0))
+            latent = sample(
+                model, positive, negative, choice, choice.seed, {**latent, "samples": empty_latent_for(model, latent)}, None, report(0)
+            )
         image = decode(vae, latent["samples"], plan.tiling)
     assert image is not None
     results = [StageResult(latent, image)]
@@ -64,7 +73,14 @@ def run_cascade(
 
 
 def sample(
-    model: Any, positive: Any, negative: Any, choice: SamplerChoice, seed: int, latent: dict[str, Any], start_step: int | None, callback: Any
+    model: Any,
+    positive: Any,
+    negative: Any,
+    choice: SamplerChoice,
+    seed: int,
+    latent: dict[str, Any],
+    start_step: int | None,
+    callback: Any,
 ) -> dict[str, Any]:
     """KSampler (start_step None) or KSampler (Advanced) with noise, with the cascade's own progress callback."""
     samples = latent["samples"]

@@ -34,12 +34,33 @@ class FreeScaleCascade(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What the picture should show."),
                 io.Conditioning.Input("negative", tooltip="What the picture should not show."),
                 io.Vae.Input("vae", tooltip="Decodes and encodes between the stages."),
-                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip="Noise of stage 0; stage r uses seed + r."),
-                io.Int.Input("steps", default=50, min=1, max=10000, tooltip="Steps of the full schedule; stages after the base run the last 70 %."),
-                io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Classifier-free guidance scale, the same in all stages."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip="Noise of stage 0; stage r uses seed + r."
+                ),
+                io.Int.Input(
+                    "steps", default=50, min=1, max=10000, tooltip="Steps of the full schedule; stages after the base run the last 70 %."
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=7.5,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Classifier-free guidance scale, the same in all stages.",
+                ),
                 io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, default="euler", tooltip="The authors use euler."),
-                io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="ddim_uniform", tooltip="The authors' is ddim_uniform."),
-                io.Float.Input("factor", default=2.0, min=1.1, max=16.0, step=0.05, tooltip="Final size over the size of what comes in: 2 = 2k, 4 = 4k from 1024."),
+                io.Combo.Input(
+                    "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="ddim_uniform", tooltip="The authors' is ddim_uniform."
+                ),
+                io.Float.Input(
+                    "factor",
+                    default=2.0,
+                    min=1.1,
+                    max=16.0,
+                    step=0.05,
+                    tooltip="Final size over the size of what comes in: 2 = 2k, 4 = 4k from 1024.",
+                ),
                 io.Latent.Input("latent", optional=True, tooltip="Empty: stage 0 is sampled. Otherwise it is the finished stage 0."),
                 io.Image.Input("image", optional=True, tooltip="Any finished picture in place of stage 0."),
             ],

@@ -12,7 +12,9 @@ from .unet import dilation_convs
 def apply_model_wrapper(run: StageRun) -> Any:
     """APPLY_MODEL wrapper of one run. The modules come from the executor: several devices may run it at once."""
 
-    def wrapper(executor: Any, x: Tensor, t: Tensor, c_concat: Any, c_crossattn: Any, control: Any, transformer_options: Any, **kwargs: Any) -> Any:
+    def wrapper(
+        executor: Any, x: Tensor, t: Tensor, c_concat: Any, c_crossattn: Any, control: Any, transformer_options: Any, **kwargs: Any
+    ) -> Any:
         # One host synchronisation per model call; the attention patches read this instead of the tensor.
         sigma = float(t.flatten()[0])
         options = {**transformer_options, SIGMA_KEY: sigma}

@@ -40,7 +40,9 @@ def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None) -> Ca
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any], mask: Tensor | None = None, **kwargs: Any) -> Tensor:
         def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
             precision = extra_options.get("attn_precision")
-            return optimized_attention(q, k, v, extra_options["n_heads"], mask=mask, attn_precision=precision, transformer_options=extra_options)
+            return optimized_attention(
+                q, k, v, extra_options["n_heads"], mask=mask, attn_precision=precision, transformer_options=extra_options
+            )
 
         def whole() -> Tensor:
             if previous is None:

@@ -18,7 +18,7 @@ def search_aliases(*aliases: str) -> dict[str, Any]:
 
 def advanced(input_class: type) -> dict[str, Any]:
     """Input arguments that fold a widget under "advanced", where the host knows them."""
-    return {"advanced": True} if "advanced" in inspect.signature(input_class.__init__).parameters else {}
+    return {"advanced": True} if "advanced" in inspect.signature(input_class).parameters else {}
 
 
 def empty_latent_for(model: Any, latent: dict[str, Any]) -> torch.Tensor:

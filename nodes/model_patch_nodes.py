@@ -10,7 +10,8 @@ from ..freescale_core.presets import PRESETS
 from ..freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
 from .host import search_aliases
 from .presets import AUTO, CUSTOM, PRESET_NAMES, auto_preset
-from .stage_sampling import require_unet, settings_of, with_changes, with_settings
+from .stage_sampling import settings_of, with_changes, with_settings
+from .unet import require_unet
 
 FUSION_MODES = ["exact", "fast", "off"]
 BLUR_AXES = ["3-D (h, w, channel)", "2-D (h, w)"]
@@ -27,18 +28,49 @@ class FreeScaleModelPatch(io.ComfyNode):
             description="Makes the model draw coherent pictures far above its training size. At the training size it changes nothing.",
             inputs=[
                 io.Model.Input("model", tooltip=MODEL_TOOLTIP),
-                io.Combo.Input("preset", options=PRESET_NAMES, default=AUTO, tooltip="Kind of model. Turbo and few-step models look like SDXL: choose them by hand."),
-                io.Combo.Input("fusion", options=FUSION_MODES, default="exact", tooltip="Scale fusion: exact as published, fast (far cheaper at 4k and 8k) or off."),
-                io.Float.Input("alpha", default=2.0, min=0.0, max=8.0, step=0.05, tooltip="More = more new detail, less = closer to the upscaled picture. 8k: 1 or less."),
-                io.Int.Input("base_width", default=0, min=0, max=4096, step=8, tooltip="Training width in pixels; 0 = the preset's area in the aspect of the run."),
-                io.Int.Input("base_height", default=0, min=0, max=4096, step=8, tooltip="Training height in pixels; 0 = the preset's area in the aspect of the run."),
+                io.Combo.Input(
+                    "preset",
+                    options=PRESET_NAMES,
+                    default=AUTO,
+                    tooltip="Kind of model. Choose Turbo and few-step models by hand: they look like SDXL.",
+                ),
+                io.Combo.Input(
+                    "fusion",
+                    options=FUSION_MODES,
+                    default="exact",
+                    tooltip="Scale fusion: exact as published, fast (far cheaper at 4k and 8k) or off.",
+                ),
+                io.Float.Input(
+                    "alpha",
+                    default=2.0,
+                    min=0.0,
+                    max=8.0,
+                    step=0.05,
+                    tooltip="More = more new detail, less = closer to the upscaled picture. 8k: 1 or less.",
+                ),
+                io.Int.Input(
+                    "base_width",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=8,
+                    tooltip="Training width in pixels; 0 = the preset's area in the aspect of the run.",
+                ),
+                io.Int.Input(
+                    "base_height",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=8,
+                    tooltip="Training height in pixels; 0 = the preset's area in the aspect of the run.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model, good for all stages.")],
             **search_aliases("high resolution", "4k", "scale fusion", "deep shrink", "hidiffusion"),
         )
 
     @classmethod
-    def execute(cls, model: Any, preset: str, fusion: str, alpha: float, base_width: int, base_height: int) -> io.NodeOutput:
+    def execute(cls, model: Any, preset: str, fusion: Any, alpha: float, base_width: int, base_height: int) -> io.NodeOutput:
         require_unet(model)
         settings = dataclasses.replace(
             _preset_settings(model, preset, base_width, base_height),
@@ -58,13 +90,31 @@ class FreeScaleScaleFusion(io.ComfyNode):
             description="Self-attention of two scales in one: detail from windows of the training size, structure from the whole picture.",
             inputs=[
                 io.Model.Input("model", tooltip=MODEL_TOOLTIP),
-                io.Combo.Input("mode", options=FUSION_MODES, default="exact", tooltip="Exact as published, fast (global attention in sub-grids) or off."),
-                io.Combo.Input("blur_axes", options=BLUR_AXES, default=BLUR_AXES[0], tooltip="3-D as in the authors' code, 2-D as in the paper."),
+                io.Combo.Input(
+                    "mode",
+                    options=FUSION_MODES,
+                    default="exact",
+                    tooltip="Exact as published, fast (global attention in sub-grids) or off.",
+                ),
+                io.Combo.Input(
+                    "blur_axes", options=BLUR_AXES, default=BLUR_AXES[0], tooltip="3-D as in the authors' code, 2-D as in the paper."
+                ),
                 io.Float.Input("sigma", default=1.0, min=0.1, max=8.0, step=0.1, tooltip="Width of the Gaussian in tokens."),
                 io.Boolean.Input("jitter", default=True, tooltip="Shift the windows at random, so that their borders leave no grid."),
-                io.Float.Input("end_percent", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Share of the schedule after which fusion ends."),
-                io.Int.Input("window_width", default=0, min=0, max=4096, step=8, tooltip="Window width in pixels of the picture; 0 = the base width."),
-                io.Int.Input("window_height", default=0, min=0, max=4096, step=8, tooltip="Window height in pixels of the picture; 0 = the base height."),
+                io.Float.Input(
+                    "end_percent", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Share of the schedule after which fusion ends."
+                ),
+                io.Int.Input(
+                    "window_width", default=0, min=0, max=4096, step=8, tooltip="Window width in pixels of the picture; 0 = the base width."
+                ),
+                io.Int.Input(
+                    "window_height",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=8,
+                    tooltip="Window height in pixels of the picture; 0 = the base height.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model.")],
             **search_aliases("local attention", "msw-msa", "hypertile"),
@@ -72,7 +122,7 @@ class FreeScaleScaleFusion(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, mode: str, blur_axes: str, sigma: float, jitter: bool, end_percent: float, window_width: int, window_height: int
+        cls, model: Any, mode: Any, blur_axes: str, sigma: float, jitter: bool, end_percent: float, window_width: int, window_height: int
     ) -> io.NodeOutput:
         window = _size_or_none(window_width, window_height, "window")
         fusion = FusionSettings(
@@ -97,7 +147,9 @@ class FreeScaleDilatedConv(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip=MODEL_TOOLTIP),
                 io.Int.Input("factor", default=0, min=0, max=16, tooltip="Dilation; 0 = the scale of the run (2 at 2x), 1 = off."),
-                io.Float.Input("end_percent", default=0.7, min=0.0, max=1.0, step=0.01, tooltip="Share of the schedule after which dilation ends."),
+                io.Float.Input(
+                    "end_percent", default=0.7, min=0.0, max=1.0, step=0.01, tooltip="Share of the schedule after which dilation ends."
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model.")],
             **search_aliases("scalecrafter", "raunet", "dilation"),
@@ -119,7 +171,14 @@ class FreeScaleDetailControl(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip=MODEL_TOOLTIP),
                 io.Boolean.Input("enabled", default=True, tooltip="Off: the stage is free from the first step, as in plain hires-fix."),
-                io.Float.Input("alpha", default=2.0, min=0.0, max=8.0, step=0.05, tooltip="More = more new detail, less = closer to the upscaled picture."),
+                io.Float.Input(
+                    "alpha",
+                    default=2.0,
+                    min=0.0,
+                    max=8.0,
+                    step=0.05,
+                    tooltip="More = more new detail, less = closer to the upscaled picture.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model.")],
             **search_aliases("cosine scale", "detail", "denoise"),
@@ -133,10 +192,14 @@ class FreeScaleDetailControl(io.ComfyNode):
 def _preset_settings(model: Any, preset: str, base_width: int, base_height: int) -> FreeScaleSettings:
     base = _size_or_none(base_width, base_height, "base size")
     if preset == CUSTOM and base is None:
-        raise ValueError("FreeScale Model Patch: the preset Custom expects a base size, got 0x0: set base_width and base_height to the training size.")
+        raise ValueError(
+            "FreeScale Model Patch: preset Custom expects a base size, got 0x0: set base_width and base_height to the training size."
+        )
     known = {AUTO: auto_preset(model), CUSTOM: FreeScaleSettings(), **PRESETS}
     if preset not in known:
-        raise ValueError(f"FreeScale Model Patch: expected a preset out of {', '.join(PRESET_NAMES)}, got {preset}: choose one of the list.")
+        raise ValueError(
+            f"FreeScale Model Patch: expected a preset out of {', '.join(PRESET_NAMES)}, got {preset}: choose one of the list."
+        )
     return dataclasses.replace(known[preset], base=base)
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from comfy.model_sampling import CONST
 
+from ..freescale_core.detail_blend import variance_exploding
+
 
 def variance_exploding_sigma(model_sampling: Any, sigma: float) -> float:
-    """sigma / (1 - sigma) for flow models, else sigma / sigma_data (EPS, v-prediction, EDM)."""
-    if isinstance(model_sampling, CONST):
-        return sigma / (1.0 - sigma) if sigma < 1.0 else float("inf")
-    return sigma / float(getattr(model_sampling, "sigma_data", 1.0))
+    """sigma in variance-exploding form, by the kind of the model's model_sampling."""
+    return variance_exploding(sigma, float(getattr(model_sampling, "sigma_data", 1.0)), isinstance(model_sampling, CONST))

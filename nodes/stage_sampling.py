@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..freescale_core.detail_blend import timestep_of
 from ..freescale_core.geometry import Size
-from ..freescale_core.settings import FreeScaleSettings
+from ..freescale_core.settings import DetailSettings, FreeScaleSettings
 from . import fused_attention
 from .detail_sampler import nothing_to_blend, with_detail_blend
 from .dilated_call import apply_model_wrapper
@@ -54,7 +54,7 @@ class StageSampling:
         if run is None:
             return executor(noise, latent_image, sampler, *rest, **kwargs)
         if run.settings.detail is not None:
-            sampler = _detail_sampler(run, noise, latent_image, sampler, sigmas, model_sampling)
+            sampler = _detail_sampler(run, run.settings.detail, noise, latent_image, sampler, sigmas, model_sampling)
         saved = guider.model_options
         guider.model_options = _patched_options(saved, run, guider.model_patcher.get_model_object("diffusion_model"))
         guider.conds = with_base_size(guider.conds, Size(run.base.height * LATENT_CELL, run.base.width * LATENT_CELL))
@@ -103,7 +103,9 @@ def _patched_options(model_options: dict[str, Any], run: StageRun, unet: Any) ->
     return options
 
 
-def _detail_sampler(run: StageRun, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, model_sampling: Any) -> Any:
+def _detail_sampler(
+    run: StageRun, detail: DetailSettings, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, model_sampling: Any
+) -> Any:
     reason = nothing_to_blend(latent_image, noise)
     if reason is not None:
         log.info("FreeScale: detail control is off in this run: %s.", reason)
@@ -113,4 +115,4 @@ def _detail_sampler(run: StageRun, noise: Tensor, latent_image: Tensor, sampler:
     log.info("FreeScale: restart at t = %.0f (sigma %.3f).", t, float(sigmas[0]))
     if not low <= t <= high:
         log.warning("FreeScale: restart at t = %.0f is outside %.0f to %.0f: change scheduler, steps or restart.", t, low, high)
-    return with_detail_blend(sampler, run.settings.detail, noise, model_sampling)
+    return with_detail_blend(sampler, detail, noise, model_sampling)

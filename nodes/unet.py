@@ -21,12 +21,12 @@ def require_unet(model: Any) -> None:
         )
 
 
-def dilation_convs(unet: nn.Module) -> list[nn.Conv2d]:
+def dilation_convs(unet: Any) -> list[nn.Conv2d]:
     """The 3x3 convolutions of eq. 5: last downsampler, residual blocks of the deepest level, middle block.
 
     Nine in SDXL: input_blocks.6.0.op, input_blocks.{7,8}.0 and middle_block.{0,2}, two each.
     """
-    below: list[nn.Module] = []
+    below: list[Any] = []
     for block in unet.input_blocks:
         if any(isinstance(layer, Downsample) for layer in block):
             below = []
@@ -35,13 +35,14 @@ def dilation_convs(unet: nn.Module) -> list[nn.Conv2d]:
     return [conv for block in modules for layer in block for conv in _main_convs(layer)]
 
 
-def attention_blocks(unet: nn.Module) -> list[BlockKey]:
+def attention_blocks(unet: Any) -> list[BlockKey]:
     """The keys of all blocks that hold self-attention."""
     groups = {"input": unet.input_blocks, "middle": [unet.middle_block], "output": unet.output_blocks}
-    return [(name, number) for name, blocks in groups.items() for number, block in enumerate(blocks) if block is not None and _has_attention(block)]
+    numbered = [(name, number, block) for name, blocks in groups.items() for number, block in enumerate(blocks)]
+    return [(name, number) for name, number, block in numbered if block is not None and _has_attention(block)]
 
 
-def _main_convs(layer: nn.Module) -> Iterator[nn.Conv2d]:
+def _main_convs(layer: Any) -> Iterator[nn.Conv2d]:
     """The 3x3 convolutions on a layer's main path (not the 1x1 skip connections)."""
     if isinstance(layer, Downsample):
         candidates = [layer.op]
@@ -52,5 +53,5 @@ def _main_convs(layer: nn.Module) -> Iterator[nn.Conv2d]:
     return (conv for conv in candidates if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3))
 
 
-def _has_attention(block: nn.Module) -> bool:
+def _has_attention(block: Any) -> bool:
     return any(isinstance(layer, SpatialTransformer) for layer in block)

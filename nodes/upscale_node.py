@@ -19,17 +19,37 @@ class FreeScaleUpscale(io.ComfyNode):
             node_id="FreeScaleUpscale",
             display_name="FreeScale Upscale",
             category="FreeScale",
-            description="Makes the starting latent of the next stage: decode, resize the picture, encode. Follow it with KSampler (Advanced).",
+            description="Makes the next stage's starting latent: decode, resize the picture, encode. KSampler (Advanced) follows.",
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the checkpoint that samples the next stage."),
-                io.Float.Input("factor", default=2.0, min=1.0, max=16.0, step=0.05, tooltip="Next size over this size. Used while width and height are 0."),
-                io.Int.Input("width", default=0, min=0, max=16384, step=8, tooltip="Width of the next stage in pixels; 0 = from the factor."),
-                io.Int.Input("height", default=0, min=0, max=16384, step=8, tooltip="Height of the next stage in pixels; 0 = from the factor."),
+                io.Float.Input(
+                    "factor",
+                    default=2.0,
+                    min=1.0,
+                    max=16.0,
+                    step=0.05,
+                    tooltip="Next size over this size. Used while width and height are 0.",
+                ),
+                io.Int.Input(
+                    "width", default=0, min=0, max=16384, step=8, tooltip="Width of the next stage in pixels; 0 = from the factor."
+                ),
+                io.Int.Input(
+                    "height", default=0, min=0, max=16384, step=8, tooltip="Height of the next stage in pixels; 0 = from the factor."
+                ),
                 io.Combo.Input("method", options=METHODS, default="bicubic", tooltip="How the picture is resized. The paper uses bicubic."),
-                io.Combo.Input("tiling", options=TILINGS, default="auto", tooltip="Run the VAE in tiles: auto decides from the size and the total memory."),
+                io.Combo.Input(
+                    "tiling",
+                    options=TILINGS,
+                    default="auto",
+                    tooltip="Run the VAE in tiles: auto decides from the size and the total memory.",
+                ),
                 io.Latent.Input("samples", optional=True, tooltip="The finished stage as a latent. Connect this or the image."),
-                io.Image.Input("image", optional=True, tooltip="The finished stage, or any picture, as an image. Connect this or the latent."),
-                io.UpscaleModel.Input("upscale_model", optional=True, tooltip="Upscales the picture before it is resized to the exact size."),
+                io.Image.Input(
+                    "image", optional=True, tooltip="The finished stage, or any picture, as an image. Connect this or the latent."
+                ),
+                io.UpscaleModel.Input(
+                    "upscale_model", optional=True, tooltip="Upscales the picture before it is resized to the exact size."
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="Latent of the next stage; keeps noise mask and batch index.")],
             **search_aliases("hires fix", "upscale latent", "rgb upscale", "self cascade"),
@@ -58,5 +78,5 @@ class FreeScaleUpscale(io.ComfyNode):
 
 def _next_size(size: Size, factor: float, width: int, height: int) -> Size:
     if (width == 0) != (height == 0):
-        raise ValueError(f"FreeScale Upscale expects both width and height or neither, got {width}x{height}: set both, or both to 0 to use the factor.")
+        raise ValueError(f"FreeScale Upscale expects both width and height or neither, got {width}x{height}: set both, or set both to 0.")
     return Size(height, width) if width else scaled(size, factor, LATENT_CELL)

@@ -1,0 +1,60 @@
+"""What is known of the host's samplers: which of their model calls opens a step, and which samplers eq. 4 cannot act on."""
+
+from collections.abc import Callable
+
+LATER_CALLS: dict[str, Callable[[int], int]] = {
+    "heun": lambda left: 1,
+    "heunpp2": lambda left: min(2, left),
+    "exp_heun_2_x0": lambda left: 1,
+    "exp_heun_2_x0_sde": lambda left: 1,
+    "dpm_2": lambda left: 1,
+    "dpm_2_ancestral": lambda left: 1,
+    "dpmpp_2s_ancestral": lambda left: 1,
+    "dpmpp_2s_ancestral_cfg_pp": lambda left: 1,
+    "dpmpp_sde": lambda left: 1,
+    "dpmpp_sde_gpu": lambda left: 1,
+    "seeds_2": lambda left: 1,
+    "seeds_3": lambda left: 2,
+}
+"""Model calls of a step after the one that opens it, given how many steps follow. Core samplers report a step
+(callback) right after its opening call, so after a report this many calls are intermediates."""
+
+ONE_CALL = frozenset(
+    [
+        "euler",
+        "euler_cfg_pp",
+        "euler_ancestral",
+        "euler_ancestral_cfg_pp",
+        "lms",
+        "dpmpp_2m",
+        "dpmpp_2m_cfg_pp",
+        "dpmpp_2m_sde",
+        "dpmpp_2m_sde_gpu",
+        "dpmpp_2m_sde_heun",
+        "dpmpp_2m_sde_heun_gpu",
+        "dpmpp_3m_sde",
+        "dpmpp_3m_sde_gpu",
+        "ddpm",
+        "lcm",
+        "ipndm",
+        "ipndm_v",
+        "deis",
+        "res_multistep",
+        "res_multistep_cfg_pp",
+        "res_multistep_ancestral",
+        "res_multistep_ancestral_cfg_pp",
+        "gradient_estimation",
+        "gradient_estimation_cfg_pp",
+        "er_sde",
+    ]
+)
+
+REFUSED = {
+    "unipc": "the model sees a rescaled copy of its state",
+    "unipc_bh2": "the model sees a rescaled copy of its state",
+    "sa_solver": "the model sees a prediction, not its state",
+    "sa_solver_pece": "the model sees a prediction, not its state",
+    "dpm_fast_function": "it leaves the noise schedule",
+    "dpm_adaptive_function": "it leaves the noise schedule",
+}
+"""Sampler functions that eq. 4 cannot act on, with the reason."""

@@ -1,0 +1,85 @@
+"""The two branches of attention with identity and mean callables, whose arithmetic can be done in the head."""
+
+import pytest
+import torch
+
+from freescale_core.geometry import Size
+from freescale_core.strided_attention import strided_attention
+from freescale_core.window_attention import window_attention
+from freescale_core.windows import Window, WindowGrid, window_rng
+
+
+def identity(q, k, v):
+    return v
+
+
+def softmax_attention(q, k, v):
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+def tokens(grid, channels=4, batch=2):
+    return torch.randn(batch, grid[0] * grid[1], channels, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(("grid", "window"), [((64, 64), (32, 32)), ((33, 40), (17, 20)), ((9, 14), (5, 7)), ((16, 16), (16, 16))])
+def test_windows_of_identity_give_the_tokens_back(grid, window):
+    windows = WindowGrid(Size(*grid), Size(*window))
+    x = tokens(grid)
+    out = window_attention(x, x, x, Size(*grid), windows.draw(window_rng(0, 1.0)), windows.jitter, identity)
+    assert torch.allclose(out, x, atol=1e-6)
+
+
+def test_overlaps_are_averaged_plainly():
+    values = iter([torch.full((1, 2, 1), 1.0), torch.full((1, 2, 1), 4.0)])
+    windows = [Window(0, 1, 0, 2), Window(0, 1, 1, 3)]
+    x = torch.zeros(1, 3, 1)
+    out = window_attention(x, x, x, Size(1, 3), windows, Size(0, 0), lambda q, k, v: next(values))
+    assert out.flatten().tolist() == [1.0, 2.5, 4.0]
+
+
+def test_padded_tokens_take_part_as_zero_keys_and_values():
+    """One token of value 6 beside one pad token, equal logits 0: the mean is 3, not 6."""
+    q = k = torch.zeros(1, 1, 1)
+    out = window_attention(q, k, torch.full((1, 1, 1), 6.0), Size(1, 1), [Window(0, 1, 0, 2)], Size(0, 1), softmax_attention)
+    assert out.item() == pytest.approx(3.0)
+
+
+def test_projecting_once_equals_projecting_every_window():
+    grid, window = Size(12, 12), WindowGrid(Size(12, 12), Size(8, 8))
+    windows = window.draw(window_rng(0, 1.0))
+    x, weight = tokens(grid, 8), torch.randn(8, 8, generator=torch.Generator().manual_seed(1))
+    once = window_attention(x @ weight, x @ weight, x @ weight, grid, windows, window.jitter, softmax_attention)
+    each = window_attention(x, x, x, grid, windows, window.jitter, lambda q, k, v: softmax_attention(q @ weight, k @ weight, v @ weight))
+    assert torch.allclose(once, each, atol=1e-5)
+
+
+def test_windows_are_attended_in_chunks_no_larger_than_the_grid():
+    sizes = []
+
+    def attend(q, k, v):
+        sizes.append(q.shape[0] * q.shape[1])
+        return v
+
+    grid = WindowGrid(Size(64, 64), Size(16, 16), jittered=False)
+    x = tokens((64, 64), batch=1)
+    window_attention(x, x, x, grid.grid, grid.draw(window_rng(0, 1.0)), grid.jitter, attend)
+    assert max(sizes) <= 64 * 64
+    assert sum(sizes) == 49 * 16 * 16
+
+
+@pytest.mark.parametrize(("grid", "strides"), [((8, 8), (2, 2)), ((9, 7), (2, 3)), ((8, 6), (4, 1))])
+def test_strided_attention_of_identity_gives_the_tokens_back(grid, strides):
+    x = tokens(grid)
+    assert torch.equal(strided_attention(x, x, x, Size(*grid), Size(*strides), identity), x)
+
+
+def test_strided_attention_mixes_only_tokens_of_one_sub_grid():
+    x = torch.arange(16.0).reshape(1, 16, 1)
+    mean = strided_attention(x, x, x, Size(4, 4), Size(2, 2), lambda q, k, v: v.mean(1, keepdim=True).expand_as(v))
+    assert mean.reshape(4, 4)[:2, :2].flatten().tolist() == [5.0, 6.0, 9.0, 10.0]
+    assert torch.equal(mean.reshape(4, 4)[:2, :2], mean.reshape(4, 4)[2:, 2:])
+
+
+def test_stride_one_is_full_attention():
+    x = tokens((4, 4))
+    assert torch.equal(strided_attention(x, x, x, Size(4, 4), Size(1, 1), softmax_attention), softmax_attention(x, x, x))
