@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from .paths import PACK, ROOT, Host
+from .paths import NOT_SHIPPED, PACK, ROOT, Host
 
 FOLDERS = ("custom_nodes", "models/checkpoints", "input", "output", "temp", "user")
 DEMO = ROOT / "demo"
@@ -17,12 +17,34 @@ def ensure_base(host: Host) -> None:
     for name in FOLDERS:
         (host.base / name).mkdir(parents=True, exist_ok=True)
     nodes, checkpoints = host.base / "custom_nodes", host.base / "models" / "checkpoints"
-    link_folder(nodes / PACK, ROOT)
+    link_entries(nodes / PACK, shipped_entries())
     extension = DEMO / "host_extension"
     if extension.is_dir():
         link_folder(nodes / "freescale_demo_model", extension)
     for checkpoint in sorted(DEMO.glob("*.safetensors")):
         link_file(checkpoints / checkpoint.name, checkpoint)
+
+
+def shipped_entries() -> list[str]:
+    """Names at the repository's top that users get."""
+    hidden = [path.name for path in ROOT.iterdir() if path.name.startswith((".", "__pycache__"))]
+    return sorted({path.name for path in ROOT.iterdir()} - {*NOT_SHIPPED, *hidden})
+
+
+def link_entries(folder: Path, names: list[str]) -> None:
+    """Make `folder` hold links to these of the repository's entries, and nothing else.
+
+    A link to the repository itself would hold .dev, hence itself: ComfyUI follows links and walked in circles on GET /models/custom_nodes.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        link = link_folder if (ROOT / name).is_dir() else link_file
+        link(folder / name, ROOT / name)
+    for left in folder.iterdir():
+        if left.name not in names and left.name != "__pycache__":
+            _unlink(left)
 
 
 def link_folder(link: Path, target: Path) -> None:

@@ -6,37 +6,29 @@ import subprocess
 import time
 from pathlib import Path
 
-from .base_directory import link_folder
+from .base_directory import link_entries
 from .paths import DEV, ROOT, Host
 from .process import clean_environment
 
 # The pack's modules import each other relatively, so mypy must see the repository as a package; its folder may have any name.
 TYPED_PACKAGE = "freescale_pack"
+TYPES = DEV / "types"
 
 
 def run_checks(host: Host) -> int:
     python = str(host.python)
-    link_folder(_types_folder() / TYPED_PACKAGE, ROOT)
+    modules = [name for name in ("freescale_core", "nodes", "devtools") if (ROOT / name / "__init__.py").is_file()]
+    link_entries(TYPES / TYPED_PACKAGE, ["__init__.py", *modules])
+    packages = [part for name in modules for part in ("-p", f"{TYPED_PACKAGE}.{name}")]
     commands = {
         "format": ([python, "-m", "ruff", "format", "--check", "--quiet", "--output-format=concise", "."], ROOT),
         "lint": ([python, "-m", "ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
-        "types": ([python, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *_typed()], _types_folder()),
+        "types": ([python, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *packages], TYPES),
         "registry rules": ([python, "-m", "devtools.registry_rules"], ROOT),
     }
     passed = [_run(name, command, folder) for name, (command, folder) in commands.items()]
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
     return 0 if all(passed) else 1
-
-
-def _types_folder() -> Path:
-    folder = DEV / "types"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _typed() -> list[str]:
-    present = [name for name in ("freescale_core", "nodes", "devtools") if (ROOT / name / "__init__.py").is_file()]
-    return [part for name in present for part in ("-p", f"{TYPED_PACKAGE}.{name}")]
 
 
 def _run(name: str, command: list[str], folder: Path) -> bool:

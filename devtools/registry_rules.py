@@ -11,14 +11,13 @@ from typing import Any
 from .archive import archive_files
 from .errors import DevError
 from .node_rules import node_ids, source_problems
-from .paths import ROOT
+from .paths import NOT_SHIPPED, ROOT
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-KEPT_OUT = ("tests", "demo", "bench", "devtools", "dev.py", ".github", ".ci", "requirements-dev.txt")
 SHIPPED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md")
 SEMVER = re.compile(r"\d+\.\d+\.\d+")
 PROJECT_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
@@ -30,7 +29,7 @@ def all_problems(root: Path) -> list[str]:
 
 
 def archive_problems(files: list[str]) -> list[str]:
-    leaked = [name for name in files if name.split("/")[0] in KEPT_OUT]
+    leaked = [name for name in files if name.split("/")[0] in NOT_SHIPPED]
     missing = [name for name in SHIPPED if name not in files]
     problems = [f"{name}: must not be published; add it to .comfyignore." for name in leaked]
     return problems + [f"{name}: must be published; create it or take it out of .comfyignore." for name in missing]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from devtools import cli, machine, process, releases
-from devtools.base_directory import link_file, link_folder
+from devtools.base_directory import link_entries, link_file, link_folder, shipped_entries
 from devtools.environments import host_requirements
 from devtools.errors import DevError
+from devtools.paths import ROOT
 from devtools.setup_host import selected_host
 
 
@@ -133,3 +134,14 @@ def test_links_follow_a_target_that_moved(tmp_path: Path) -> None:
     for _ in range(2):
         link_file(tmp_path / "checkpoint", new / "model")
     assert (tmp_path / "checkpoint").read_text() == "weights"
+
+
+def test_the_pack_in_a_base_directory_holds_no_way_back_to_itself(tmp_path: Path) -> None:
+    """A link to the whole repository made ComfyUI walk in circles through .dev on GET /models/custom_nodes."""
+    folder = tmp_path / "ComfyUI-FreeScale"
+    folder.symlink_to(ROOT, target_is_directory=True)
+    for names in (["freescale_core"], shipped_entries()):
+        link_entries(folder, names)
+        assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert {"__init__.py", "freescale_core", "nodes", "pyproject.toml"} <= set(names)
+    assert not {".dev", ".git", "devtools", "tests"} & set(names)
