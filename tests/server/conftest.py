@@ -1,0 +1,35 @@
+"""Server tier: a real ComfyUI server, driven over HTTP and the websocket as a web page or a program would drive it.
+
+The server runs each prompt once; `prompts.salted` makes it run the same one again.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from prompts import pixels, plain_prompt
+
+from demo.comfy_client import ComfyClient
+from demo.comfy_server import ComfyServer
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ComfyServer]:
+    yield ComfyServer.from_environment()
+
+
+@pytest.fixture(scope="session")
+def client(server: ComfyServer) -> Iterator[ComfyClient]:
+    with server as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def object_info(client: ComfyClient) -> dict:
+    return client.get("/object_info")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untouched_picture(client: ComfyClient) -> np.ndarray:
+    """A plain KSampler's picture, made before any FreeScale node ran in this server."""
+    return pixels(client, client.run(plain_prompt()), "9")

@@ -1,0 +1,54 @@
+"""Progress, cancel, and what a FreeScale run leaves behind for the next prompt."""
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+from prompts import cascade_prompt, pixels, plain_prompt, salted
+
+from demo.comfy_client import ComfyClient
+
+
+def test_progress_rises_from_one_to_all_steps_of_all_stages(client: ComfyClient) -> None:
+    # Of 4 steps stage 0 runs all, stage 1 the last 3 (restart at int(0.3 * 4) = 1).
+    run = client.run(cascade_prompt(steps=4))
+    assert run.outcome == "success", run.error
+    assert run.progress("10") == [(step, 7) for step in range(1, 8)]
+
+
+def test_progress_counts_the_steps_that_ddim_uniform_adds(client: ComfyClient) -> None:
+    # 1000 // 6 = 166 timesteps apart makes 7 steps out of 6.
+    progress = client.run(cascade_prompt(steps=6)).progress("10")
+    assert [value for value, _ in progress] == list(range(1, len(progress) + 1))
+    assert {maximum for _, maximum in progress} == {len(progress)}
+
+
+def test_cancel_in_stage_1_ends_the_run_and_leaves_nothing_patched(client: ComfyClient) -> None:
+    before = pixels(client, client.run(salted(cascade_prompt(), 3)), "11")
+
+    cancelled = client.run(salted(cascade_prompt(steps=20), 4), on_message=cancel_at(client, step=24))
+    assert cancelled.outcome == "interrupted"
+    assert 20 < cancelled.progress("10")[-1][0] < 34
+
+    after = client.run(salted(cascade_prompt(), 5))
+    assert "10" in after.started_nodes  # and not out of the cache
+    assert "5" not in after.started_nodes  # the MODEL is the one that was cancelled
+    assert np.array_equal(pixels(client, after, "11"), before)
+
+
+def test_a_plain_sampler_draws_the_same_after_freescale_as_before(client: ComfyClient, untouched_picture: np.ndarray) -> None:
+    assert client.run(salted(cascade_prompt(), 6)).outcome == "success"
+    run = client.run(salted(plain_prompt(), 7))
+    assert "7" in run.started_nodes
+    assert np.array_equal(pixels(client, run, "9"), untouched_picture)
+
+
+def cancel_at(client: ComfyClient, step: int) -> Callable[[str, dict], None]:
+    """Presses Cancel once, as soon as the cascade reports `step`."""
+    presses = itertools.count()
+
+    def on_message(kind: str, data: dict) -> None:
+        if kind == "progress" and data["node"] == "10" and data["value"] >= step and next(presses) == 0:
+            client.interrupt()
+
+    return on_message

@@ -1,0 +1,45 @@
+"""What the server says about the pack before anything runs."""
+
+import pytest
+
+from demo.comfy_client import ComfyClient
+from demo.comfy_server import ComfyServer
+
+NODES = [
+    "FreeScaleModelPatch",
+    "FreeScaleScaleFusion",
+    "FreeScaleDilatedConv",
+    "FreeScaleDetailControl",
+    "FreeScaleUpscale",
+    "FreeScaleCascade",
+]
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_is_listed_and_explains_every_input_and_output(object_info: dict, node: str) -> None:
+    info = object_info[node]
+    inputs = {name: spec for section in ("required", "optional") for name, spec in info["input"].get(section, {}).items()}
+    assert info["display_name"].startswith("FreeScale ")
+    assert info["description"]
+    assert [name for name, spec in inputs.items() if not spec[1].get("tooltip")] == []
+    assert len(info["output_tooltips"]) == len(info["output"]) > 0
+    assert all(info["output_tooltips"])
+
+
+def test_every_node_of_the_pack_is_known_to_these_tests(object_info: dict) -> None:
+    assert {name for name in object_info if name.startswith("FreeScale")} == set(NODES)
+
+
+def test_the_pack_and_the_demo_model_load_without_complaint(server: ComfyServer, client: ComfyClient) -> None:
+    start_log = server.log.split("Starting server")[0].splitlines()
+    complaints = ("IMPORT FAILED", "Traceback", "Cannot import", "Skip ")
+    assert [line for line in start_log if any(complaint in line for complaint in complaints)] == []
+    assert any("ComfyUI-FreeScale" in line for line in start_log)
+    assert any("freescale_demo_model" in line for line in start_log)
+
+
+def test_the_template_is_offered_with_its_picture(client: ComfyClient) -> None:
+    assert "freescale_text_to_image_4k" in client.get("/workflow_templates")["ComfyUI-FreeScale"]
+    folder = "/api/workflow_templates/ComfyUI-FreeScale"
+    assert client.get(f"{folder}/freescale_text_to_image_4k.json")["version"] == 0.4
+    assert client.picture_at(f"{folder}/freescale_text_to_image_4k.jpg").format == "JPEG"
