@@ -5,6 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 REPO = Path(__file__).resolve().parents[2]
 COMFYUI = Path(os.environ["FREESCALE_COMFYUI"])
 
@@ -19,3 +22,10 @@ assert spec is not None and spec.loader is not None
 pack = importlib.util.module_from_spec(spec)
 sys.modules["freescale_pack"] = pack
 spec.loader.exec_module(pack)
+
+
+@pytest.fixture(autouse=True)
+def inference_mode():
+    """As the host executes nodes."""
+    with torch.inference_mode():
+        yield

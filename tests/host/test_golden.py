@@ -69,7 +69,9 @@ class Case:
         guider.set_cfg(self.info["cfg"])
         sigmas = self.tensors["sigmas"][self.info["stages"][r - 1]["restart_step"] :]
         start = self.tensors[f"encoded_stage{r}"] / LATENT_SCALE
-        out = guider.sample(self.tensors[f"noise_stage{r}"], start, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=0)
+        out = guider.sample(
+            self.tensors[f"noise_stage{r}"], start, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=0
+        )
         return out * LATENT_SCALE
 
 

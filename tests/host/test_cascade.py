@@ -1,0 +1,112 @@
+"""FreeScaleCascade against the graph of stock nodes it stands for, on the demo checkpoint."""
+
+import nodes as host_nodes
+import pytest
+import torch
+from freescale_pack.freescale_core.stages import restart_step
+from freescale_pack.nodes.cascade_node import FreeScaleCascade
+from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
+from freescale_pack.nodes.upscale_node import FreeScaleUpscale
+
+from .demo_model import conditioning, demo_checkpoint
+
+STEPS, CFG, SEED, SCHEDULER = 5, 3.0, 11, "ddim_uniform"
+FIRST = restart_step(STEPS, 0.3)
+
+
+BASE = 128
+
+
+def empty(side=BASE):
+    return {"samples": torch.zeros(1, 4, side // 8, side // 8)}
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return conditioning("red apple on a white background"), conditioning("")
+
+
+def patched(model, **changes):
+    values = {"preset": "Auto", "fusion": "exact", "alpha": 0.5, "base_width": BASE, "base_height": BASE, **changes}
+    return FreeScaleModelPatch.execute(model, **values).result[0]
+
+
+def cascade(model, texts, vae, sampler="euler", factor=4.0, **start):
+    return FreeScaleCascade.execute(model, *texts, vae, SEED, STEPS, CFG, sampler, SCHEDULER, factor, **start).result
+
+
+def explicit_graph(model, texts, vae, sampler, sizes):
+    """KSampler, then per stage FreeScaleUpscale and KSampler (Advanced), as a user wires them."""
+    stages = [host_nodes.KSampler().sample(model, SEED, STEPS, CFG, sampler, SCHEDULER, *texts, empty())[0]]
+    for r, (width, height) in enumerate(sizes, start=1):
+        start = FreeScaleUpscale.execute(vae, 2.0, width, height, "bicubic", "off", samples=stages[-1]).result[0]
+        run = host_nodes.KSamplerAdvanced().sample(
+            model, "enable", SEED + r, STEPS, CFG, sampler, SCHEDULER, *texts, start, FIRST, 10000, "disable"
+        )
+        stages.append(run[0])
+    return stages
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "euler_ancestral"])
+def test_cascade_equals_the_explicit_graph_bit_for_bit(texts, sampler):
+    model, _, vae = demo_checkpoint()
+    model = patched(model)
+    stages = explicit_graph(model, texts, vae, sampler, [(2 * BASE, 2 * BASE), (4 * BASE, 4 * BASE)])
+    latent, image, _ = cascade(model, texts, vae, sampler, latent=empty())
+    assert torch.equal(latent["samples"], stages[-1]["samples"])
+    assert torch.equal(image, vae.decode(stages[-1]["samples"]))
+
+
+def test_stage_outputs_hold_every_picture_and_a_finished_latent_skips_stage_0(texts):
+    model, _, vae = demo_checkpoint()
+    model = patched(model)
+    latent, image, stages = cascade(model, texts, vae, factor=2.0, latent=empty())
+    assert [tuple(s.shape) for s in stages] == [(1, BASE, BASE, 3), (1, 2 * BASE, 2 * BASE, 3)]
+    assert torch.equal(image, stages[-1])
+    base = host_nodes.KSampler().sample(model, SEED, STEPS, CFG, "euler", SCHEDULER, *texts, empty())[0]
+    again = cascade(model, texts, vae, factor=2.0, latent=base)[0]
+    assert torch.equal(again["samples"], latent["samples"])
+
+
+def test_a_picture_is_resized_from_its_own_pixels(texts):
+    """A 152x152 picture goes straight to 304x304; shrunk to the base first, fine detail would be lost before the VAE."""
+    model, _, vae = demo_checkpoint()
+    picture = (torch.arange(152 * 152 * 3) % 7 / 6).reshape(1, 152, 152, 3)
+    latent, _, stages = cascade(patched(model), texts, vae, factor=2.0, image=picture)
+    assert torch.equal(stages[0], picture)
+    assert latent["samples"].shape == (1, 4, 38, 38)
+    start = FreeScaleUpscale.execute(vae, 2.0, 0, 0, "bicubic", "off", image=picture).result[0]
+    expected = host_nodes.KSamplerAdvanced().sample(
+        patched(model), "enable", SEED + 1, STEPS, CFG, "euler", SCHEDULER, *texts, start, FIRST, 10000, "disable"
+    )[0]
+    assert torch.equal(latent["samples"], expected["samples"])
+
+
+def test_a_model_without_a_patch_gets_preset_auto_with_the_latents_size_as_base(texts):
+    model, _, vae = demo_checkpoint()
+    alpha2 = cascade(patched(model, alpha=2.0), texts, vae, factor=2.0, latent=empty())[0]
+    bare = cascade(model, texts, vae, factor=2.0, latent=empty())[0]
+    assert torch.equal(bare["samples"], alpha2["samples"])
+
+
+def test_masks_and_batch_index_survive_the_stages(texts):
+    model, _, vae = demo_checkpoint()
+    base = {
+        "samples": torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0)),
+        "batch_index": [3, 5],
+        "noise_mask": torch.ones(1, 16, 16),
+    }
+    latent = cascade(patched(model), texts, vae, factor=2.0, latent=base)[0]
+    assert latent["batch_index"] == [3, 5]
+    assert torch.equal(latent["noise_mask"], base["noise_mask"])
+    one = {**base, "samples": base["samples"][1:], "batch_index": [5]}
+    alone = cascade(patched(model), texts, vae, factor=2.0, latent=one)[0]
+    difference = (latent["samples"][1] - alone["samples"][0]).norm() / alone["samples"].norm()
+    assert difference < 1e-4
+
+
+@pytest.mark.parametrize("start", [{}, {"latent": empty(), "image": torch.zeros(1, 64, 64, 3)}])
+def test_exactly_one_start_is_expected(texts, start):
+    model, _, vae = demo_checkpoint()
+    with pytest.raises(ValueError, match="either a latent or an image"):
+        cascade(model, texts, vae, **start)
