@@ -37,7 +37,7 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev.py demo", description="Pictures with the demo model; demo/README.md lists what it can draw.")
-    parser.add_argument("--prompt", default="red car on a yellow background", help="default: %(default)s")
+    parser.add_argument("--prompt", default="house on a pink background", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=ROOT / "demo" / "output", help="folder of the pictures (default: demo/output)")
     return parser.parse_args()
