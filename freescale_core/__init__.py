@@ -4,6 +4,7 @@ Needs torch, numpy, kornia and einops only. Costly operations come in as callabl
 
     geometry          sizes, scale, dilation factor, kernel size, the token grid of a UNet level
     stages            which sizes a cascade goes through, and the step at which a stage restarts
+    plan              a whole cascade as data, and as text
     windows           overlapping windows with seeded jitter
     window_attention  the local branch of scale fusion
     strided_attention the cheap global branch of scale fusion ("fast")

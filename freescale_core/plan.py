@@ -3,24 +3,74 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .geometry import Size
+from .geometry import MIN_SCALE, Size, blur_kernel_size, dilation_factor, level_size, scale_between, scaled
+from .windows import WindowGrid
+
+PIXELS_PER_CELL = 8
 
 
 @dataclass(frozen=True)
 class CascadePlan:
-    """base: the training size; stages: sizes of stages 1, 2, ...; both in pixels. restart: share of the schedule skipped."""
+    """base: the training size; stages: sizes of stages 1, 2, ...; both in pixels.
+
+    restart: share of the schedule that stages >= 1 skip. steps, sampler_name, scheduler: of stages >= 1, None = as in stage 0.
+    upscale_model: whatever the host resizes pictures with before `method`, or None.
+    """
 
     base: Size
     stages: tuple[Size, ...]
     restart: float = 0.3
     method: Literal["bicubic", "lanczos"] = "bicubic"
     tiling: Literal["auto", "on", "off"] = "auto"
+    steps: int | None = None
+    sampler_name: str | None = None
+    scheduler: str | None = None
+    upscale_model: object | None = None
 
     def __post_init__(self) -> None:
+        sizes = (self.base, *self.stages)
+        shown = " -> ".join(map(str, sizes))
         if not self.stages:
             raise ValueError("FreeScale plan: expected at least one stage, got none: choose a larger target")
-        if any(side % 8 for size in (self.base, *self.stages) for side in size):
-            sizes = " -> ".join(map(str, (self.base, *self.stages)))
-            raise ValueError(f"FreeScale plan: expected sizes in multiples of 8 pixels, got {sizes}: round them")
+        if any(side % PIXELS_PER_CELL for size in sizes for side in size):
+            raise ValueError(f"FreeScale plan: expected sizes in multiples of 8 pixels, got {shown}: round them")
+        if any(scale_between(size, later) < MIN_SCALE for size, later in zip(self.stages, self.stages[1:], strict=False)):
+            raise ValueError(
+                f"FreeScale plan: expected each stage at least {MIN_SCALE} times the one before, got {shown}: enlarge the later ones"
+            )
+        if scale_between(self.base, self.stages[-1]) < MIN_SCALE:
+            raise ValueError(f"FreeScale plan: expected a target at least {MIN_SCALE} times the base size, got {shown}: enlarge the target")
         if not 0 <= self.restart < 1:
             raise ValueError(f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}")
+
+
+def stages_by_factors(base: Size, factors: str) -> tuple[Size, ...]:
+    """Stage sizes from a list such as "1.5, 3": factors over `base` (pixels).
+
+    Raises:
+        ValueError: an entry is no number.
+    """
+    try:
+        numbers = [float(part) for part in factors.split(",")]
+    except ValueError:
+        raise ValueError(f'FreeScale plan: expected factors such as "2, 4", got "{factors}": write numbers separated by commas') from None
+    return tuple(scaled(base, number, PIXELS_PER_CELL) for number in numbers)
+
+
+def describe(plan: CascadePlan) -> str:
+    """The plan as text: one line a stage."""
+    lines = [f"Stage 0: {plan.base}, the base size"]
+    for r, size in enumerate(plan.stages, start=1):
+        scale = scale_between(plan.base, size)
+        grid, window = (level_size(Size(s.height // PIXELS_PER_CELL, s.width // PIXELS_PER_CELL), 1) for s in (size, plan.base))
+        windows = WindowGrid(grid, window)
+        lines.append(
+            f"Stage {r}: {size}, {scale:.2f} times the base; {windows.count} windows of {windows.clipped} tokens at half resolution, "
+            f"dilation {dilation_factor(scale)}, blur kernel {blur_kernel_size(scale)}"
+        )
+    resize = "an upscale model" if plan.upscale_model is not None else plan.method
+    lines.append(f"Each stage skips {plan.restart:.0%} of the schedule; pictures are enlarged by {resize}; VAE tiling {plan.tiling}")
+    changed = [f"{value}" for value in (plan.steps and f"{plan.steps} steps", plan.sampler_name, plan.scheduler) if value]
+    if changed:
+        lines.append(f"Stages from 1 on: {', '.join(changed)}")
+    return "\n".join(lines)

@@ -50,6 +50,11 @@ class WindowGrid:
             return Size(0, 0)
         return Size(self.window.height // 8, self.window.width // 8)
 
+    @property
+    def count(self) -> int:
+        clip = self.clipped
+        return len(_axis_starts(self.grid.height, clip.height)) * len(_axis_starts(self.grid.width, clip.width))
+
     def draw(self, rng: np.random.Generator) -> list[Window]:
         """All windows, row by row, in coordinates of the grid padded by `jitter`.
 

@@ -29,6 +29,11 @@ class SamplerChoice:
     sampler_name: str
     scheduler: str
 
+    def for_later_stages(self, plan: CascadePlan) -> "SamplerChoice":
+        return SamplerChoice(
+            self.seed, plan.steps or self.steps, self.cfg, plan.sampler_name or self.sampler_name, plan.scheduler or self.scheduler
+        )
+
 
 @dataclass(frozen=True)
 class StageResult:
@@ -49,9 +54,10 @@ def run_cascade(
     image: Tensor | None,
 ) -> list[StageResult]:
     """All stages, the base included. latent: empty = sample stage 0, else the finished stage 0; image: the finished stage 0."""
-    first = restart_step(choice.steps, plan.restart)
+    later = choice.for_later_stages(plan)
+    first = restart_step(later.steps, plan.restart)
     sample_base = latent is not None and not latent["samples"].any()
-    counts = [choice.steps] * sample_base + [choice.steps - first] * len(plan.stages)
+    counts = [choice.steps] * sample_base + [later.steps - first] * len(plan.stages)
     report = _progress(model, sum(counts))
 
     if latent is not None:
@@ -64,10 +70,10 @@ def run_cascade(
     results = [StageResult(latent, image)]
     for r, size in enumerate(plan.stages, start=1):
         log.info("FreeScale: stage %d of %d, %s.", r, len(plan.stages), size)
-        picture = resize(results[-1].image, size, plan.method)
+        picture = resize(results[-1].image, size, plan.method, plan.upscale_model)
         start = {**(latent or {}), "samples": encode(vae, picture, plan.tiling)}
         done = sum(counts[: r - 1 + sample_base])
-        latent = sample(model, positive, negative, choice, choice.seed + r, start, first, report(done))
+        latent = sample(model, positive, negative, later, choice.seed + r, start, first, report(done))
         results.append(StageResult(latent, decode(vae, latent["samples"], plan.tiling)))
     return results
 

@@ -11,14 +11,17 @@ from torch import Tensor
 
 from ..freescale_core.geometry import Size, scaled, size_of_area
 from ..freescale_core.plan import CascadePlan
+from ..freescale_core.settings import FreeScaleSettings
 from ..freescale_core.stages import doubling_stages
 from .cascade import SamplerChoice, StageResult, run_cascade, stage_size
 from .host import LATENT_CELL, search_aliases
+from .plan_node import PlanType
 from .presets import auto_preset
 from .stage_sampling import settings_of, with_settings
 
 log = logging.getLogger("FreeScale")
 PREVIEW_SIDE = 1024
+MAX_STRETCH = 1.05
 
 
 class FreeScaleCascade(io.ComfyNode):
@@ -63,6 +66,7 @@ class FreeScaleCascade(io.ComfyNode):
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="Empty: stage 0 is sampled. Otherwise it is the finished stage 0."),
                 io.Image.Input("image", optional=True, tooltip="Any finished picture in place of stage 0."),
+                PlanType.Input("plan", optional=True, tooltip="Stages and their settings; the factor is then not used."),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The final stage as a latent."),
@@ -88,25 +92,46 @@ class FreeScaleCascade(io.ComfyNode):
         factor: float,
         latent: Any = None,
         image: Any = None,
+        plan: CascadePlan | None = None,
     ) -> io.NodeOutput:
         if (latent is None) == (image is None):
             raise ValueError("FreeScale Cascade expects either a latent or an image, got both or none: connect one of them.")
-        model, plan = _planned(model, latent, image, factor)
+        start = stage_size(None if latent is None else latent["samples"], image, LATENT_CELL)
+        settings = _settings(model)
+        if plan is None:
+            plan = _plan_by_factor(settings, start, image is not None, factor)
+        _check_start(plan, start, image is not None)
+        model = with_settings(model, dataclasses.replace(settings, base=plan.base))
         choice = SamplerChoice(seed, steps, cfg, sampler_name, scheduler)
         results = run_cascade(model, positive, negative, vae, plan, choice, latent, image)
         return io.NodeOutput(results[-1].latent, results[-1].image, [r.image for r in results], ui=_stage_previews(cls, results))
 
 
-def _planned(model: Any, latent: Any, image: Tensor | None, factor: float) -> tuple[Any, CascadePlan]:
-    """The patched MODEL and the stages. Base: the patch's, else the latent's own size, else the preset's area in the picture's aspect."""
+def _settings(model: Any) -> FreeScaleSettings:
+    """The settings the MODEL carries, else those of preset Auto."""
     settings = settings_of(model)
     if settings is None:
-        settings = auto_preset(model)
         log.info("FreeScale: the model carries no FreeScale patch, the preset Auto is applied.")
-    start = stage_size(None if latent is None else latent["samples"], image, LATENT_CELL)
-    base = settings.base or (start if image is None else size_of_area(settings.base_side, start, 64))
-    plan = CascadePlan(base, doubling_stages(start, scaled(start, factor, LATENT_CELL)), settings.restart)
-    return with_settings(model, dataclasses.replace(settings, base=base)), plan
+        settings = auto_preset(model)
+    return settings
+
+
+def _plan_by_factor(settings: FreeScaleSettings, start: Size, is_image: bool, factor: float) -> CascadePlan:
+    """Doubling stages. Base: the patch's, else the latent's own size, else the preset's area in the picture's aspect."""
+    base = settings.base or (size_of_area(settings.base_side, start, 64) if is_image else start)
+    return CascadePlan(base, doubling_stages(start, scaled(start, factor, LATENT_CELL)), settings.restart)
+
+
+def _check_start(plan: CascadePlan, start: Size, is_image: bool) -> None:
+    """A latent is stage 0 and must have a size below stage 1; a picture may have any size but must not be squeezed."""
+    first = plan.stages[0]
+    stretch = (start.width / start.height) / (first.width / first.height)
+    if not 1 / MAX_STRETCH <= stretch <= MAX_STRETCH:
+        raise ValueError(
+            f"FreeScale Cascade expects a start in the shape of stage 1 ({first}), got {start}: change the plan or crop the start."
+        )
+    if not is_image and start.area >= first.area:
+        raise ValueError(f"FreeScale Cascade expects a latent smaller than stage 1 ({first}), got {start}: change the plan or the latent.")
 
 
 def _stage_previews(cls: type[io.ComfyNode], results: list[StageResult]) -> ui.PreviewImage:

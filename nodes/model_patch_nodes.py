@@ -6,9 +6,11 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size
+from ..freescale_core.plan import CascadePlan
 from ..freescale_core.presets import PRESETS
 from ..freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
 from .host import search_aliases
+from .plan_node import PlanType, size_or_none
 from .presets import AUTO, CUSTOM, PRESET_NAMES, auto_preset
 from .stage_sampling import settings_of, with_changes, with_settings
 from .unet import require_unet
@@ -64,16 +66,19 @@ class FreeScaleModelPatch(io.ComfyNode):
                     step=8,
                     tooltip="Training height in pixels; 0 = the preset's area in the aspect of the run.",
                 ),
+                PlanType.Input("plan", optional=True, tooltip="A FreeScale plan; its base size wins over the two above."),
             ],
             outputs=[io.Model.Output(tooltip="The patched model, good for all stages.")],
             **search_aliases("high resolution", "4k", "scale fusion", "deep shrink", "hidiffusion"),
         )
 
     @classmethod
-    def execute(cls, model: Any, preset: str, fusion: Any, alpha: float, base_width: int, base_height: int) -> io.NodeOutput:
+    def execute(
+        cls, model: Any, preset: str, fusion: Any, alpha: float, base_width: int, base_height: int, plan: CascadePlan | None = None
+    ) -> io.NodeOutput:
         require_unet(model)
         settings = dataclasses.replace(
-            _preset_settings(model, preset, base_width, base_height),
+            _preset_settings(model, preset, plan.base if plan else size_or_none(base_width, base_height, "base size")),
             fusion=None if fusion == "off" else FusionSettings(mode=fusion),
             detail=DetailSettings(alpha),
         )
@@ -124,7 +129,7 @@ class FreeScaleScaleFusion(io.ComfyNode):
     def execute(
         cls, model: Any, mode: Any, blur_axes: str, sigma: float, jitter: bool, end_percent: float, window_width: int, window_height: int
     ) -> io.NodeOutput:
-        window = _size_or_none(window_width, window_height, "window")
+        window = size_or_none(window_width, window_height, "window")
         fusion = FusionSettings(
             mode="exact" if mode == "off" else mode,
             over_channels=blur_axes == BLUR_AXES[0],
@@ -189,8 +194,7 @@ class FreeScaleDetailControl(io.ComfyNode):
         return io.NodeOutput(with_changes(_based(model), detail=DetailSettings(alpha) if enabled else None))
 
 
-def _preset_settings(model: Any, preset: str, base_width: int, base_height: int) -> FreeScaleSettings:
-    base = _size_or_none(base_width, base_height, "base size")
+def _preset_settings(model: Any, preset: str, base: Size | None) -> FreeScaleSettings:
     if preset == CUSTOM and base is None:
         raise ValueError(
             "FreeScale Model Patch: preset Custom expects a base size, got 0x0: set base_width and base_height to the training size."
@@ -209,9 +213,3 @@ def _based(model: Any) -> Any:
         return model
     require_unet(model)
     return with_settings(model, dataclasses.replace(auto_preset(model), fusion=None, dilation=None, detail=None))
-
-
-def _size_or_none(width: int, height: int, what: str) -> Size | None:
-    if (width == 0) != (height == 0):
-        raise ValueError(f"FreeScale expects both sides of the {what} or neither, got {width}x{height}: set both, or both to 0.")
-    return Size(height, width) if width else None

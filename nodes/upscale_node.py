@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size, scaled
 from .host import LATENT_CELL, search_aliases, without_grid_hints
+from .plan_node import size_or_none
 from .vae_stage import decode, encode, resize
 
 METHODS = ["bicubic", "lanczos"]
@@ -71,12 +72,6 @@ class FreeScaleUpscale(io.ComfyNode):
         if (samples is None) == (image is None):
             raise ValueError("FreeScale Upscale expects either a latent or an image, got both or none: connect one of them.")
         picture = image if samples is None else decode(vae, samples["samples"], tiling)
-        size = _next_size(Size(picture.shape[1], picture.shape[2]), factor, width, height)
+        size = size_or_none(width, height, "next stage") or scaled(Size(picture.shape[1], picture.shape[2]), factor, LATENT_CELL)
         latent = {} if samples is None else without_grid_hints(samples)
         return io.NodeOutput({**latent, "samples": encode(vae, resize(picture, size, method, upscale_model), tiling)})
-
-
-def _next_size(size: Size, factor: float, width: int, height: int) -> Size:
-    if (width == 0) != (height == 0):
-        raise ValueError(f"FreeScale Upscale expects both width and height or neither, got {width}x{height}: set both, or set both to 0.")
-    return Size(height, width) if width else scaled(size, factor, LATENT_CELL)

@@ -3,7 +3,6 @@
 import pytest
 
 from freescale_core.geometry import Size
-from freescale_core.plan import CascadePlan
 from freescale_core.stages import doubling_stages, restart_step
 
 
@@ -34,17 +33,3 @@ def test_a_target_no_larger_than_the_start_is_refused_with_both_sizes():
 )
 def test_restart_step(steps, restart, expected):
     assert restart_step(steps, restart) == expected
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"stages": ()}, "at least one stage"),
-        ({"stages": (Size(2050, 2048),)}, "multiples of 8"),
-        ({"restart": 1.0}, "below 1, got 1.0"),
-    ],
-)
-def test_a_plan_that_cannot_run_is_refused(changes, message):
-    good = {"base": Size(1024, 1024), "stages": (Size(2048, 2048),)}
-    with pytest.raises(ValueError, match=message):
-        CascadePlan(**{**good, **changes})

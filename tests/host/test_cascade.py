@@ -1,12 +1,13 @@
 """FreeScaleCascade against the graph of stock nodes it stands for, on the demo checkpoint."""
 
-import nodes as host_nodes
 import pytest
 import torch
 from freescale_pack.freescale_core.stages import restart_step
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
+
+import nodes as host_nodes
 
 from .demo_model import conditioning, demo_checkpoint
 

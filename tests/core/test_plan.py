@@ -1,0 +1,40 @@
+"""A plan as data and as text."""
+
+import pytest
+
+from freescale_core.geometry import Size
+from freescale_core.plan import CascadePlan, describe, stages_by_factors
+
+BASE = Size(1024, 1024)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages": ()}, "at least one stage"),
+        ({"stages": (Size(2050, 2048),)}, "multiples of 8 pixels, got 1024x1024 -> 2048x2050"),
+        ({"stages": (Size(4096, 4096), Size(2048, 2048))}, "each stage at least 1.1 times the one before"),
+        ({"stages": (Size(1024, 1024),)}, "a target at least 1.1 times the base size"),
+        ({"restart": 1.0}, "below 1, got 1.0"),
+    ],
+)
+def test_a_plan_that_cannot_run_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        CascadePlan(**{"base": BASE, "stages": (Size(2048, 2048),), **changes})
+
+
+def test_stages_by_factors():
+    assert stages_by_factors(Size(1216, 832), "1.5, 3") == ((1824, 1248), (3648, 2496))
+    with pytest.raises(ValueError, match='such as "2, 4", got "twice"'):
+        stages_by_factors(BASE, "twice")
+
+
+def test_text_names_sizes_windows_dilation_and_changes():
+    plan = CascadePlan(BASE, (Size(2048, 2048), Size(8192, 8192)), steps=12, sampler_name="dpmpp_2m")
+    assert describe(plan).splitlines() == [
+        "Stage 0: 1024x1024, the base size",
+        "Stage 1: 2048x2048, 2.00 times the base; 9 windows of 64x64 tokens at half resolution, dilation 2, blur kernel 3",
+        "Stage 2: 8192x8192, 8.00 times the base; 225 windows of 64x64 tokens at half resolution, dilation 8, blur kernel 15",
+        "Each stage skips 30% of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
+        "Stages from 1 on: 12 steps, dpmpp_2m",
+    ]
