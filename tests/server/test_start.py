@@ -11,6 +11,7 @@ NODES = [
     "FreeScaleDilatedConv",
     "FreeScaleDetailControl",
     "FreeScaleUpscale",
+    "FreeScalePlan",
     "FreeScaleCascade",
 ]
 
