@@ -14,7 +14,9 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """attend(q, k, v) -> out, each (batch, tokens, channels); heads are the callable's business."""
 
 
-def window_attention(q: Tensor, k: Tensor, v: Tensor, grid: Size, windows: Sequence[Window], pad: Size, attend: Attend) -> Tensor:
+def window_attention(
+    q: Tensor, k: Tensor, v: Tensor, grid: Size, windows: Sequence[Window], pad: Size, attend: Attend, tokens_at_once: int | None = None
+) -> Tensor:
     """Attend inside each window and take the plain mean where windows overlap (paper, section 3.4).
 
     Args:
@@ -22,6 +24,7 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, grid: Size, windows: Seque
             them equals projecting every window.
         grid: h, w in tokens.
         windows: equally large rectangles in the grid padded by `pad`; together they cover the grid.
+        tokens_at_once: how many tokens one call of attend may get, at least one window; None = as many as the grid has.
         pad: zero tokens added per side. They take part as keys (k = v = 0, logit 0) and are cropped at the end.
 
     Returns: (b, h*w, c).
@@ -29,7 +32,7 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, grid: Size, windows: Seque
     q, k, v = (_padded(x, grid, pad) for x in (q, k, v))
     total = torch.zeros_like(v)
     count = torch.zeros(v.shape[1:3], dtype=v.dtype, device=v.device)
-    for some in _in_chunks(windows, grid):
+    for some in _in_chunks(windows, tokens_at_once or grid.area):
         parts = [rearrange(torch.stack([_cut(x, w) for w in some]), "n b h w c -> (n b) (h w) c") for x in (q, k, v)]
         size = Size(some[0].bottom - some[0].top, some[0].right - some[0].left)
         out = rearrange(attend(*parts), "(n b) (h w) c -> n b h w c", n=len(some), h=size.height)
@@ -51,9 +54,9 @@ def _cut(x: Tensor, window: Window) -> Tensor:
     return x[:, window.top : window.bottom, window.left : window.right]
 
 
-def _in_chunks(windows: Sequence[Window], grid: Size) -> list[Sequence[Window]]:
-    """Groups of windows that hold about as many tokens as the grid, so memory does not grow with the scale."""
+def _in_chunks(windows: Sequence[Window], tokens_at_once: int) -> list[Sequence[Window]]:
+    """Groups of windows of about that many tokens: with the grid's own count, memory does not grow with the scale."""
     first = windows[0]
     tokens = (first.bottom - first.top) * (first.right - first.left)
-    size = max(1, grid.area // tokens)
+    size = max(1, tokens_at_once // tokens)
     return [windows[i : i + size] for i in range(0, len(windows), size)]

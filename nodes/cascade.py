@@ -1,19 +1,18 @@
 """The self-cascade as ordinary sampler runs: one per stage, each upscaled from the one before."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import comfy.sample
 import comfy.utils
-import latent_preview
 from torch import Tensor
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.stages import restart_step
-from .host import empty_latent_for, without_grid_hints
+from .cascade_progress import CascadeProgress
+from .host import empty_latent_for, out_of_memory, without_grid_hints
 from .vae_stage import decode, encode, resize
 
 log = logging.getLogger("FreeScale")
@@ -53,28 +52,43 @@ def run_cascade(
     latent: dict[str, Any] | None,
     image: Tensor | None,
 ) -> list[StageResult]:
-    """All stages, the base included. latent: empty = sample stage 0, else the finished stage 0; image: the finished stage 0."""
+    """All stages, the base included. latent: empty = sample stage 0, else the finished stage 0; image: the finished stage 0.
+
+    When a later stage runs out of memory, the stages before it are returned and the log says so.
+    """
     later = choice.for_later_stages(plan)
     first = restart_step(later.steps, plan.restart)
     sample_base = latent is not None and not latent["samples"].any()
-    counts = [choice.steps] * sample_base + [later.steps - first] * len(plan.stages)
-    report = _progress(model, sum(counts))
+    progress = CascadeProgress(model, [choice.steps] * sample_base + [later.steps - first] * len(plan.stages))
 
+    def finished(latent: dict[str, Any]) -> StageResult:
+        result = StageResult(latent, decode(vae, latent["samples"], plan.tiling))
+        progress.show(result.image)
+        return result
+
+    if sample_base and latent is not None:
+        empty = {**latent, "samples": empty_latent_for(model, latent)}
+        latent = sample(model, positive, negative, choice, choice.seed, empty, None, progress.next_stage())
     if latent is not None:
-        if sample_base:
-            latent = sample(
-                model, positive, negative, choice, choice.seed, {**latent, "samples": empty_latent_for(model, latent)}, None, report(0)
-            )
-        image = decode(vae, latent["samples"], plan.tiling)
-    assert image is not None
-    results = [StageResult(latent, image)]
+        results = [finished(latent)]
+    elif image is not None:
+        results = [StageResult(None, image)]
     for r, size in enumerate(plan.stages, start=1):
         log.info("FreeScale: stage %d of %d, %s.", r, len(plan.stages), size)
-        picture = resize(results[-1].image, size, plan.method, plan.upscale_model)
-        start = {**(latent or {}), "samples": encode(vae, picture, plan.tiling)}
-        done = sum(counts[: r - 1 + sample_base])
-        latent = sample(model, positive, negative, later, choice.seed + r, start, first, report(done))
-        results.append(StageResult(latent, decode(vae, latent["samples"], plan.tiling)))
+        try:
+            picture = resize(results[-1].image, size, plan.method, plan.upscale_model)
+            start = {**(results[-1].latent or {}), "samples": encode(vae, picture, plan.tiling)}
+            results.append(finished(sample(model, positive, negative, later, choice.seed + r, start, first, progress.next_stage())))
+        except RuntimeError as error:  # Cancel is no RuntimeError on any host.
+            if results[-1].latent is None or not out_of_memory(error):
+                raise
+            log.error(
+                "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: use fusion fast or a smaller factor.",
+                r,
+                size,
+                r - 1,
+            )
+            break
     return results
 
 
@@ -118,9 +132,3 @@ def stage_size(samples: Tensor | None, image: Tensor | None, cell: int) -> Size:
         return Size(samples.shape[2] * cell, samples.shape[3] * cell)
     assert image is not None
     return Size(image.shape[1], image.shape[2])
-
-
-def _progress(model: Any, total: int) -> Callable[[int], Callable[[int, Tensor, Tensor, int], None]]:
-    """callback(done) -> a sampler callback for a stage that begins after `done` of the cascade's `total` steps."""
-    report = latent_preview.prepare_callback(model, total)
-    return lambda done: lambda step, x0, x, _: report(done + step, x0, x, total)

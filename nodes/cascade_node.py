@@ -5,22 +5,20 @@ import logging
 from typing import Any
 
 import comfy.samplers
-import comfy.utils
 from comfy_api.latest import io, ui
-from torch import Tensor
 
 from ..freescale_core.geometry import Size, scaled, size_of_area
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.settings import FreeScaleSettings
 from ..freescale_core.stages import doubling_stages
 from .cascade import SamplerChoice, StageResult, run_cascade, stage_size
+from .cascade_progress import shrunk
 from .host import LATENT_CELL, search_aliases
 from .plan_node import PlanType
 from .presets import auto_preset
 from .stage_sampling import settings_of, with_settings
 
 log = logging.getLogger("FreeScale")
-PREVIEW_SIDE = 1024
 MAX_STRETCH = 1.05
 
 
@@ -135,16 +133,8 @@ def _check_start(plan: CascadePlan, start: Size, is_image: bool) -> None:
 
 
 def _stage_previews(cls: type[io.ComfyNode], results: list[StageResult]) -> ui.PreviewImage:
-    """All stage pictures for the node, none larger than PREVIEW_SIDE."""
-    previews = [ui.PreviewImage(_shrunk(result.image), cls=cls) for result in results]
+    """All stage pictures for the node, none larger than the node can show."""
+    previews = [ui.PreviewImage(shrunk(result.image), cls=cls) for result in results]
     for preview in previews[1:]:
         previews[0].values.extend(preview.values)
     return previews[0]
-
-
-def _shrunk(image: Tensor) -> Tensor:
-    size = Size(image.shape[1], image.shape[2])
-    if max(size) <= PREVIEW_SIDE:
-        return image
-    small = scaled(size, PREVIEW_SIDE / max(size), 1)
-    return comfy.utils.common_upscale(image.movedim(-1, 1), small.width, small.height, "area", "disabled").movedim(1, -1)

@@ -1,5 +1,6 @@
 """Scale fusion as the host's attention patches: an attn1 replace and, for the 3-D blur, an attn1 output patch."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,24 +14,45 @@ from ..freescale_core.settings import FusionSettings
 from ..freescale_core.strided_attention import strided_attention
 from ..freescale_core.window_attention import window_attention
 from ..freescale_core.windows import Window, WindowGrid, window_rng
+from .host import out_of_memory
 from .stage_run import SIGMA_KEY, StageRun
 from .unet import BlockKey
 
+log = logging.getLogger("FreeScale")
 BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
 
 
 def install(options: dict[str, Any], run: StageRun, blocks: list[BlockKey]) -> None:
     """Put scale fusion into one run's transformer_options, in front of what other nodes put there."""
     replaced = options.setdefault("patches_replace", {}).setdefault("attn1", {})
+    budget = ChunkBudget()
     for key in blocks:
-        replaced[key] = attention_patch(run, replaced.get(key))
+        replaced[key] = attention_patch(run, replaced.get(key), budget)
     if run.settings.fusion and run.settings.fusion.over_channels:
         patches = options.setdefault("patches", {})
         # First, so that later output patches see one ordinary batch again.
         patches["attn1_output_patch"] = [output_patch(run), *patches.get("attn1_output_patch", [])]
 
 
-def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
+class ChunkBudget:
+    """How many tokens of windows one run attends to at once: as many as the grid has, until the device is full."""
+
+    def __init__(self) -> None:
+        self._tokens: int | None = None
+
+    def within(self, attend: Callable[[int | None], Tensor]) -> Tensor:
+        try:
+            return attend(self._tokens)
+        except RuntimeError as error:  # Cancel is no RuntimeError on any host.
+            if self._tokens == 1 or not out_of_memory(error):
+                raise
+        # Outside the except block, which would keep the failed call's tensors alive.
+        log.warning("FreeScale: out of memory, attention windows are taken one at a time for the rest of this run.")
+        self._tokens = 1
+        return attend(self._tokens)
+
+
+def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budget: ChunkBudget) -> Callable[..., Tensor]:
     """attn1 replace: fused attention. `previous`, an attn1 replace of another node, serves as the global branch.
 
     With the 3-D blur it returns [global; local] stacked on the batch axis, to be fused after to_out.
@@ -59,7 +81,8 @@ def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None) -> Ca
             global_ = strided_attention(q, k, v, grid, fusion.strides or strides_between(windows.clipped, grid), attend)
         else:
             global_ = whole()
-        local = window_attention(q, k, v, grid, _draw(run, windows, extra_options), windows.jitter, attend)
+        drawn = _draw(run, windows, extra_options)
+        local = budget.within(lambda tokens: window_attention(q, k, v, grid, drawn, windows.jitter, attend, tokens))
         if fusion.over_channels:
             return torch.cat([global_, local])
         return fuse(global_, local, grid, run.kernel_size, fusion.sigma, over_channels=False)

@@ -5,6 +5,7 @@ from typing import Any
 
 import comfy.sample
 import torch
+from comfy import model_management
 from comfy_api.latest import io
 
 LATENT_CELL = 8
@@ -32,3 +33,10 @@ def empty_latent_for(model: Any, latent: dict[str, Any]) -> torch.Tensor:
 def without_grid_hints(latent: dict[str, Any]) -> dict[str, Any]:
     """A copy of the latent dict without the hints that newer hosts put on empty latents only."""
     return {k: v for k, v in latent.items() if not k.startswith("downscale_ratio_")}
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a RuntimeError of a model call says that the device is full."""
+    if hasattr(model_management, "is_oom"):
+        return bool(model_management.is_oom(error))
+    return isinstance(error, model_management.OOM_EXCEPTION)

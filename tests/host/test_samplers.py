@@ -1,4 +1,4 @@
-"""Every core sampler of the host: eq. 4 through our wrapper equals the sampler's own source with that line inserted, or it is refused by name."""
+"""Every core sampler of the host: our eq. 4 equals the sampler's own source with that line inserted, or it is refused by name."""
 
 import ast
 import inspect

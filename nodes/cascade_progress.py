@@ -1,0 +1,51 @@
+"""One progress bar over a whole cascade, with latent previews in each stage and the picture of each finished one."""
+
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+
+import comfy.utils
+import latent_preview
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..freescale_core.geometry import Size, scaled
+
+PREVIEW_SIDE = 1024
+
+
+class CascadeProgress:
+    """steps: sampler steps of each stage that is sampled, in order."""
+
+    def __init__(self, model: Any, steps: list[int]) -> None:
+        self._total = sum(steps)
+        self._starts = iter([0, *accumulate(steps)][:-1])
+        self._done = 0
+        self._bar = comfy.utils.ProgressBar(self._total)
+        self._previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+
+    def next_stage(self) -> Callable[[int, Tensor, Tensor, int], None]:
+        """The sampler callback of the next stage."""
+        start = next(self._starts)
+
+        def callback(step: int, x0: Tensor, x: Tensor, total_steps: int) -> None:
+            self._done = start + step + 1
+            preview = self._previewer.decode_latent_to_preview_image("JPEG", x0) if self._previewer else None
+            self._bar.update_absolute(self._done, self._total, preview)
+
+        return callback
+
+    def show(self, image: Tensor) -> None:
+        """Show a finished stage's picture (b, H, W, 3) under the node."""
+        pixels = shrunk(image[:1])[0].clamp(0, 1).mul(255).cpu().numpy().astype(np.uint8)
+        self._bar.update_absolute(self._done, self._total, ("JPEG", Image.fromarray(pixels), PREVIEW_SIDE))
+
+
+def shrunk(image: Tensor) -> Tensor:
+    """Pictures (b, H, W, 3) with no side above PREVIEW_SIDE."""
+    size = Size(image.shape[1], image.shape[2])
+    if max(size) <= PREVIEW_SIDE:
+        return image
+    small = scaled(size, PREVIEW_SIDE / max(size), 1)
+    return comfy.utils.common_upscale(image.movedim(-1, 1), small.width, small.height, "area", "disabled").movedim(1, -1)
