@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import comfy.sample
+import comfy.samplers
 import comfy.utils
 from torch import Tensor
 
@@ -27,6 +28,11 @@ class SamplerChoice:
     cfg: float
     sampler_name: str
     scheduler: str
+
+    def step_count(self, model: Any) -> int:
+        """Steps the schedule really has: ddim_uniform makes 7 out of 6."""
+        sampler = comfy.samplers.KSampler(model, self.steps, model.load_device, self.sampler_name, self.scheduler)
+        return len(sampler.sigmas) - 1
 
     def for_later_stages(self, plan: CascadePlan) -> "SamplerChoice":
         return SamplerChoice(
@@ -59,7 +65,8 @@ def run_cascade(
     later = choice.for_later_stages(plan)
     first = restart_step(later.steps, plan.restart)
     sample_base = latent is not None and not latent["samples"].any()
-    progress = CascadeProgress(model, [choice.steps] * sample_base + [later.steps - first] * len(plan.stages))
+    counts = [choice.step_count(model)] * sample_base + [later.step_count(model) - first] * len(plan.stages)
+    progress = CascadeProgress(model, counts)
 
     def finished(latent: dict[str, Any]) -> StageResult:
         result = StageResult(latent, decode(vae, latent["samples"], plan.tiling))

@@ -14,6 +14,7 @@ from ..freescale_core.stages import doubling_stages
 from .cascade import SamplerChoice, StageResult, run_cascade, stage_size
 from .cascade_progress import shrunk
 from .host import LATENT_CELL, search_aliases
+from .input_checks import expect_one
 from .plan_node import PlanType
 from .presets import auto_preset
 from .stage_sampling import settings_of, with_settings
@@ -92,8 +93,7 @@ class FreeScaleCascade(io.ComfyNode):
         image: Any = None,
         plan: CascadePlan | None = None,
     ) -> io.NodeOutput:
-        if (latent is None) == (image is None):
-            raise ValueError("FreeScale Cascade expects either a latent or an image, got both or none: connect one of them.")
+        expect_one("FreeScale Cascade", latent, image)
         start = stage_size(None if latent is None else latent["samples"], image, LATENT_CELL)
         settings = _settings(model)
         if plan is None:

@@ -10,7 +10,8 @@ from ..freescale_core.plan import CascadePlan
 from ..freescale_core.presets import PRESETS
 from ..freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
 from .host import search_aliases
-from .plan_node import PlanType, size_or_none
+from .input_checks import size_or_none
+from .plan_node import PlanType
 from .presets import AUTO, CUSTOM, PRESET_NAMES, auto_preset
 from .stage_sampling import settings_of, with_changes, with_settings
 from .unet import require_unet

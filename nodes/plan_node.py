@@ -9,6 +9,7 @@ from ..freescale_core.geometry import Size, scale_between, scaled, size_of_area
 from ..freescale_core.plan import CascadePlan, describe, stages_by_factors
 from ..freescale_core.stages import doubling_stages
 from .host import LATENT_CELL, advanced, search_aliases
+from .input_checks import size_or_none
 
 PlanType = io.Custom("FREESCALE_PLAN")
 BY_FACTOR, BY_MEGAPIXELS, BY_SIZE, BY_LIST = "factor", "megapixels", "width x height", "list of factors"
@@ -122,13 +123,6 @@ class FreeScalePlan(io.ComfyNode):
             upscale_model=upscale_model,
         )
         return io.NodeOutput(plan, describe(plan))
-
-
-def size_or_none(width: int, height: int, what: str) -> Size | None:
-    """The size two widgets say, None when both are 0; one alone is an error."""
-    if (width == 0) != (height == 0):
-        raise ValueError(f"FreeScale expects both sides of the {what} or neither, got {width}x{height}: set both, or both to 0.")
-    return Size(height, width) if width else None
 
 
 def _auto_base(target: str, size: Size) -> Size:

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size, scaled
 from .host import LATENT_CELL, search_aliases, without_grid_hints
-from .plan_node import size_or_none
+from .input_checks import expect_one, size_or_none
 from .vae_stage import decode, encode, resize
 
 METHODS = ["bicubic", "lanczos"]
@@ -69,8 +69,7 @@ class FreeScaleUpscale(io.ComfyNode):
         image: Any = None,
         upscale_model: Any = None,
     ) -> io.NodeOutput:
-        if (samples is None) == (image is None):
-            raise ValueError("FreeScale Upscale expects either a latent or an image, got both or none: connect one of them.")
+        expect_one("FreeScale Upscale", samples, image)
         picture = image if samples is None else decode(vae, samples["samples"], tiling)
         size = size_or_none(width, height, "next stage") or scaled(Size(picture.shape[1], picture.shape[2]), factor, LATENT_CELL)
         latent = {} if samples is None else without_grid_hints(samples)

@@ -11,11 +11,11 @@ CASCADE = cascade_prompt()
 CASES = {
     "latent and image": (
         changed(CASCADE | IMAGE, "10", image=["20", 0]),
-        "expects either a latent or an image, got both",
+        "expects either a latent or an image, got both: disconnect one",
     ),
     "neither latent nor image": (
         changed(CASCADE, "10", latent=None),
-        "expects either a latent or an image",
+        "expects either a latent or an image, got neither: connect one",
     ),
     "only base_width": (
         changed(CASCADE, "5", base_height=0),
