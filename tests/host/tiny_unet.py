@@ -8,11 +8,12 @@ import comfy.supported_models
 import safetensors.torch
 import torch
 
-GOLDEN = Path(os.environ.get("FREESCALE_GOLDEN", Path(__file__).resolve().parents[1] / "golden"))
+OURS = Path(__file__).resolve().parents[1] / "golden"
+GOLDEN = Path(os.environ.get("FREESCALE_GOLDEN", OURS))
 LATENT_SCALE = 0.13025
 
 
-class TinySDXL(comfy.supported_models.SDXL):
+class GoldenSDXL(comfy.supported_models.SDXL):
     unet_config = {
         "model_channels": 32,
         "context_dim": 64,
@@ -25,7 +26,8 @@ class TinySDXL(comfy.supported_models.SDXL):
 
 def tiny_model():
     """A fresh MODEL, fp32."""
-    if not any(model.__name__ == "TinySDXL" and model.unet_config == TinySDXL.unet_config for model in comfy.supported_models.models):
-        comfy.supported_models.models.append(TinySDXL)
-    weights = safetensors.torch.load_file(GOLDEN / "tiny_unet.safetensors")
+    if GoldenSDXL not in comfy.supported_models.models:
+        comfy.supported_models.models.append(GoldenSDXL)
+    folder = GOLDEN if (GOLDEN / "tiny_unet.safetensors").exists() else OURS
+    weights = safetensors.torch.load_file(folder / "tiny_unet.safetensors")
     return comfy.sd.load_diffusion_model_state_dict({k: v.float() for k, v in weights.items()}, model_options={"dtype": torch.float32})
