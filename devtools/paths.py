@@ -13,7 +13,7 @@ DOWNLOADS = DEV / "downloads"
 TORCH_VENV = DEV / "torch"
 TESTS = ROOT / "tests"
 PACK = "ComfyUI-FreeScale"
-NOT_SHIPPED = ("tests", "demo", "bench", "devtools", "dev.py", ".github", ".ci", "requirements-dev.txt")
+NOT_SHIPPED = ("tests", "docs", "demo", "bench", "devtools", "dev.py", ".github", ".ci", "requirements-dev.txt")
 
 
 @dataclass(frozen=True)

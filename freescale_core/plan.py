@@ -7,19 +7,21 @@ from .geometry import MIN_SCALE, Size, blur_kernel_size, dilation_factor, level_
 from .windows import WindowGrid
 
 PIXELS_PER_CELL = 8
+MAX_SCALE = 16.0
 
 
 @dataclass(frozen=True)
 class CascadePlan:
     """base: the training size; stages: sizes of stages 1, 2, ...; both in pixels.
 
-    restart: share of the schedule that stages >= 1 skip. steps, sampler_name, scheduler: of stages >= 1, None = as in stage 0.
+    restart: share of the schedule that stages >= 1 skip, None = the preset's.
+    steps, sampler_name, scheduler: of stages >= 1, None = as in stage 0.
     upscale_model: whatever the host resizes pictures with before `method`, or None.
     """
 
     base: Size
     stages: tuple[Size, ...]
-    restart: float = 0.3
+    restart: float | None = None
     method: Literal["bicubic", "lanczos"] = "bicubic"
     tiling: Literal["auto", "on", "off"] = "auto"
     steps: int | None = None
@@ -40,20 +42,27 @@ class CascadePlan:
             )
         if scale_between(self.base, self.stages[-1]) < MIN_SCALE:
             raise ValueError(f"FreeScale plan: expected a target at least {MIN_SCALE} times the base size, got {shown}: enlarge the target")
-        if not 0 <= self.restart < 1:
+        if self.restart is not None and not 0 <= self.restart < 1:
             raise ValueError(f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}")
+        for value, known in ((self.method, ("bicubic", "lanczos")), (self.tiling, ("auto", "on", "off"))):
+            if value not in known:
+                raise ValueError(f"FreeScale plan: expected one of {', '.join(known)}, got {value}: choose one of the list")
 
 
 def stages_by_factors(base: Size, factors: str) -> tuple[Size, ...]:
     """Stage sizes from a list such as "1.5, 3": factors over `base` (pixels).
 
     Raises:
-        ValueError: an entry is no number.
+        ValueError: an entry is no number from 1.1 to 16.
     """
     try:
         numbers = [float(part) for part in factors.split(",")]
     except ValueError:
-        raise ValueError(f'FreeScale plan: expected factors such as "2, 4", got "{factors}": write numbers separated by commas') from None
+        numbers = []
+    if not numbers or not all(MIN_SCALE <= number <= MAX_SCALE for number in numbers):
+        raise ValueError(
+            f'FreeScale plan: expected factors from {MIN_SCALE} to {MAX_SCALE} such as "2, 4", got "{factors}": separate them by commas'
+        )
     return tuple(scaled(base, number, PIXELS_PER_CELL) for number in numbers)
 
 
@@ -69,7 +78,8 @@ def describe(plan: CascadePlan) -> str:
             f"dilation {dilation_factor(scale)}, blur kernel {blur_kernel_size(scale)}"
         )
     resize = "an upscale model" if plan.upscale_model is not None else plan.method
-    lines.append(f"Each stage skips {plan.restart:.0%} of the schedule; pictures are enlarged by {resize}; VAE tiling {plan.tiling}")
+    skipped = "the preset's share" if plan.restart is None else f"{plan.restart:.0%}"
+    lines.append(f"Each stage skips {skipped} of the schedule; pictures are enlarged by {resize}; VAE tiling {plan.tiling}")
     changed = [f"{value}" for value in (plan.steps and f"{plan.steps} steps", plan.sampler_name, plan.scheduler) if value]
     if changed:
         lines.append(f"Stages from 1 on: {', '.join(changed)}")

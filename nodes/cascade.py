@@ -42,10 +42,10 @@ class SamplerChoice:
 
 @dataclass(frozen=True)
 class StageResult:
-    """One finished stage: its latent dict (None for a picture that came in) and its picture (b, H, W, 3)."""
+    """One finished stage: its latent dict (None for a picture that came in) and its picture (b, H, W, 3), None if memory ran out."""
 
     latent: dict[str, Any] | None
-    image: Tensor
+    image: Tensor | None
 
 
 def run_cascade(
@@ -60,43 +60,49 @@ def run_cascade(
 ) -> list[StageResult]:
     """All stages, the base included. latent: empty = sample stage 0, else the finished stage 0; image: the finished stage 0.
 
-    When a later stage runs out of memory, the stages before it are returned and the log says so.
+    When a later stage runs out of memory, what is finished is returned and the log says so.
     """
     later = choice.for_later_stages(plan)
-    first = restart_step(later.steps, plan.restart)
+    first = restart_step(later.steps, plan.restart or 0.0)
     sample_base = latent is not None and not latent["samples"].any()
     counts = [choice.step_count(model)] * sample_base + [later.step_count(model) - first] * len(plan.stages)
     progress = CascadeProgress(model, counts)
-
-    def finished(latent: dict[str, Any]) -> StageResult:
-        result = StageResult(latent, decode(vae, latent["samples"], plan.tiling))
-        progress.show(result.image)
-        return result
 
     if sample_base and latent is not None:
         empty = {**latent, "samples": empty_latent_for(model, latent)}
         latent = sample(model, positive, negative, choice, choice.seed, empty, None, progress.next_stage())
     if latent is not None:
-        results = [finished(latent)]
-    elif image is not None:
-        results = [StageResult(None, image)]
+        image = decode(vae, latent["samples"], plan.tiling)
+        progress.show(image)
+    assert image is not None
+    results = [StageResult(latent, image[..., :3])]
     for r, size in enumerate(plan.stages, start=1):
         log.info("FreeScale: stage %d of %d, %s.", r, len(plan.stages), size)
+        before, latent = results[-1], None
         try:
-            picture = resize(results[-1].image, size, plan.method, plan.upscale_model)
-            start = {**(results[-1].latent or {}), "samples": encode(vae, picture, plan.tiling)}
-            results.append(finished(sample(model, positive, negative, later, choice.seed + r, start, first, progress.next_stage())))
+            assert before.image is not None
+            picture = resize(before.image, size, plan.method, plan.upscale_model)
+            start = {**(before.latent or {}), "samples": encode(vae, picture, plan.tiling)}
+            latent = sample(model, positive, negative, later, choice.seed + r, start, first, progress.next_stage())
+            image = decode(vae, latent["samples"], plan.tiling)
         except RuntimeError as error:  # Cancel is no RuntimeError on any host.
-            if results[-1].latent is None or not out_of_memory(error):
+            if not out_of_memory(error) or (before.latent is None and latent is None):
                 raise
-            log.error(
-                "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: use fusion fast or a smaller factor.",
-                r,
-                size,
-                r - 1,
-            )
-            break
+            return [*results, *_saved(r, size, latent)]
+        progress.show(image)
+        results.append(StageResult(latent, image))
     return results
+
+
+def _saved(r: int, size: Size, latent: dict[str, Any] | None) -> list[StageResult]:
+    """What is left of stage r after it ran out of memory: its latent, if only the decoding failed."""
+    if latent is None:
+        log.error(
+            "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: use fusion fast or a smaller factor.", r, size, r - 1
+        )
+        return []
+    log.error("FreeScale: decoding stage %d (%s) ran out of memory: its latent is returned, decode it with VAE Decode (Tiled).", r, size)
+    return [StageResult(latent, None)]
 
 
 def sample(

@@ -6,17 +6,19 @@ from typing import Any
 
 import comfy.samplers
 from comfy_api.latest import io, ui
+from torch import Tensor
 
 from ..freescale_core.geometry import Size, scaled, size_of_area
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.settings import FreeScaleSettings
 from ..freescale_core.stages import doubling_stages
-from .cascade import SamplerChoice, StageResult, run_cascade, stage_size
+from .auto_preset import auto_preset
+from .cascade import SamplerChoice, run_cascade, stage_size
 from .cascade_progress import shrunk
+from .detail_sampler import check_sampler
 from .host import LATENT_CELL, search_aliases
-from .input_checks import expect_one
+from .input_checks import expect_channels, expect_one, expect_vae
 from .plan_node import PlanType
-from .presets import auto_preset
 from .stage_sampling import settings_of, with_settings
 
 log = logging.getLogger("FreeScale")
@@ -94,30 +96,34 @@ class FreeScaleCascade(io.ComfyNode):
         plan: CascadePlan | None = None,
     ) -> io.NodeOutput:
         expect_one("FreeScale Cascade", latent, image)
+        expect_vae("FreeScale Cascade", vae)
+        if latent is not None:
+            expect_channels("FreeScale Cascade", model.model.latent_format.latent_channels, latent["samples"])
         start = stage_size(None if latent is None else latent["samples"], image, LATENT_CELL)
-        settings = _settings(model)
+        settings = settings_of(model) or _auto_settings(model)
         if plan is None:
-            plan = _plan_by_factor(settings, start, image is not None, factor)
+            plan = _plan_by_factor(settings, start, factor)
+        else:
+            settings = dataclasses.replace(settings, base=plan.base)
+        plan = dataclasses.replace(plan, restart=settings.restart if plan.restart is None else plan.restart)
         _check_start(plan, start, image is not None)
-        model = with_settings(model, dataclasses.replace(settings, base=plan.base))
         choice = SamplerChoice(seed, steps, cfg, sampler_name, scheduler)
-        results = run_cascade(model, positive, negative, vae, plan, choice, latent, image)
-        return io.NodeOutput(results[-1].latent, results[-1].image, [r.image for r in results], ui=_stage_previews(cls, results))
+        if settings.detail is not None:
+            check_sampler(comfy.samplers.sampler_object(choice.for_later_stages(plan).sampler_name))
+        results = run_cascade(with_settings(model, settings), positive, negative, vae, plan, choice, latent, image)
+        pictures = [result.image for result in results if result.image is not None]
+        return io.NodeOutput(results[-1].latent, pictures[-1], pictures, ui=_stage_previews(cls, pictures))
 
 
-def _settings(model: Any) -> FreeScaleSettings:
-    """The settings the MODEL carries, else those of preset Auto."""
-    settings = settings_of(model)
-    if settings is None:
-        log.info("FreeScale: the model carries no FreeScale patch, the preset Auto is applied.")
-        settings = auto_preset(model)
-    return settings
+def _auto_settings(model: Any) -> FreeScaleSettings:
+    log.info("FreeScale: the model carries no FreeScale patch, the preset Auto is applied.")
+    return auto_preset(model)
 
 
-def _plan_by_factor(settings: FreeScaleSettings, start: Size, is_image: bool, factor: float) -> CascadePlan:
-    """Doubling stages. Base: the patch's, else the latent's own size, else the preset's area in the picture's aspect."""
-    base = settings.base or (size_of_area(settings.base_side, start, 64) if is_image else start)
-    return CascadePlan(base, doubling_stages(start, scaled(start, factor, LATENT_CELL)), settings.restart)
+def _plan_by_factor(settings: FreeScaleSettings, start: Size, factor: float) -> CascadePlan:
+    """Doubling stages from `start`. Base: the patch's, else the preset's area in the aspect of the start."""
+    base = settings.base or size_of_area(settings.base_side, start, 64)
+    return CascadePlan(base, doubling_stages(start, scaled(start, factor, LATENT_CELL)))
 
 
 def _check_start(plan: CascadePlan, start: Size, is_image: bool) -> None:
@@ -132,9 +138,9 @@ def _check_start(plan: CascadePlan, start: Size, is_image: bool) -> None:
         raise ValueError(f"FreeScale Cascade expects a latent smaller than stage 1 ({first}), got {start}: change the plan or the latent.")
 
 
-def _stage_previews(cls: type[io.ComfyNode], results: list[StageResult]) -> ui.PreviewImage:
+def _stage_previews(cls: type[io.ComfyNode], pictures: list[Tensor]) -> ui.PreviewImage:
     """All stage pictures for the node, none larger than the node can show."""
-    previews = [ui.PreviewImage(shrunk(result.image), cls=cls) for result in results]
+    previews = [ui.PreviewImage(shrunk(picture), cls=cls) for picture in pictures]
     for preview in previews[1:]:
         previews[0].values.extend(preview.values)
     return previews[0]

@@ -27,12 +27,8 @@ def with_detail_blend(sampler: Any, settings: DetailSettings, noise: Tensor, mod
     if function is None:
         log.warning("FreeScale: detail control is off: %s is not a sampler function.", type(sampler).__name__)
         return sampler
-    name = getattr(function, "__name__", "unknown").removeprefix("sample_")
-    if name in REFUSED:
-        raise ValueError(
-            f"FreeScale detail control cannot work with the sampler {name.removesuffix('_function')}, because {REFUSED[name]}: "
-            "choose euler, dpmpp_2m or any other sampler, or set detail control off."
-        )
+    check_sampler(sampler)
+    name = _function_name(sampler)
     if name not in LATER_CALLS and name not in ONE_CALL:
         log.warning("FreeScale: unknown sampler %s: detail control assumes one model call per step.", name)
     later_calls = LATER_CALLS.get(name, lambda left: 0)
@@ -54,6 +50,21 @@ def with_detail_blend(sampler: Any, settings: DetailSettings, noise: Tensor, mod
     copied = copy.copy(sampler)
     copied.sampler_function = blended
     return copied
+
+
+def check_sampler(sampler: Any) -> None:
+    """Raise ValueError if the SAMPLER never hands its own state to the model."""
+    name, reason = REFUSED.get(_function_name(sampler), (None, None))
+    if name:
+        raise ValueError(
+            f"FreeScale detail control cannot work with the sampler {name}, because {reason}: "
+            "choose euler, dpmpp_2m or any other sampler, or set detail control off."
+        )
+
+
+def _function_name(sampler: Any) -> str:
+    function = getattr(sampler, "sampler_function", None)
+    return getattr(function, "__name__", "unknown").removeprefix("sample_")
 
 
 class StepOpener:

@@ -1,5 +1,7 @@
 """Checks that several nodes share; each failure is one sentence: expected, got, what to do."""
 
+from torch import Tensor
+
 from ..freescale_core.geometry import Size
 
 
@@ -15,3 +17,23 @@ def size_or_none(width: int, height: int, what: str) -> Size | None:
     if (width == 0) != (height == 0):
         raise ValueError(f"FreeScale expects both sides of the {what} or neither, got {width}x{height}: set both, or both to 0.")
     return Size(height, width) if width else None
+
+
+def expect_vae(node: str, vae: object) -> None:
+    """A checkpoint without a VAE gives None."""
+    if vae is None:
+        raise ValueError(f"{node} expects a VAE, got none: this checkpoint has none, so load one with Load VAE.")
+
+
+def expect_choice(node: str, choices: list[str], got: str) -> None:
+    """Older hosts do not check combos themselves."""
+    if got not in choices:
+        raise ValueError(f"{node} expects one of {', '.join(choices)}, got {got}: choose one of the list.")
+
+
+def expect_channels(node: str, channels: int, latent: Tensor) -> None:
+    """A latent with something in it must come from a VAE of the model's kind; empty ones are adapted."""
+    if latent.any() and latent.shape[1] != channels:
+        raise ValueError(
+            f"{node} expects a latent with {channels} channels, got {latent.shape[1]}: encode the picture with this model's VAE."
+        )

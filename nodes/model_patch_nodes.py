@@ -9,10 +9,10 @@ from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.presets import PRESETS
 from ..freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from .auto_preset import AUTO, CUSTOM, PRESET_NAMES, auto_preset
 from .host import search_aliases
-from .input_checks import size_or_none
+from .input_checks import expect_choice, size_or_none
 from .plan_node import PlanType
-from .presets import AUTO, CUSTOM, PRESET_NAMES, auto_preset
 from .stage_sampling import settings_of, with_changes, with_settings
 from .unet import require_unet
 
@@ -130,6 +130,7 @@ class FreeScaleScaleFusion(io.ComfyNode):
     def execute(
         cls, model: Any, mode: Any, blur_axes: str, sigma: float, jitter: bool, end_percent: float, window_width: int, window_height: int
     ) -> io.NodeOutput:
+        expect_choice("FreeScale Scale Fusion", BLUR_AXES, blur_axes)
         window = size_or_none(window_width, window_height, "window")
         fusion = FusionSettings(
             mode="exact" if mode == "off" else mode,
@@ -200,12 +201,10 @@ def _preset_settings(model: Any, preset: str, base: Size | None) -> FreeScaleSet
         raise ValueError(
             "FreeScale Model Patch: preset Custom expects a base size, got 0x0: set base_width and base_height to the training size."
         )
-    known = {AUTO: auto_preset(model), CUSTOM: FreeScaleSettings(), **PRESETS}
-    if preset not in known:
-        raise ValueError(
-            f"FreeScale Model Patch: expected a preset out of {', '.join(PRESET_NAMES)}, got {preset}: choose one of the list."
-        )
-    return dataclasses.replace(known[preset], base=base)
+    expect_choice("FreeScale Model Patch", PRESET_NAMES, preset)
+    if preset == AUTO:
+        return dataclasses.replace(auto_preset(model), base=base)
+    return dataclasses.replace(FreeScaleSettings() if preset == CUSTOM else PRESETS[preset], base=base)
 
 
 def _based(model: Any) -> Any:

@@ -9,7 +9,7 @@ from ..freescale_core.geometry import Size, scale_between, scaled, size_of_area
 from ..freescale_core.plan import CascadePlan, describe, stages_by_factors
 from ..freescale_core.stages import doubling_stages
 from .host import LATENT_CELL, advanced, search_aliases
-from .input_checks import size_or_none
+from .input_checks import expect_choice, size_or_none
 
 PlanType = io.Custom("FREESCALE_PLAN")
 BY_FACTOR, BY_MEGAPIXELS, BY_SIZE, BY_LIST = "factor", "megapixels", "width x height", "list of factors"
@@ -55,11 +55,11 @@ class FreeScalePlan(io.ComfyNode):
                 io.String.Input("factors", default="2, 4", tooltip="All stages as factors over the base, for example 1.5, 3."),
                 io.Float.Input(
                     "restart",
-                    default=0.3,
+                    default=0.0,
                     min=0.0,
                     max=0.95,
                     step=0.01,
-                    tooltip="Share of the steps that later stages skip. Few-step models 0.5.",
+                    tooltip="Share of the steps that later stages skip; 0 = the preset's (0.3, few-step models 0.5).",
                 ),
                 io.Combo.Input(
                     "method", options=["bicubic", "lanczos"], default="bicubic", tooltip="How pictures are enlarged between stages."
@@ -114,7 +114,7 @@ class FreeScalePlan(io.ComfyNode):
         plan = CascadePlan(
             base=base,
             stages=_stages(base, target, factor, megapixels, Size(height, width), factors),
-            restart=restart,
+            restart=restart or None,
             method=method,
             tiling=tiling,
             steps=later_steps or None,
@@ -134,6 +134,7 @@ def _stages(base: Size, target: str, factor: float, megapixels: float, size: Siz
         return stages_by_factors(base, factors)
     if target == BY_SIZE:
         return doubling_stages(base, size)
+    expect_choice("FreeScale Plan", TARGETS, target)
     if target == BY_MEGAPIXELS:
         factor = scale_between(base, Size(1024, 1024)) * megapixels**0.5
     return doubling_stages(base, scaled(base, factor, LATENT_CELL))

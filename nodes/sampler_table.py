@@ -49,12 +49,17 @@ ONE_CALL = frozenset(
     ]
 )
 
+COPY, PREDICTION, OFF_SCHEDULE = (
+    "the model sees a rescaled copy of its state",
+    "the model sees a prediction, not its state",
+    "it leaves the noise schedule",
+)
 REFUSED = {
-    "unipc": "the model sees a rescaled copy of its state",
-    "unipc_bh2": "the model sees a rescaled copy of its state",
-    "sa_solver": "the model sees a prediction, not its state",
-    "sa_solver_pece": "the model sees a prediction, not its state",
-    "dpm_fast_function": "it leaves the noise schedule",
-    "dpm_adaptive_function": "it leaves the noise schedule",
+    "unipc": ("uni_pc", COPY),
+    "unipc_bh2": ("uni_pc_bh2", COPY),
+    "sa_solver": ("sa_solver", PREDICTION),
+    "sa_solver_pece": ("sa_solver_pece", PREDICTION),
+    "dpm_fast_function": ("dpm_fast", OFF_SCHEDULE),
+    "dpm_adaptive_function": ("dpm_adaptive", OFF_SCHEDULE),
 }
-"""Sampler functions that eq. 4 cannot act on, with the reason."""
+"""Sampler functions that eq. 4 cannot act on: the name users choose, and the reason."""

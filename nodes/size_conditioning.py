@@ -4,14 +4,8 @@ from typing import Any
 
 from ..freescale_core.geometry import Size
 
-SIZE_KEYS = ("width", "height", "target_width", "target_height")
-
 
 def with_base_size(conds: dict[str, list[dict[str, Any]]], base: Size) -> dict[str, list[dict[str, Any]]]:
-    """Copies of a guider's conds in which those that name no size get `base` (pixels); explicit ones are kept."""
+    """Copies of a guider's conds that get `base` (pixels) where they name no size themselves."""
     values = {"width": base.width, "height": base.height, "target_width": base.width, "target_height": base.height}
-
-    def sized(cond: dict[str, Any]) -> dict[str, Any]:
-        return cond if any(key in cond for key in SIZE_KEYS) else {**cond, **values}
-
-    return {name: [sized(cond) for cond in entries] for name, entries in conds.items()}
+    return {name: [{**values, **cond} for cond in entries] for name, entries in conds.items()}

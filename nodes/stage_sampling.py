@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from typing import Any
 
+import torch
 from comfy.model_patcher import create_model_options_clone
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch import Tensor
@@ -16,8 +17,8 @@ from ..freescale_core.geometry import Size
 from ..freescale_core.settings import DetailSettings, FreeScaleSettings
 from . import fused_attention
 from .detail_sampler import nothing_to_blend, with_detail_blend
-from .dilated_call import apply_model_wrapper
 from .host import LATENT_CELL
+from .model_call import apply_model_wrapper
 from .noise_level import variance_exploding_sigma
 from .size_conditioning import with_base_size
 from .stage_run import StageRun, stage_run
@@ -53,8 +54,9 @@ class StageSampling:
         run = None if packed or latent_image.ndim != 4 else stage_run(self.settings, Size(*latent_image.shape[2:]), model_sampling, seed)
         if run is None:
             return executor(noise, latent_image, sampler, *rest, **kwargs)
+        _log_restart(run, latent_image, sigmas, model_sampling)
         if run.settings.detail is not None:
-            sampler = _detail_sampler(run, run.settings.detail, noise, latent_image, sampler, sigmas, model_sampling)
+            sampler = _detail_sampler(run.settings.detail, noise, latent_image, sampler, model_sampling)
         saved = guider.model_options
         guider.model_options = _patched_options(saved, run, guider.model_patcher.get_model_object("diffusion_model"))
         guider.conds = with_base_size(guider.conds, Size(run.base.height * LATENT_CELL, run.base.width * LATENT_CELL))
@@ -103,16 +105,19 @@ def _patched_options(model_options: dict[str, Any], run: StageRun, unet: Any) ->
     return options
 
 
-def _detail_sampler(
-    run: StageRun, detail: DetailSettings, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, model_sampling: Any
-) -> Any:
-    reason = nothing_to_blend(latent_image, noise)
-    if reason is not None:
-        log.info("FreeScale: detail control is off in this run: %s.", reason)
-        return sampler
+def _log_restart(run: StageRun, latent_image: Tensor, sigmas: Tensor, model_sampling: Any) -> None:
+    if torch.count_nonzero(latent_image) == 0:
+        return
     t = timestep_of(variance_exploding_sigma(model_sampling, float(sigmas[0])))
     low, high = run.settings.restart_range
     log.info("FreeScale: restart at t = %.0f (sigma %.3f).", t, float(sigmas[0]))
     if not low <= t <= high:
         log.warning("FreeScale: restart at t = %.0f is outside %.0f to %.0f: change scheduler, steps or restart.", t, low, high)
+
+
+def _detail_sampler(detail: DetailSettings, noise: Tensor, latent_image: Tensor, sampler: Any, model_sampling: Any) -> Any:
+    reason = nothing_to_blend(latent_image, noise)
+    if reason is not None:
+        log.info("FreeScale: detail control is off in this run: %s.", reason)
+        return sampler
     return with_detail_blend(sampler, detail, noise, model_sampling)

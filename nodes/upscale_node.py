@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size, scaled
 from .host import LATENT_CELL, search_aliases, without_grid_hints
-from .input_checks import expect_one, size_or_none
+from .input_checks import expect_choice, expect_one, expect_vae, size_or_none
 from .vae_stage import decode, encode, resize
 
 METHODS = ["bicubic", "lanczos"]
@@ -70,6 +70,9 @@ class FreeScaleUpscale(io.ComfyNode):
         upscale_model: Any = None,
     ) -> io.NodeOutput:
         expect_one("FreeScale Upscale", samples, image)
+        expect_vae("FreeScale Upscale", vae)
+        expect_choice("FreeScale Upscale", METHODS, method)
+        expect_choice("FreeScale Upscale", TILINGS, tiling)
         picture = image if samples is None else decode(vae, samples["samples"], tiling)
         size = size_or_none(width, height, "next stage") or scaled(Size(picture.shape[1], picture.shape[2]), factor, LATENT_CELL)
         latent = {} if samples is None else without_grid_hints(samples)

@@ -35,9 +35,10 @@ def encode(vae: Any, image: Tensor, tiling: Tiling) -> Tensor:
 
 def resize(image: Tensor, size: Size, method: str, upscale_model: Any = None) -> Tensor:
     """Picture (b, H, W, 3) -> (b, size.height, size.width, 3), in RGB; an upscale model first, if there is one."""
+    image = image[..., :3]
     if upscale_model is not None:
         image = ImageUpscaleWithModel.execute(upscale_model, image).result[0]
-    moved = comfy.utils.common_upscale(image[..., :3].movedim(-1, 1), size.width, size.height, method, "disabled")
+    moved = comfy.utils.common_upscale(image.movedim(-1, 1), size.width, size.height, method, "disabled")
     return moved.movedim(1, -1)
 
 

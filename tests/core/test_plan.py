@@ -16,6 +16,8 @@ BASE = Size(1024, 1024)
         ({"stages": (Size(4096, 4096), Size(2048, 2048))}, "each stage at least 1.1 times the one before"),
         ({"stages": (Size(1024, 1024),)}, "a target at least 1.1 times the base size"),
         ({"restart": 1.0}, "below 1, got 1.0"),
+        ({"method": "nearest"}, "expected one of bicubic, lanczos, got nearest"),
+        ({"tiling": "maybe"}, "expected one of auto, on, off, got maybe"),
     ],
 )
 def test_a_plan_that_cannot_run_is_refused(changes, message):
@@ -25,8 +27,9 @@ def test_a_plan_that_cannot_run_is_refused(changes, message):
 
 def test_stages_by_factors():
     assert stages_by_factors(Size(1216, 832), "1.5, 3") == ((1824, 1248), (3648, 2496))
-    with pytest.raises(ValueError, match='such as "2, 4", got "twice"'):
-        stages_by_factors(BASE, "twice")
+    for wrong in ("twice", "", "0.5, 2", "nan", "inf", "2, 1000"):
+        with pytest.raises(ValueError, match=f'from 1.1 to 16.0 such as "2, 4", got "{wrong}"'):
+            stages_by_factors(BASE, wrong)
 
 
 def test_text_names_sizes_windows_dilation_and_changes():
@@ -35,6 +38,6 @@ def test_text_names_sizes_windows_dilation_and_changes():
         "Stage 0: 1024x1024, the base size",
         "Stage 1: 2048x2048, 2.00 times the base; 9 windows of 64x64 tokens at half resolution, dilation 2, blur kernel 3",
         "Stage 2: 8192x8192, 8.00 times the base; 225 windows of 64x64 tokens at half resolution, dilation 8, blur kernel 15",
-        "Each stage skips 30% of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
+        "Each stage skips the preset's share of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
         "Stages from 1 on: 12 steps, dpmpp_2m",
     ]

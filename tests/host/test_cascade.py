@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from freescale_pack.freescale_core.presets import PRESETS
 from freescale_pack.freescale_core.stages import restart_step
+from freescale_pack.nodes import cascade_node
+from freescale_pack.nodes.cascade import StageResult
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
+from freescale_pack.nodes.stage_sampling import settings_of
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
 import nodes as host_nodes
@@ -83,11 +87,29 @@ def test_a_picture_is_resized_from_its_own_pixels(texts):
     assert torch.equal(latent["samples"], expected["samples"])
 
 
-def test_a_model_without_a_patch_gets_preset_auto_with_the_latents_size_as_base(texts):
+@pytest.mark.parametrize("start", [{"latent": empty(1024)}, {"image": torch.zeros(1, 1024, 1024, 3)}])
+def test_a_model_without_a_patch_gets_preset_auto_and_says_so(texts, monkeypatch, caplog, start):
+    caplog.set_level("INFO", logger="FreeScale")
+    seen = []
+
+    def run(model, positive, negative, vae, plan, choice, latent, image):
+        seen.append((settings_of(model), plan))
+        return [StageResult(latent, torch.zeros(1, 8, 8, 3))]
+
+    monkeypatch.setattr(cascade_node, "run_cascade", run)
     model, _, vae = demo_checkpoint()
-    alpha2 = cascade(patched(model, alpha=2.0), texts, vae, factor=2.0, latent=empty())[0]
-    bare = cascade(model, texts, vae, factor=2.0, latent=empty())[0]
-    assert torch.equal(bare["samples"], alpha2["samples"])
+    cascade(model, texts, vae, factor=4.0, **start)
+    settings, plan = seen[0]
+    assert settings == PRESETS["SDXL"]
+    assert (plan.base, plan.stages, plan.restart) == ((1024, 1024), ((2048, 2048), (4096, 4096)), 0.3)
+    assert "carries no FreeScale patch, the preset Auto is applied" in caplog.text
+
+
+def test_the_base_of_a_patch_that_names_none_is_the_presets_area_for_latents_too(texts, caplog):
+    """A finished 256 px latent with a preset for 512 px: 512 px is the base size, not 256."""
+    model, _, vae = demo_checkpoint()
+    with pytest.raises(ValueError, match="a target at least 1.1 times the base size, got 512x512 -> 512x512"):
+        cascade(patched(model, preset="SD1.5", base_width=0, base_height=0), texts, vae, factor=2.0, latent=empty(256))
 
 
 def test_masks_and_batch_index_survive_the_stages(texts):

@@ -8,9 +8,12 @@ import comfy.samplers
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy_extras.nodes_hypertile import HyperTile
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from freescale_pack.nodes.fused_attention import output_patch
 from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
+from freescale_pack.nodes.stage_run import stage_run
 from freescale_pack.nodes.stage_sampling import settings_of, with_settings
 from freescale_pack.nodes.unet import dilation_convs
 
@@ -129,9 +132,13 @@ def test_a_run_repeats_to_the_bit_and_two_workflows_do_not_see_each_other(model)
 
 def test_split_cond_and_uncond_agree_with_one_batch(model, monkeypatch):
     patched = with_settings(model, settings(*PARTS))
+    batches = []
+    hook = model.model.diffusion_model.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
     together = sample(patched)
     monkeypatch.setattr(type(model.model), "memory_required", lambda self, *args, **kwargs: 2**60)
     apart = sample(patched)
+    hook.remove()
+    assert set(batches[:3]) == {2} and set(batches[3:]) == {1} and len(batches) == 9
     assert (apart - together).norm() / together.norm() < 1e-4
 
 
@@ -156,8 +163,24 @@ def test_an_earlier_attention_replace_of_another_node_stays_in_the_chain(model):
     other.set_model_attn1_replace(foreign, "middle", 0)
     for mode in ("exact", "fast"):
         calls.clear()
-        sample(with_settings(other, dataclasses.replace(settings(), fusion=FusionSettings(mode))))
+        with_other = sample(with_settings(other, dataclasses.replace(settings(), fusion=FusionSettings(mode))))
         assert set(calls) == {torch.Size([2, 64, 128])}  # whole tokens, never a window or a sub-grid
+        assert not torch.equal(with_other, sample(with_settings(model, dataclasses.replace(settings(), fusion=FusionSettings(mode)))))
+
+
+def test_hypertile_with_two_tiles_is_not_taken_for_two_branches(model):
+    """Two tiles double the batch as [global; local] does: the 3-D fusion once fused tiles, and crashed at cfg 1."""
+    made = HyperTile.execute(model, 128, 1, 1, False)
+    tiled = getattr(made, "result", made)[0]
+    wide = torch.randn(1, 4, 16, 32, generator=torch.Generator().manual_seed(1))
+    fused = with_settings(tiled, dataclasses.replace(settings("fusion"), base=Size(64, 128)))
+    assert sample(fused, latent=wide, cfg=1.0).isfinite().all()
+
+    run = stage_run(settings("fusion"), Size(32, 32), model.get_model_object("model_sampling"), 0)
+    options = {"activations_shape": (2, 8, 16, 16)}
+    tiles = torch.randn(4, 128, 8)
+    assert output_patch(run)(tiles, options) is tiles
+    assert output_patch(run)(torch.randn(4, 256, 8), options).shape == (2, 256, 8)
 
 
 def test_nodes_edit_the_settings_that_the_model_patch_made(model):
@@ -186,7 +209,7 @@ def test_a_part_node_alone_switches_on_only_its_part(model):
     [
         (("Custom", "exact", 2.0, 0, 0), "preset Custom expects a base size, got 0x0"),
         (("Auto", "exact", 2.0, 256, 0), "both sides of the base size or neither, got 256x0"),
-        (("Dreamy", "exact", 2.0, 0, 0), "expected a preset out of Auto, SDXL"),
+        (("Dreamy", "exact", 2.0, 0, 0), "expects one of Auto, SDXL, .*got Dreamy"),
         (("Auto", "slow", 2.0, 0, 0), "expected mode exact or fast, got slow"),
     ],
 )

@@ -23,7 +23,7 @@ CASES = {
     ),
     "uni_pc with detail control": (
         changed(CASCADE, "10", sampler_name="uni_pc", scheduler="karras"),
-        "cannot work with the sampler unipc, because the model sees a rescaled copy of its state: choose euler",
+        "cannot work with the sampler uni_pc, because the model sees a rescaled copy of its state: choose euler",
     ),
     "preset Custom without base": (
         changed(CASCADE, "5", preset="Custom", base_width=0, base_height=0),

@@ -1,4 +1,4 @@
-"""Restrained dilation as the host's APPLY_MODEL wrapper; it also notes each call's noise level for the other patches."""
+"""What happens around each model call (the host's APPLY_MODEL wrapper): its noise level is noted, and the UNet is dilated."""
 
 from typing import Any
 

@@ -1,0 +1,202 @@
+"""Failures of every kind leave the model clean; memory does not grow; the seed alone decides, across processes too."""
+
+import gc
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import comfy.sample
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+
+from .demo_model import conditioning, demo_checkpoint
+from .test_patches import PARTS, fingerprint, sample, settings, with_settings
+
+REPO = Path(__file__).resolve().parents[2]
+OUR_FOLDERS = (str(REPO / "nodes"), str(REPO / "freescale_core"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return demo_checkpoint()[0]
+
+
+class OurAllocations(TorchFunctionMode):
+    """Sees the torch calls that come from lines of the pack; raises out of memory at the call site `fail_at`, `times` times."""
+
+    def __init__(self, fail_at=None, times=10**9):
+        super().__init__()
+        self.sites, self.fail_at, self.left = [], fail_at, times
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        site = self._site()
+        if site and isinstance(out, torch.Tensor):
+            if site not in self.sites:
+                self.sites.append(site)
+            if site == self.fail_at and self.left > 0:
+                self.left -= 1
+                raise torch.cuda.OutOfMemoryError(f"injected at {site}")
+        return out
+
+    @staticmethod
+    def _site():
+        """file:line of the nearest frame of the pack, unless the host's own code lies between (then it is its allocation)."""
+        frame = sys._getframe(2)
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name.startswith(OUR_FOLDERS):
+                return f"{Path(name).name}:{frame.f_lineno}"
+            if f"{os.sep}comfy{os.sep}" in name:
+                return None
+            frame = frame.f_back
+        return None
+
+
+def our_sites(model):
+    with OurAllocations() as seen:
+        sample(with_settings(model, settings(*PARTS)))
+    return seen.sites
+
+
+def test_out_of_memory_at_any_of_our_allocations_leaves_the_model_clean(model):
+    sites, plain, before = our_sites(model), sample(model), fingerprint(model)
+    assert len(sites) >= 12
+    assert {site.split(":")[0] for site in sites} >= {"window_attention.py", "gaussian_blur.py", "scale_fusion.py", "detail_blend.py"}
+    for site in sites:
+        with pytest.raises(torch.cuda.OutOfMemoryError), OurAllocations(fail_at=site):
+            sample(with_settings(model, settings(*PARTS)))
+        assert fingerprint(model) == before, site
+    assert torch.equal(sample(model), plain)
+
+
+def test_a_passing_lack_of_memory_in_the_windows_only_makes_chunks_smaller(model, caplog):
+    patched = with_settings(model, settings(*PARTS))
+    expected = sample(patched)
+    site = next(site for site in our_sites(model) if site.startswith("window_attention.py"))
+    with OurAllocations(fail_at=site, times=1):
+        got = sample(patched)
+    assert (got - expected).norm() / expected.norm() < 1e-6
+    assert caplog.text.count("attention windows are taken one at a time for the rest of this run") == 1
+
+
+def test_an_error_in_another_nodes_patch_leaves_the_model_clean(model):
+    def broken(q, k, v, extra_options, **kwargs):
+        raise ZeroDivisionError
+
+    other = model.clone()
+    other.set_model_attn1_replace(broken, "output", 3)
+    before = fingerprint(model)
+    with pytest.raises(ZeroDivisionError):
+        sample(with_settings(other, settings(*PARTS)))
+    assert fingerprint(model) == before
+
+
+def test_fifty_runs_leave_no_tensors_and_no_patches_behind(model):
+    patched = with_settings(model, settings(*PARTS))
+
+    def counts():
+        gc.collect()
+        return sum(isinstance(o, torch.Tensor) for o in gc.get_objects()), fingerprint(patched)
+
+    for _ in range(3):
+        sample(patched, side=160, start=3)
+    before = counts()
+    for seed in range(50):
+        sample(patched, side=160, start=3, seed=seed)
+    assert counts() == before
+
+
+RESTART = """
+import sys
+sys.path.insert(0, {repo!r})
+import hashlib, torch
+import tests.host.conftest
+from tests.host.test_patches import PARTS, demo_checkpoint, sample, settings, with_settings
+with torch.inference_mode():
+    out = sample(with_settings(demo_checkpoint()[0], settings(*PARTS)))
+print(hashlib.sha256(out.numpy().tobytes()).hexdigest())
+"""
+
+
+def test_another_process_draws_the_same_bits(model):
+    code = RESTART.format(repo=str(REPO))
+    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1]
+    here = sample(with_settings(model, settings(*PARTS)))
+    assert hashlib.sha256(here.numpy().tobytes()).hexdigest() == elsewhere
+
+
+def latents(batch=1, side=256):
+    return torch.randn(batch, 4, side // 8, side // 8, generator=torch.Generator().manual_seed(1))
+
+
+def run_masked(model, mask, sampler="euler", batch=1):
+    latent = latents(batch)
+    noise = comfy.sample.prepare_noise(latent, 3)
+    texts = conditioning("tiger"), conditioning("")
+    run = {"start_step": 2, "last_step": 10000, "force_full_denoise": True, "disable_pbar": True, "seed": 3, "noise_mask": mask}
+    return comfy.sample.sample(model, noise, 5, 3.0, sampler, "ddim_uniform", *texts, latent, **run), latent
+
+
+def test_a_denoise_mask_keeps_the_outside_and_freescale_acts_inside(model):
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., :16] = 1
+    got, latent = run_masked(with_settings(model, settings(*PARTS)), mask)
+    plain, _ = run_masked(with_settings(model, settings()), mask)
+    assert torch.allclose(got[..., 17:], latent[..., 17:], atol=1e-4)
+    assert (got[..., :15] - plain[..., :15]).abs().max() > 1e-2
+
+
+def test_a_batch_of_masks_acts_picture_by_picture(model):
+    mask = torch.zeros(2, 1, 32, 32)
+    mask[1] = 1
+    got, latent = run_masked(with_settings(model, settings(*PARTS)), mask, batch=2)
+    assert torch.allclose(got[0], latent[0], atol=1e-4)
+    assert (got[1] - latent[1]).abs().max() > 1e-2
+
+
+def test_differential_diffusion_keeps_its_effect(model):
+    from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
+
+    ramp = torch.linspace(0, 1, 32).expand(1, 1, 32, 32)
+    soft = DifferentialDiffusion.execute(model, 1.0).result[0]
+    before = soft.model_options["denoise_mask_function"]
+    with_it, _ = run_masked(with_settings(soft, settings(*PARTS)), ramp)
+    without, _ = run_masked(with_settings(model, settings(*PARTS)), ramp)
+    without_freescale, _ = run_masked(soft, ramp)
+    assert not torch.equal(with_it, without)
+    assert not torch.equal(with_it, without_freescale)
+    assert soft.model_options["denoise_mask_function"] is before
+
+
+def test_cfg_1_drops_the_negative_prompt_and_works(model):
+    calls = []
+
+    def wrapper(apply, args):
+        calls.append(args["cond_or_uncond"])
+        return apply(args["input"], args["timestep"], **args["c"])
+
+    wrapped = with_settings(model, settings(*PARTS))
+    wrapped.set_model_unet_function_wrapper(wrapper)
+    assert not torch.equal(sample(wrapped, cfg=1.0), sample(model, cfg=1.0))
+    assert {tuple(c) for c in calls} == {(0,)}
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_a_batch_equals_its_pictures_one_by_one(model, batch):
+    patched = with_settings(model, settings("fusion", "dilation", "detail"))
+    latent = latents(batch)
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(2))
+    texts = conditioning("tiger"), conditioning("")
+
+    def run(index):
+        run = {"start_step": 2, "last_step": 10000, "force_full_denoise": True, "disable_pbar": True, "seed": 3}
+        return comfy.sample.sample(patched, noise[index], 5, 3.0, "euler", "ddim_uniform", *texts, latent[index], **run)
+
+    together = run(slice(None))
+    for i in range(batch):
+        alone = run(slice(i, i + 1))
+        assert (together[i] - alone[0]).norm() / alone.norm() < 1e-4
