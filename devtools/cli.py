@@ -23,7 +23,7 @@ commands:
                            set everything up, then ComfyUI in the browser; the rest goes to its main.py
   test [tier ...] [...]    the tests; tiers: core host server browser; paths narrow them, the rest goes to pytest
   check                    format, lint, types, registry rules
-  bench [name ...]         speed, memory, quality
+  tables                   the tables the tests execute, as Markdown
 """
 
 
@@ -55,7 +55,7 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
     parser = argparse.ArgumentParser(
         prog="dev.py", parents=[_global_options()], epilog=COMMANDS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = {"demo": _demo, "serve": _serve, "test": _test, "check": _check, "bench": _bench}
+    known = {"demo": _demo, "serve": _serve, "test": _test, "check": _check, "tables": _tables}
     parser.add_argument("command", choices=known)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     parsed = parser.parse_args(words)
@@ -90,8 +90,8 @@ def _demo(host: Host, arguments: list[str]) -> int:
     return _script("demo/run_demo.py", host, arguments)
 
 
-def _bench(host: Host, arguments: list[str]) -> int:
-    return _script("bench/run.py", host, arguments)
+def _tables(host: Host, arguments: list[str]) -> int:
+    return _script("tests/print_tables.py", host, arguments)
 
 
 def _script(name: str, host: Host, arguments: list[str]) -> int:

@@ -15,6 +15,19 @@ from torch.overrides import TorchFunctionMode
 from .demo_model import conditioning, demo_checkpoint
 from .test_patches import PARTS, fingerprint, sample, settings, with_settings
 
+# Every way a run can end early, and what is left; each row is executed in this file, test_patches.py or test_vae_stage.py.
+FAILURES = [
+    ("error or Cancel in any layer of the UNet", "the model is bit-identical, the next run too"),
+    ("error in another node's patch", "the model is bit-identical"),
+    ("out of memory at any of our allocations", "the model is bit-identical, the next run too"),
+    ("out of memory in the attention windows", "the run goes on with one window at a time and says so"),
+    ("out of memory in the VAE", "it goes on in tiles and says so"),
+    ("out of memory in a later stage", "the stages before it are returned and the log says so"),
+    ("out of memory while decoding a later stage", "its latent is returned and the log says so"),
+    ("Cancel inside the VAE", "it ends within one tile"),
+    ("fifty runs in a row", "no tensor and no patch more than before"),
+]
+
 REPO = Path(__file__).resolve().parents[2]
 OUR_FOLDERS = (str(REPO / "nodes"), str(REPO / "freescale_core"))
 

@@ -3,10 +3,38 @@
 import pytest
 from prompts import cascade_prompt, changed
 
-from demo.comfy_client import ComfyClient, Prompt
+from demo.comfy_client import ComfyClient, Prompt, PromptRejected
 
 IMAGE = {"20": {"class_type": "EmptyImage", "inputs": {"width": 256, "height": 256, "batch_size": 1, "color": 0}}}
 CASCADE = cascade_prompt()
+UPSCALE = {"vae": ["1", 2], "samples": ["6", 0], "factor": 2.0, "width": 0, "height": 0, "method": "bicubic", "tiling": "auto"}
+PREVIEW_21 = {
+    "22": {"class_type": "VAEDecode", "inputs": {"samples": ["21", 0], "vae": ["1", 2]}},
+    "23": {"class_type": "PreviewImage", "inputs": {"images": ["22", 0]}},
+}
+PLAN = {
+    "base_width": 1024,
+    "base_height": 1024,
+    "target": "factor",
+    "factor": 2.0,
+    "megapixels": 4.0,
+    "width": 2048,
+    "height": 2048,
+    "factors": "2, 4",
+    "restart": 0.0,
+    "method": "bicubic",
+    "tiling": "auto",
+    "later_steps": 0,
+    "later_sampler": "as in stage 0",
+    "later_scheduler": "as in stage 0",
+}
+
+
+def planned(**inputs: object) -> Prompt:
+    """The cascade with a plan."""
+    plan = {"24": {"class_type": "FreeScalePlan", "inputs": PLAN | inputs}}
+    return changed(CASCADE, "10", plan=["24", 0]) | plan
+
 
 CASES = {
     "latent and image": (
@@ -25,6 +53,26 @@ CASES = {
         changed(CASCADE, "10", sampler_name="uni_pc", scheduler="karras"),
         "cannot work with the sampler uni_pc, because the model sees a rescaled copy of its state: choose euler",
     ),
+    "a plan whose target is below its base": (
+        planned(target="width x height", width=512, height=512),
+        "expected a target at least 1.1 times the start 1024x1024, got 512x512",
+    ),
+    "a plan whose factors are no numbers": (
+        planned(target="list of factors", factors="twice"),
+        'expected factors from 1.1 to 16.0 such as "2, 4", got "twice"',
+    ),
+    "a latent that is not smaller than stage 1": (
+        planned(base_width=128, base_height=128, factor=2.0),
+        "expects a latent smaller than stage 1 (256x256), got 256x256",
+    ),
+    "a latent of another shape than the plan": (
+        planned(base_width=256, base_height=128, factor=2.0),
+        "expects a start in the shape of stage 1 (512x256), got 256x256",
+    ),
+    "half a size in the upscaler": (
+        CASCADE | {"21": {"class_type": "FreeScaleUpscale", "inputs": UPSCALE | {"width": 512}}} | PREVIEW_21,
+        "both sides of the next stage or neither, got 512x0",
+    ),
     "preset Custom without base": (
         changed(CASCADE, "5", preset="Custom", base_width=0, base_height=0),
         "preset Custom expects a base size, got 0x0: set base_width and base_height",
@@ -41,7 +89,12 @@ def test_bad_input_gets_one_clear_sentence(client: ComfyClient, case: str) -> No
     assert "\n" not in run.error
 
 
-@pytest.mark.parametrize("case", ["latent and image", "only base_width"])
+def test_a_vae_that_is_not_connected_is_refused_before_anything_runs(client: ComfyClient) -> None:
+    with pytest.raises(PromptRejected, match="Required input is missing.*vae"):
+        client.run(changed(CASCADE, "10", vae=None))
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_the_error_names_the_node(client: ComfyClient, case: str) -> None:
     prompt, _ = CASES[case]
     (error,) = client.run(prompt).of("execution_error")

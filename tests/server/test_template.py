@@ -1,6 +1,7 @@
 """The template that the web page offers, run on the demo model: the one test that goes to 4x."""
 
 import copy
+import io
 import json
 
 import pytest
@@ -56,8 +57,10 @@ def test_the_stages_are_shown_under_the_node(client: ComfyClient, run: Run, prom
     assert shown == [(256, 256), (512, 512), (1024, 1024)]
 
 
-def test_previews_arrive_while_it_samples(run: Run) -> None:
-    assert len(run.previews) >= STEPS
+def test_previews_arrive_while_it_samples_and_show_each_finished_stage(run: Run) -> None:
+    sides = [Image.open(io.BytesIO(preview)).width for preview in run.previews]
+    assert len(sides) >= STEPS + 3
+    assert [side for side in sides if side in (512, 1024)][-2:] == [512, 1024]
 
 
 def test_a_muted_cascade_leaves_the_base_picture(template: workflow.Workflow, object_info: dict) -> None:

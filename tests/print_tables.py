@@ -1,0 +1,65 @@
+"""Prints, as Markdown, the tables that the tests execute: python3 dev.py tables > docs/BEHAVIOUR.md."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "server")]
+
+import tests.host.conftest  # noqa: E402, F401, I001 (puts the host on the path, hence first)
+
+# isort: split
+from freescale_pack.nodes.sampler_table import LATER_CALLS, ONE_CALL, REFUSED  # noqa: E402
+from test_bad_input import CASES  # noqa: E402
+
+from tests.host.test_robustness import FAILURES  # noqa: E402
+from tests.host.test_schedulers import RESTARTS  # noqa: E402
+from tests.host.test_sizes import NO_EFFECT, SIZES  # noqa: E402
+
+
+def main() -> None:
+    print("# Behaviour, as tested\n\nPrinted by `python3 dev.py tables` from the tables that the tests execute.")
+    table("Samplers (test_samplers.py)", ("sampler", "model calls a step", "detail control"), samplers())
+    table(
+        "Schedulers: restart timestep (test_schedulers.py)", ("scheduler", "15 of 50 steps", "6 of 20 steps", "warned about"), schedulers()
+    )
+    table("Sizes of SDXL (test_sizes.py)", ("base", "target", "scale", "dilation", "kernel", "windows at 1/2 and 1/4 resolution"), sizes())
+    table("Failures (test_robustness.py, test_vae_stage.py, test_patches.py)", ("what happens", "what is left"), FAILURES)
+    table(
+        "Messages over HTTP (tests/server/test_bad_input.py)",
+        ("bad input", "part of the sentence"),
+        ((n, f) for n, (_, f) in CASES.items()),
+    )
+
+
+def samplers() -> Iterable[tuple[object, ...]]:
+    yield from ((name, 1, "once a step") for name in sorted(ONE_CALL))
+    yield from ((name, 1 + later(9), "once a step, on the call that opens it") for name, later in sorted(LATER_CALLS.items()))
+    yield from ((name, "", f"refused: {reason}") for name, reason in sorted(REFUSED.values()))
+
+
+def schedulers() -> Iterable[tuple[object, ...]]:
+    for name, (t50, t20) in RESTARTS.items():
+        yield name, t50, t20, "" if all(550 <= t <= 800 for t in (t50, t20)) else "yes"
+
+
+def sizes() -> Iterable[tuple[object, ...]]:
+    for base, target, scale, dilation, kernel, counts in SIZES:
+        yield shown(base), shown(target), scale, dilation, kernel, f"{counts[0]} and {counts[1]}"
+    for base, target in NO_EFFECT:
+        yield shown(base), shown(target), "below 1.1", "", "", "ordinary sampling"
+
+
+def shown(size: tuple[int, int] | None) -> str:
+    return f"{size[0]}x{size[1]}" if size else "auto"
+
+
+def table(title: str, head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    print(f"\n## {title}\n")
+    for row in (head, tuple("---" for _ in head), *rows):
+        print("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |")
+
+
+if __name__ == "__main__":
+    main()
