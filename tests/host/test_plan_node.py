@@ -9,6 +9,9 @@ from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
 from freescale_pack.nodes.plan_node import FreeScalePlan
 from freescale_pack.nodes.stage_sampling import settings_of
+from freescale_pack.nodes.upscale_node import FreeScaleUpscale
+
+import nodes as host_nodes
 
 from .demo_model import conditioning, demo_checkpoint
 
@@ -66,7 +69,16 @@ def test_the_cascade_follows_the_plan_and_not_its_own_factor():
         {"latent": latent}, target="list of factors", factors="1.5, 2", later_steps=4, later_sampler="dpmpp_2m", later_scheduler="karras"
     )
     assert [tuple(s.shape[1:3]) for s in stages] == [(128, 128), (192, 192), (256, 256)]
-    assert image.isfinite().all()
+
+    model, _, vae = demo_checkpoint()
+    model = FreeScaleModelPatch.execute(model, "Auto", "exact", 2.0, 128, 128).result[0]
+    texts = conditioning("red apple"), conditioning("")
+    expected = host_nodes.KSampler().sample(model, 1, 5, 3.0, "euler", "ddim_uniform", *texts, latent)[0]
+    for seed, side in ((2, 192), (3, 256)):
+        start = FreeScaleUpscale.execute(vae, 2.0, side, side, "bicubic", "off", samples=expected).result[0]
+        arguments = ("enable", seed, 4, 3.0, "dpmpp_2m", "karras", *texts, start, 1, 10000, "disable")
+        expected = host_nodes.KSamplerAdvanced().sample(model, *arguments)[0]
+    assert torch.equal(image, vae.decode(expected["samples"]))
 
 
 @pytest.mark.parametrize(
