@@ -19,6 +19,8 @@ from .stage_run import SIGMA_KEY, StageRun
 from .unet import BlockKey
 
 log = logging.getLogger("FreeScale")
+QUERY_CHUNKS = 16
+"""Into how many parts the global pass is cut once memory ran out."""
 BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
 
 
@@ -35,21 +37,23 @@ def install(options: dict[str, Any], run: StageRun, blocks: list[BlockKey]) -> N
 
 
 class ChunkBudget:
-    """How many tokens of windows one run attends to at once: as many as the grid has, until the device is full."""
+    """Whether one run attends in large or in small chunks: large, until the device is full."""
 
     def __init__(self) -> None:
-        self._tokens: int | None = None
+        self._small = False
 
-    def within(self, attend: Callable[[int | None], Tensor]) -> Tensor:
-        try:
-            return attend(self._tokens)
-        except RuntimeError as error:  # Cancel is no RuntimeError on any host.
-            if self._tokens == 1 or not out_of_memory(error):
-                raise
-        # Outside the except block, which would keep the failed call's tensors alive.
-        log.warning("FreeScale: out of memory, attention windows are taken one at a time for the rest of this run.")
-        self._tokens = 1
-        return attend(self._tokens)
+    def within(self, attend: Callable[[bool], Tensor]) -> Tensor:
+        """attend(small) -> out, exact either way."""
+        if not self._small:
+            try:
+                return attend(False)
+            except RuntimeError as error:  # Cancel is no RuntimeError on any host.
+                if not out_of_memory(error):
+                    raise
+            # Outside the except block, which would keep the failed call's tensors alive.
+            log.warning("FreeScale: out of memory, attention goes on in small chunks for the rest of this run.")
+            self._small = True
+        return attend(True)
 
 
 def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budget: ChunkBudget) -> Callable[..., Tensor]:
@@ -77,12 +81,17 @@ def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budge
         if mask is not None or not whole_grid or windows.covers_grid or extra_options[SIGMA_KEY] < run.fusion_end_sigma:
             return whole()
 
-        if fusion.mode == "fast" and previous is None:
+        def in_query_chunks(small: bool) -> Tensor:
+            return torch.cat([attend(part, k, v) for part in q.chunk(QUERY_CHUNKS if small else 1, dim=1)], dim=1)
+
+        if previous is not None:
+            global_ = whole()
+        elif fusion.mode == "fast":
             global_ = strided_attention(q, k, v, grid, fusion.strides or strides_between(windows.clipped, grid), attend)
         else:
-            global_ = whole()
+            global_ = budget.within(in_query_chunks)
         drawn = _draw(run, windows, extra_options)
-        local = budget.within(lambda tokens: window_attention(q, k, v, grid, drawn, windows.jitter, attend, tokens))
+        local = budget.within(lambda small: window_attention(q, k, v, grid, drawn, windows.jitter, attend, 1 if small else None))
         if fusion.over_channels:
             return torch.cat([global_, local])
         return fuse(global_, local, grid, run.kernel_size, fusion.sigma, over_channels=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 import comfy.sample
 import pytest
 import torch
+from freescale_pack.nodes import fused_attention
 from torch.overrides import TorchFunctionMode
 
 from .demo_model import conditioning, demo_checkpoint
@@ -20,7 +21,7 @@ FAILURES = [
     ("error or Cancel in any layer of the UNet", "the model is bit-identical, the next run too"),
     ("error in another node's patch", "the model is bit-identical"),
     ("out of memory at any of our allocations", "the model is bit-identical, the next run too"),
-    ("out of memory in the attention windows", "the run goes on with one window at a time and says so"),
+    ("out of memory in attention", "the run goes on in small chunks and says so"),
     ("out of memory in the VAE", "it goes on in tiles and says so"),
     ("out of memory in a later stage", "the stages before it are returned and the log says so"),
     ("out of memory while decoding a later stage", "its latent is returned and the log says so"),
@@ -86,14 +87,24 @@ def test_out_of_memory_at_any_of_our_allocations_leaves_the_model_clean(model):
     assert torch.equal(sample(model), plain)
 
 
-def test_a_passing_lack_of_memory_in_the_windows_only_makes_chunks_smaller(model, caplog):
+@pytest.mark.parametrize("tokens", [256, 64])
+def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, monkeypatch, caplog, tokens):
+    """The largest call of the global pass has 256 tokens here, one of the windows 64."""
     patched = with_settings(model, settings(*PARTS))
     expected = sample(patched)
-    site = next(site for site in our_sites(model) if site.startswith("window_attention.py"))
-    with OurAllocations(fail_at=site, times=1):
-        got = sample(patched)
-    assert (got - expected).norm() / expected.norm() < 1e-6
-    assert caplog.text.count("attention windows are taken one at a time for the rest of this run") == 1
+    original, calls = fused_attention.optimized_attention, []
+
+    def full_at_first(q, *args, **kwargs):
+        if q.shape[1] == tokens and not calls:
+            calls.append(tokens)
+            raise torch.cuda.OutOfMemoryError("injected")
+        return original(q, *args, **kwargs)
+
+    monkeypatch.setattr(fused_attention, "optimized_attention", full_at_first)
+    got = sample(patched)
+    assert calls == [tokens]
+    assert (got - expected).norm() / expected.norm() < 1e-5
+    assert caplog.text.count("attention goes on in small chunks for the rest of this run") == 1
 
 
 def test_an_error_in_another_nodes_patch_leaves_the_model_clean(model):
@@ -213,3 +224,19 @@ def test_a_batch_equals_its_pictures_one_by_one(model, batch):
     for i in range(batch):
         alone = run(slice(i, i + 1))
         assert (together[i] - alone[0]).norm() / alone.norm() < 1e-4
+
+
+def test_a_run_can_end_early_and_go_on(model):
+    """Steps 2 to 3 with leftover noise, then 3 to 5 without new noise: the second half has no noise to blend with, and says so."""
+    patched = with_settings(model, settings("fusion", "dilation"))
+    latent, noise = latents(), torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(2))
+    texts = conditioning("tiger"), conditioning("")
+
+    def run(latent, noise, start, last, **more):
+        steps = {"start_step": start, "last_step": last, "disable_pbar": True, "seed": 3, **more}
+        return comfy.sample.sample(patched, noise, 5, 3.0, "euler", "ddim_uniform", *texts, latent, **steps)
+
+    half = run(latent, noise, 2, 3)
+    done = run(half, torch.zeros_like(noise), 3, 5, disable_noise=True)
+    whole = run(latent, noise, 2, 5)
+    assert (done - whole).norm() / whole.norm() < 1e-4

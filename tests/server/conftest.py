@@ -3,7 +3,11 @@
 The server runs each prompt once; `prompts.salted` makes it run the same one again.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +17,17 @@ from demo.comfy_client import ComfyClient
 from demo.comfy_server import ComfyServer
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tiny_sd3() -> None:
+    """A model without a UNet among the server's models."""
+    folder = Path(os.environ["FREESCALE_BASE"]) / "models" / "diffusion_models"
+    folder.mkdir(parents=True, exist_ok=True)
+    script = Path(__file__).with_name("make_tiny_sd3.py")
+    subprocess.run([sys.executable, script, folder / "tiny_sd3.safetensors"], check=True)
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[ComfyServer]:
+def server(tiny_sd3: None) -> Iterator[ComfyServer]:
     yield ComfyServer.from_environment()
 
 

@@ -73,6 +73,11 @@ CASES = {
         CASCADE | {"21": {"class_type": "FreeScaleUpscale", "inputs": UPSCALE | {"width": 512}}} | PREVIEW_21,
         "both sides of the next stage or neither, got 512x0",
     ),
+    "a model without a UNet": (
+        changed(CASCADE, "5", model=["30", 0])
+        | {"30": {"class_type": "UNETLoader", "inputs": {"unet_name": "tiny_sd3.safetensors", "weight_dtype": "default"}}},
+        "FreeScale needs a Stable Diffusion UNet (SDXL and its relatives, SD1.5), got SD3 with",
+    ),
     "preset Custom without base": (
         changed(CASCADE, "5", preset="Custom", base_width=0, base_height=0),
         "preset Custom expects a base size, got 0x0: set base_width and base_height",
