@@ -138,3 +138,17 @@ def test_exactly_one_start_is_expected(texts, start):
     model, _, vae = demo_checkpoint()
     with pytest.raises(ValueError, match="either a latent or an image"):
         cascade(model, texts, vae, **start)
+
+
+def test_a_checkpoint_without_a_vae_is_refused_before_sampling(texts):
+    model = demo_checkpoint()[0]
+    with pytest.raises(ValueError, match="FreeScale Cascade expects a VAE, got none: .* load one with Load VAE"):
+        cascade(model, texts, None, latent=empty())
+    with pytest.raises(ValueError, match="FreeScale Upscale expects a VAE, got none"):
+        FreeScaleUpscale.execute(None, 2.0, 0, 0, "bicubic", "auto", samples=empty())
+
+
+def test_a_latent_of_another_kind_of_model_is_refused_before_sampling(texts):
+    model, _, vae = demo_checkpoint()
+    with pytest.raises(ValueError, match="expects a latent with 4 channels, got 16: encode the picture with this model's VAE"):
+        cascade(model, texts, vae, latent={"samples": torch.ones(1, 16, 16, 16)})

@@ -11,6 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_hypertile import HyperTile
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from freescale_pack.nodes import stage_sampling
 from freescale_pack.nodes.fused_attention import output_patch
 from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
 from freescale_pack.nodes.stage_run import stage_run
@@ -230,3 +231,16 @@ def test_a_model_without_a_unet_is_refused_by_name():
     other = ModelPatcher(Flux(), torch.device("cpu"), torch.device("cpu"))
     with pytest.raises(ValueError, match="needs a Stable Diffusion UNet .* got Flux with Transformer"):
         FreeScaleModelPatch.execute(other, "Auto", "exact", 2.0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "message"),
+    [
+        ("attention_blocks", "fusion", "no self-attention blocks: scale fusion has no effect"),
+        ("dilation_convs", "dilation", "no convolutions below its last downsampler: dilation has no effect"),
+    ],
+)
+def test_a_unet_without_matching_layers_is_warned_about(model, monkeypatch, caplog, name, part, message):
+    monkeypatch.setattr(stage_sampling, name, lambda unet: [])
+    sample(with_settings(model, settings(part)))
+    assert caplog.text.count(message) == 1
