@@ -72,7 +72,6 @@ class StepOpener:
 
     def __init__(self, model: Any, settings: DetailSettings, noise: Tensor, model_sampling: Any, later_calls: Callable[[int], int]) -> None:
         self._model = model
-        self._settings = settings
         self._noise = noise
         self._model_sampling = model_sampling
         self._later_calls = later_calls

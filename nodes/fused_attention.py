@@ -82,7 +82,9 @@ def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budge
             return whole()
 
         def in_query_chunks(small: bool) -> Tensor:
-            return torch.cat([attend(part, k, v) for part in q.chunk(QUERY_CHUNKS if small else 1, dim=1)], dim=1)
+            if not small:
+                return attend(q, k, v)
+            return torch.cat([attend(part, k, v) for part in q.chunk(QUERY_CHUNKS, dim=1)], dim=1)
 
         if previous is not None:
             global_ = whole()
