@@ -16,6 +16,8 @@ from .server import server_command
 from .setup_host import selected_host, set_up
 
 DEFAULT_HOST = "0.30.0"
+BENCH = "bench"
+TRAIN = "demo/train"
 COMMANDS = """\
 commands:
   demo [...]               set everything up, make pictures with the demo model in a real ComfyUI
@@ -24,6 +26,8 @@ commands:
   test [tier ...] [...]    the tests; tiers: core host server browser; paths narrow them, the rest goes to pytest
   check                    format, lint, types, registry rules
   tables                   the tables the tests execute, as Markdown
+  bench [name] [...]       a benchmark; without a name: which there are
+  train [...]              train the demo model anew
 """
 
 
@@ -55,7 +59,7 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
     parser = argparse.ArgumentParser(
         prog="dev.py", parents=[_global_options()], epilog=COMMANDS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = {"demo": _demo, "serve": _serve, "test": _test, "check": _check, "tables": _tables}
+    known = {"demo": _demo, "serve": _serve, "test": _test, "check": _check, "tables": _tables, "bench": _bench, "train": _train}
     parser.add_argument("command", choices=known)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     parsed = parser.parse_args(words)
@@ -94,9 +98,24 @@ def _tables(host: Host, arguments: list[str]) -> int:
     return _script("tests/print_tables.py", host, arguments)
 
 
-def _script(name: str, host: Host, arguments: list[str]) -> int:
-    """Set up, then go on as one of the repository's scripts in the host's environment."""
+def _bench(host: Host, arguments: list[str]) -> int:
+    names = sorted(path.stem for path in (ROOT / BENCH).glob("*.py") if not path.stem.startswith("_"))
+    if not arguments:
+        print("\n".join(names))
+        return 0
+    name, *rest = arguments
+    if name not in names:
+        raise DevError(f"Expected a benchmark ({', '.join(names)}), got {name}: choose one of them.")
+    return _script(f"{BENCH}/{name}.py", host, rest, group=BENCH)
+
+
+def _train(host: Host, arguments: list[str]) -> int:
+    return _script(f"{TRAIN}/run.py", host, arguments, group=TRAIN)
+
+
+def _script(name: str, host: Host, arguments: list[str], group: str | None = None) -> int:
+    """Set up, with the packages of `group`, then go on as one of the repository's scripts in the host's environment."""
     if not (ROOT / name).is_file():
         raise DevError(f"Expected {name}, found no such file: this checkout has none.")
-    set_up(host)
+    set_up(host, group)
     become([host.python, ROOT / name, *arguments], host_environment(host))

@@ -52,6 +52,19 @@ def ensure_host_venv(host: Host) -> None:
         mark_done(host.venv, inputs)
 
 
+def ensure_group(host: Host, folder: str) -> None:
+    """Have the packages of `folder`/requirements.txt in the host's environment, on top of what the tests need."""
+    requirements = ROOT / folder / "requirements.txt"
+    stamp = host.venv / "groups" / folder  # inside, so that a new environment has none of them
+    inputs = digest(requirements.read_text())
+    if is_done(stamp, inputs):
+        return
+    with progress(f"packages of {folder}"):
+        _pip(host.python, f"{host.folder.name}-{folder.replace('/', '-')}", "-r", requirements)
+        stamp.mkdir(parents=True, exist_ok=True)
+        mark_done(stamp, inputs)
+
+
 def host_requirements(tree: Path) -> str:
     """The tree's requirements without its torch lines, then the test tools."""
     lines = [line for line in (tree / "requirements.txt").read_text().splitlines() if _package(line) not in TORCH_PACKAGES]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .base_directory import ensure_base
-from .environments import ensure_host_venv, ensure_torch, torch_is_ready
+from .environments import ensure_group, ensure_host_venv, ensure_torch, torch_is_ready
 from .errors import DevError
 from .lock import exclusive
 from .machine import require_disk, require_venv
@@ -26,8 +26,8 @@ def selected_host(release: str, comfyui: str | None) -> Host:
     return Host(release, DEV / release / "ComfyUI", DEV / release)
 
 
-def set_up(host: Host) -> None:
-    """Make what is missing; takes no time when all is there."""
+def set_up(host: Host, group: str | None = None) -> None:
+    """Make what is missing; takes no time when all is there. group: folder whose requirements.txt is needed, too."""
     require_venv()
     host.folder.mkdir(parents=True, exist_ok=True)
     with exclusive(DEV / "lock"):
@@ -37,4 +37,6 @@ def set_up(host: Host) -> None:
         if not host.is_external:
             ensure_tree(RELEASES[host.release], host.comfyui, venv_python(TORCH_VENV))
         ensure_host_venv(host)
+        if group is not None:
+            ensure_group(host, group)
         ensure_base(host)
