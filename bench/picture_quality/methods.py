@@ -1,0 +1,114 @@
+"""A picture by one method, made by the host's own nodes called in this process."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from comfy.ldm.modules.diffusionmodules.openaimodel import Upsample
+from comfy.patcher_extension import WrappersMP
+from freescale_pack.freescale_core.dilation import dilated
+from freescale_pack.freescale_core.geometry import Size, dilation_factor, scale_between
+from freescale_pack.freescale_core.stages import restart_step
+from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
+from freescale_pack.nodes.upscale_node import FreeScaleUpscale
+from freescale_pack.nodes.vae_stage import resize
+from torch import Tensor, nn
+
+import nodes as host_nodes
+from tests.host.demo_model import conditioning, demo_checkpoint
+
+from .settings import CFG, SAMPLER, SCHEDULER, STEPS, Group, Method
+
+CELL = 8
+LAST_STEP = 10000
+Latent = dict[str, Any]
+
+
+def sampled(model: Any, text: str, seed: int, size: tuple[int, int]) -> Latent:
+    """Ordinary sampling from noise, as KSampler does. size: (width, height) in pixels."""
+    empty = {"samples": torch.zeros(1, 4, size[1] // CELL, size[0] // CELL)}
+    texts = conditioning(text), conditioning("")
+    return host_nodes.KSampler().sample(model, seed, STEPS, CFG, SAMPLER, SCHEDULER, *texts, empty)[0]
+
+
+def base_latent(text: str, seed: int, size: tuple[int, int]) -> Latent:
+    return sampled(demo_checkpoint()[0], text, seed, size)
+
+
+def picture(method: Method, group: Group, text: str, seed: int, base: Latent) -> np.ndarray:
+    """uint8 RGB (height, width, 3) of the group's target size."""
+    model = demo_checkpoint()[0]
+    if method.kind == "lanczos":
+        width, height = group.target
+        return as_bytes(resize(decoded(base), Size(height, width), "lanczos"))
+    if method.kind == "direct":
+        return as_bytes(decoded(sampled(model, text, seed, group.target)))
+    return as_bytes(decoded(cascade(method, group, text, seed, base)))
+
+
+def decoded(latent: Latent) -> Tensor:
+    return demo_checkpoint()[2].decode(latent["samples"])
+
+
+def as_bytes(image: Tensor) -> np.ndarray:
+    """(1, h, w, 3) in 0..1 -> uint8 (h, w, 3)."""
+    return (image[0] * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def cascade(method: Method, group: Group, text: str, seed: int, latent: Latent) -> Latent:
+    """Stage by stage: enlarge, then KSampler (Advanced) from step K on. With the defaults it is what FreeScaleCascade does, bit for bit."""
+    model = patched(method, group.base)
+    first = restart_step(method.steps, method.restart)
+    texts = conditioning(text), conditioning("")
+    for r, size in enumerate(group.stages, start=1):
+        start = enlarged(method, latent, size)
+        latent = host_nodes.KSamplerAdvanced().sample(
+            model, "enable", seed + r, method.steps, CFG, SAMPLER, SCHEDULER, *texts, start, first, LAST_STEP, "disable"
+        )[0]
+    return latent
+
+
+def enlarged(method: Method, latent: Latent, size: tuple[int, int]) -> Latent:
+    if method.in_latents:
+        return host_nodes.LatentUpscale().upscale(latent, "bicubic", *size, "disabled")[0]
+    return FreeScaleUpscale.execute(demo_checkpoint()[2], 2.0, *size, "bicubic", "off", samples=latent).result[0]
+
+
+def patched(method: Method, base: tuple[int, int]) -> Any:
+    """The demo model with the method's parts of FreeScale."""
+    model = demo_checkpoint()[0]
+    if not method.patched:
+        return model
+    model = FreeScaleModelPatch.execute(model, "Auto", "exact", method.alpha or 0.0, *base).result[0]
+    fusion = "off" if method.blur_axes is None else "exact"
+    axes = method.blur_axes or "3-D (h, w, channel)"
+    model = FreeScaleScaleFusion.execute(model, fusion, axes, 1.0, True, 1.0, 0, 0).result[0]
+    model = FreeScaleDilatedConv.execute(model, 1 if method.dilation is None else 0, method.dilation_end).result[0]
+    model = FreeScaleDetailControl.execute(model, method.alpha is not None, method.alpha or 0.0).result[0]
+    return with_dilated_up_blocks(model, base, method.dilation_end) if method.dilation == "up" else model
+
+
+def with_dilated_up_blocks(model: Any, base: tuple[int, int], end_percent: float) -> Any:
+    """The paper's ablation: the deepest up blocks are dilated as well. Not in the product, where it only does harm."""
+    end_sigma = model.get_model_object("model_sampling").percent_to_sigma(end_percent)
+    cells = Size(base[1] // CELL, base[0] // CELL)
+
+    def wrapper(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
+        factor = dilation_factor(scale_between(cells, Size(*x.shape[2:])))
+        convs = deepest_up_convs(executor.class_obj.diffusion_model) if float(t.flatten()[0]) >= end_sigma else ()
+        with dilated(convs, factor):
+            return executor(x, t, *args, **kwargs)
+
+    model = model.clone()
+    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "bench_up_dilation", wrapper)
+    return model
+
+
+def deepest_up_convs(unet: Any) -> list[nn.Conv2d]:
+    """The 3x3 convolutions of the up blocks until the resolution grows for the first time, the upsampler's among them."""
+    convs: list[nn.Conv2d] = []
+    for block in unet.output_blocks:
+        convs += [layer for layer in block.modules() if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3)]
+        if any(isinstance(layer, Upsample) for layer in block):
+            break
+    return convs

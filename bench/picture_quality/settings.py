@@ -1,0 +1,102 @@
+"""The one table of settings: which pictures are made, by which methods."""
+
+from dataclasses import dataclass, replace
+
+from demo.demo_model import ALPHA, BASE_SIDE, CFG
+
+STEPS = 20
+RESTART = 0.3
+SAMPLER, SCHEDULER = "euler", "ddim_uniform"
+THREADS = 2
+
+SEEDS = (100, 200, 300)
+"""Stage r samples with seed + r, as the cascade does."""
+REFERENCE_SEEDS = tuple(range(1001, 1009))
+"""Of the base pictures and of the renders that the methods are compared with; never seeds of the methods."""
+
+PROMPTS = (
+    ("tiger", "on a green background"),
+    ("house", "in a meadow"),
+    ("panda", "on a yellow background"),
+    ("red car", "on a gray background"),
+    ("owl", "at night"),
+    ("robot", "on a blue background"),
+    ("penguin", "on a teal background"),
+    ("rocket", "at night"),
+    ("sunflower", "on a white background"),
+    ("fox", "in a meadow"),
+    ("burger", "on a pink background"),
+    ("frog", "on a purple background"),
+    ("teddy bear", "on a brown background"),
+    ("ladybug", "on a orange background"),
+)
+"""(concept, place), as demo/train/concepts.py names them."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a picture of the target size is made. The defaults are FreeScale's, as released."""
+
+    label: str
+    kind: str = "cascade"
+    """cascade (from the base picture, stage by stage), direct (from noise at the target size) or lanczos (base picture enlarged)."""
+    patched: bool = True
+    blur_axes: str | None = "3-D (h, w, channel)"
+    """None: no scale fusion."""
+    dilation: str | None = "deepest"
+    """deepest (the method), up (the deepest up blocks as well) or None."""
+    dilation_end: float = 0.7
+    alpha: float | None = ALPHA
+    """None: no blend."""
+    in_latents: bool = False
+    """Enlarge the latent instead of the picture."""
+    restart: float = RESTART
+    steps: int = STEPS
+    """Of the stages after the base; direct sampling takes them all."""
+
+
+FULL = Method("FreeScale (3-D blur)")
+METHODS = {
+    "lanczos": Method("Lanczos of the base", kind="lanczos"),
+    "direct": Method("direct sampling", kind="direct"),
+    "hires_fix": Method("plain hires-fix", patched=False),
+    "no_fusion": replace(FULL, label="without scale fusion", blur_axes=None),
+    "no_dilation": replace(FULL, label="without dilation", dilation=None),
+    "up_dilation": replace(FULL, label="dilated up blocks", dilation="up"),
+    "latent": replace(FULL, label="latent upsampling", in_latents=True),
+    "no_blend": replace(FULL, label="without blend", alpha=None),
+    "blur_2d": replace(FULL, label="2-D blur", blur_axes="2-D (h, w)"),
+    "full": FULL,
+}
+EXTRA = {
+    "alpha": {f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (0.5, 1.0, 2.0) if alpha != ALPHA},
+    "restart": {f"restart_{part}": replace(FULL, label=f"restart {part}", restart=part) for part in (0.3, 0.5) if part != RESTART},
+    "dilation": {f"dilation_{end}": replace(FULL, label=f"dilation until {end:.0%}", dilation_end=end) for end in (0.3, 0.5, 1.0)},
+    "steps": {f"steps_{steps}": replace(FULL, label=f"{steps} steps", steps=steps) for steps in (6, 10, 15)},
+}
+"""Further rows of the 2x table, by the word of --extra."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One table: pictures of one size. Sizes are (width, height) in pixels."""
+
+    name: str
+    base: tuple[int, int]
+    stages: tuple[tuple[int, int], ...]
+    methods: dict[str, Method]
+    seeds: tuple[int, ...]
+
+    @property
+    def target(self) -> tuple[int, int]:
+        return self.stages[-1]
+
+
+def groups() -> tuple[Group, ...]:
+    square = (BASE_SIDE, BASE_SIDE)
+    some = {name: METHODS[name] for name in ("lanczos", "direct", "hires_fix", "full")}
+    return (
+        Group("2x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE),), METHODS, SEEDS),
+        Group("4x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE), (4 * BASE_SIDE, 4 * BASE_SIDE)), some, SEEDS[:1]),
+        Group("wide", (320, 192), ((640, 384),), some, SEEDS[:1]),
+    )
