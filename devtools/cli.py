@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from . import checks, tiers
 from .errors import DevError
-from .machine import require_free_port
+from .machine import require_browser, require_free_port
 from .paths import ROOT, Host
 from .process import become, host_environment
 from .releases import RELEASES
@@ -68,6 +68,8 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
 
 def _test(host: Host, arguments: list[str]) -> int:
     selection = tiers.select(arguments)
+    if "browser" in selection.paths:
+        require_browser()
     set_up(host)
     return tiers.run_tiers(host, selection)
 
