@@ -1,0 +1,50 @@
+"""Train the demo model: python3 dev.py train. Stop it any time, it goes on where it was."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+THREADS = 2
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    # Imported late: the host reads the command line, too.
+    from demo.train.autoencoder import SCALE, train_autoencoder
+    from demo.train.checkpoint import save_checkpoint
+    from demo.train.dataset import KINDS, encode_pictures
+    from demo.train.start import earlier_text_encoders, earlier_vae
+    from demo.train.text import train_text
+    from demo.train.unet import train_unet
+
+    vae = earlier_vae(options.start) if options.start else train_autoencoder()
+    vae.to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for kind in KINDS:
+            encode_pictures(kind, vae, SCALE)
+    text = earlier_text_encoders(options.start) if options.start else train_text()
+    unet = train_unet(text, options.start)
+    save_checkpoint(options.output, unet, text, vae)
+    print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="dev.py train", description=__doc__)
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="go on from this earlier demo model: its VAE and text encoders stay, its UNet is trained on",
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "demo" / "tiny_sdxl.safetensors", help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=THREADS, help="default: %(default)s; another number gives slightly other weights")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
