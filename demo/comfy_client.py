@@ -86,18 +86,18 @@ class ComfyClient:
     """address: host:port of a ComfyUI server."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
+        self.address = address
         self._http = requests.Session()
         self._http.trust_env = False  # A proxy of the environment is not for this machine's own server.
 
     def get(self, path: str) -> Any:
         """The JSON answer of a GET."""
-        answer = self._http.get(f"http://{self._address}{path}", timeout=30)
+        answer = self._http.get(f"http://{self.address}{path}", timeout=30)
         answer.raise_for_status()
         return answer.json()
 
     def post(self, path: str, body: dict[str, Any]) -> requests.Response:
-        return self._http.post(f"http://{self._address}{path}", json=body, timeout=30)
+        return self._http.post(f"http://{self.address}{path}", json=body, timeout=30)
 
     def interrupt(self) -> None:
         """What the Cancel button does."""
@@ -108,7 +108,7 @@ class ComfyClient:
         return self.picture_at("/view", file)
 
     def picture_at(self, path: str, parameters: dict[str, str] | None = None) -> Image.Image:
-        answer = self._http.get(f"http://{self._address}{path}", params=parameters, timeout=30)
+        answer = self._http.get(f"http://{self.address}{path}", params=parameters, timeout=30)
         answer.raise_for_status()
         image = Image.open(io.BytesIO(answer.content))
         image.load()
@@ -121,7 +121,7 @@ class ComfyClient:
             PromptRejected: validation refused it, nothing ran.
         """
         client_id = uuid.uuid4().hex
-        socket = websocket.create_connection(f"ws://{self._address}/ws?clientId={client_id}", timeout=SILENCE_SECONDS)
+        socket = websocket.create_connection(f"ws://{self.address}/ws?clientId={client_id}", timeout=SILENCE_SECONDS)
         try:
             start = time.monotonic()
             run = Run(self._queue(prompt, workflow, client_id))
