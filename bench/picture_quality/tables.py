@@ -1,0 +1,52 @@
+"""Which pictures a table is made of, and the table."""
+
+from functools import partial
+
+from demo.train.pictures import render_picture
+
+from . import settings
+from .metrics import resized
+from .pictures import Pictures
+from .report import Table
+from .run import Job, base_jobs, method_jobs
+from .scores import Reference, Row, figures
+from .settings import Extent, Group
+from .store import Store
+
+PLACES = {f"{concept} {place}": (concept, place) for concept, place in settings.PROMPTS}
+Done = dict[tuple[str, int], dict[str, Job]]
+"""(prompt, seed) -> its jobs by method, the base picture's among them."""
+
+
+def all_jobs(groups: tuple[Group, ...], extent: Extent) -> list[Job]:
+    """References first, since no table can do without them. Groups of one base size share its pictures."""
+    jobs = {}
+    for group in groups:
+        for job in base_jobs(group, extent.prompts, (*settings.REFERENCE_SEEDS[: extent.reference_seeds], *group.seeds)):
+            jobs.setdefault((group.base, job.text, job.seed), job)
+    return [*jobs.values(), *method_jobs(groups, extent.prompts)]
+
+
+def complete(group: Group, extent: Extent, store: Store) -> Done:
+    """(prompt, seed) -> its jobs by method, base picture included, as far as all of them are done."""
+    found: Done = {}
+    for job in [*base_jobs(group, extent.prompts, group.seeds), *method_jobs([group], extent.prompts)]:
+        found.setdefault((job.text, job.seed), {})[job.name] = job
+    return {where: jobs for where, jobs in found.items() if all(store.has(job.key) for job in jobs.values())}
+
+
+def table_of(group: Group, extent: Extent, pictures: Done, store: Store) -> Table:
+    def stored(name: str) -> Pictures:
+        return Pictures([partial(store.picture, jobs[name].key) for jobs in pictures.values()])
+
+    def rendered(wheres: list[tuple[str, int]]) -> Pictures:
+        return Pictures([partial(render_picture, *PLACES[text], group.target[::-1], seed) for text, seed in wheres])
+
+    known = base_jobs(group, extent.prompts, settings.REFERENCE_SEEDS[: extent.reference_seeds])
+    reference = Reference.of(
+        Pictures([partial(store.picture, job.key) for job in known]), rendered([(job.text, job.seed) for job in known]), group
+    )
+    bases, renders = stored("base"), rendered(list(pictures))
+    shrunk = [resized(picture, group.base[::-1]) for picture in renders]
+    rows = {"base": Row(bases, None), "render": Row(renders, shrunk)} | {name: Row(stored(name), bases) for name in group.methods}
+    return figures(group, rows, [text for text, _ in pictures], reference)

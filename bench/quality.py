@@ -1,0 +1,75 @@
+"""Are FreeScale's pictures better, and which of its parts makes them so? python3 dev.py bench quality --help.
+
+Makes pictures of the same prompts and seeds by many methods on the demo model, judges them, and writes docs/QUALITY.md,
+docs/quality.json and docs/images/quality_*.jpg.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)  # in place of bench/
+
+import tests.host.conftest  # noqa: E402, F401, I001 (the host, then the pack, ready for use in this process)
+
+# isort: split
+import comfy.utils  # noqa: E402
+import torch  # noqa: E402
+
+from bench.picture_quality import document, settings  # noqa: E402
+from bench.picture_quality.run import make  # noqa: E402
+from bench.picture_quality.settings import FULL_TABLE, SMOKE  # noqa: E402
+from bench.picture_quality.store import Store, file_digest  # noqa: E402
+from bench.picture_quality.tables import all_jobs, complete, table_of  # noqa: E402
+from demo.demo_model import CHECKPOINT  # noqa: E402
+
+WORK = ROOT / ".dev" / "bench" / "quality"
+DOCS = ROOT / "docs"
+
+
+def main() -> int:
+    options = parse_arguments()
+    comfy.utils.set_progress_bar_enabled(False)
+    torch.set_num_threads(options.threads)
+    extent = SMOKE if options.smoke else FULL_TABLE
+    groups = settings.groups(extent, options.extra)
+    store = picture_store(options)
+    with torch.inference_mode():
+        missing = make(all_jobs(groups, extent), store, time.monotonic() + 60 * options.limit_minutes)
+    done = {group: complete(group, extent, store) for group in groups}
+    tables = [(group, pictures, table_of(group, extent, pictures, store)) for group, pictures in done.items() if len(pictures) > 1]
+    folder = options.output or (DOCS if extent is FULL_TABLE and not missing else WORK / "report")
+    document.write(folder, tables, store)
+    return 1 if missing else 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    words = ", ".join(settings.EXTRA)
+    parser = argparse.ArgumentParser(prog="dev.py bench quality", description=__doc__.splitlines()[0])
+    parser.add_argument("--smoke", action="store_true", help="two prompts and one seed: some minutes, figures without meaning")
+    parser.add_argument("--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"more rows at 2x: {words}")
+    parser.add_argument("--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on")
+    parser.add_argument("--threads", type=int, default=settings.THREADS, help="of torch, which change bits (default: %(default)s)")
+    parser.add_argument("--any-code", action="store_true", help="also take pictures that an earlier state of the pack's code has made")
+    parser.add_argument("--output", type=Path, help="folder (default: docs for the full table, else .dev/bench/quality/report)")
+    return parser.parse_args()
+
+
+def picture_store(options: argparse.Namespace) -> Store:
+    common = {
+        "checkpoint": file_digest(ROOT / "demo" / CHECKPOINT),
+        "host": os.environ["FREESCALE_HOST"],
+        "torch": torch.__version__,
+        "threads": options.threads,
+        "base_steps": settings.STEPS,
+        "sampling": [settings.CFG, settings.SAMPLER, settings.SCHEDULER],
+    }
+    code = file_digest(*sorted(path for folder in ("freescale_core", "nodes") for path in (ROOT / folder).glob("*.py")))
+    return Store(WORK / "pictures", common, code, options.any_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
