@@ -1,6 +1,7 @@
 """A real headless ComfyUI as a child process, with folders of its own for what it writes."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class ComfyServer:
         port = free_port()
         for name in ("user", "output", "temp", "input"):
             (self.folder / name).mkdir()
+        self._give_example_picture()
         with self._log_file.open("wb") as log:
             self._process = subprocess.Popen(self._command(port), stdout=log, stderr=subprocess.STDOUT, env=_environment(), cwd=self.folder)
         client = ComfyClient(f"127.0.0.1:{port}")
@@ -71,6 +73,12 @@ class ComfyServer:
     @property
     def _log_file(self) -> Path:
         return self.folder / "server.log"
+
+    def _give_example_picture(self) -> None:
+        """ComfyUI's input folder holds example.png from the start."""
+        example = self._comfyui / "input" / "example.png"
+        if example.is_file():
+            shutil.copy(example, self.folder / "input")
 
     def _command(self, port: int) -> list[str]:
         folders = {"base": self._base} | {name: self.folder / name for name in ("user", "output", "temp", "input")}

@@ -6,7 +6,8 @@ from typing import Any
 
 from .comfy_client import Prompt
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "workflows" / "freescale_text_to_image_4k.json"
+TEMPLATES = Path(__file__).resolve().parent.parent / "workflows"
+TEMPLATE = TEMPLATES / "freescale_text_to_image_4k.json"
 NOTES = ("Note", "MarkdownNote")
 MUTED, BYPASSED = 2, 4
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
@@ -70,13 +71,14 @@ def _widget_values(node: dict[str, Any], object_info: ObjectInfo) -> dict[str, A
 
 
 def _widget_names(info: dict[str, Any]) -> list[str | None]:
-    """Names of a node's widgets by position; None for the one that says what happens to a seed after each run."""
+    """Names of a node's widgets by position; None for those the server does not know: the one that says what happens to a
+    seed after each run, and the button that uploads a picture."""
     names: list[str | None] = []
     for section in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(section, {}).items():
             options = rest[0] if rest else {}
             if (isinstance(kind, list) or kind in WIDGET_TYPES) and not options.get("forceInput"):
                 names.append(name)
-                if options.get("control_after_generate") or (kind == "INT" and name in SEEDS):
+                if options.get("control_after_generate") or options.get("image_upload") or (kind == "INT" and name in SEEDS):
                     names.append(None)
     return names

@@ -23,6 +23,9 @@ def ensure_base(host: Host) -> None:
         link_folder(nodes / "freescale_demo_model", extension)
     for checkpoint in sorted(DEMO.glob("*.safetensors")):
         link_file(checkpoints / checkpoint.name, checkpoint)
+    example = host.comfyui / "input" / "example.png"
+    if example.is_file():  # a folder that someone keeps clean may lack it
+        link_file(host.base / "input" / example.name, example)
 
 
 def shipped_entries() -> list[str]:
