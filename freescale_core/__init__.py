@@ -4,7 +4,9 @@ Needs torch, numpy, kornia and einops only. Costly operations come in as callabl
 
     geometry          sizes, scale, dilation factor, kernel size, the token grid of a UNet level
     stages            which sizes a cascade goes through, and the step at which a stage restarts
-    plan              a whole cascade as data, and as text
+    plan              a whole cascade as data
+    plan_report       a plan in numbers and as text, before it runs
+    cost              what SDXL's UNet takes at a size: operations and memory
     windows           overlapping windows with seeded jitter
     window_attention  the local branch of scale fusion
     strided_attention the cheap global branch of scale fusion ("fast")

@@ -43,7 +43,12 @@ def blend_weight(sigma: float, alpha: float | Tensor) -> float | Tensor:
     alpha ("cosine scale"): a number or a map that broadcasts against the latent. Larger alpha: c decays
     sooner, hence more new detail and less hold on the upsampled picture.
     """
-    c = (1.0 + math.cos(math.pi * (TIMESTEPS - timestep_of(sigma)) / TIMESTEPS)) / 2.0
+    return weight_at(timestep_of(sigma), alpha)
+
+
+def weight_at(t: float, alpha: float | Tensor) -> float | Tensor:
+    """c of eq. 4 at the timestep t."""
+    c = (1.0 + math.cos(math.pi * (TIMESTEPS - t) / TIMESTEPS)) / 2.0
     return c**alpha if isinstance(alpha, float | int) else torch.pow(c, alpha)
 
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .geometry import MIN_SCALE, Size, blur_kernel_size, dilation_factor, level_size, scale_between, scaled
-from .windows import WindowGrid
+from .geometry import MIN_SCALE, Size, scale_between, scaled
 
 PIXELS_PER_CELL = 8
 MAX_SCALE = 16.0
@@ -64,23 +63,3 @@ def stages_by_factors(base: Size, factors: str) -> tuple[Size, ...]:
             f'FreeScale plan: expected factors from {MIN_SCALE} to {MAX_SCALE} such as "2, 4", got "{factors}": separate them by commas'
         )
     return tuple(scaled(base, number, PIXELS_PER_CELL) for number in numbers)
-
-
-def describe(plan: CascadePlan) -> str:
-    """The plan as text: one line a stage."""
-    lines = [f"Stage 0: {plan.base}, the base size"]
-    for r, size in enumerate(plan.stages, start=1):
-        scale = scale_between(plan.base, size)
-        grid, window = (level_size(Size(s.height // PIXELS_PER_CELL, s.width // PIXELS_PER_CELL), 1) for s in (size, plan.base))
-        windows = WindowGrid(grid, window)
-        lines.append(
-            f"Stage {r}: {size}, {scale:.2f} times the base; {windows.count} windows of {windows.clipped} tokens at half resolution, "
-            f"dilation {dilation_factor(scale)}, blur kernel {blur_kernel_size(scale)}"
-        )
-    resize = "an upscale model" if plan.upscale_model is not None else plan.method
-    skipped = "the preset's share" if plan.restart is None else f"{plan.restart:.0%}"
-    lines.append(f"Each stage skips {skipped} of the schedule; pictures are enlarged by {resize}; VAE tiling {plan.tiling}")
-    changed = [f"{value}" for value in (plan.steps and f"{plan.steps} steps", plan.sampler_name, plan.scheduler) if value]
-    if changed:
-        lines.append(f"Stages from 1 on: {', '.join(changed)}")
-    return "\n".join(lines)

@@ -34,3 +34,10 @@ def doubling_stages(start: Size, target: Size, multiple: int = 8) -> tuple[Size,
 def restart_step(steps: int, restart: float) -> int:
     """K = int(restart * steps), the step of the full schedule at which stages >= 1 begin."""
     return int(restart * steps + 1e-6)
+
+
+def ddim_uniform_timestep(steps: int, step: int, timesteps: int = 1000) -> int:
+    """t at which step number `step` of ComfyUI's ddim_uniform schedule begins, e.g. 681 for step 15 of 50."""
+    apart = max(timesteps // steps, 1)
+    descending = range(1, timesteps, apart)[::-1]
+    return descending[min(step, len(descending) - 1)]

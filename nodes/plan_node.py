@@ -6,7 +6,8 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size, scale_between, scaled, size_of_area
-from ..freescale_core.plan import CascadePlan, describe, stages_by_factors
+from ..freescale_core.plan import CascadePlan, stages_by_factors
+from ..freescale_core.plan_report import describe
 from ..freescale_core.stages import doubling_stages
 from .host import LATENT_CELL, advanced, search_aliases
 from .input_checks import expect_choice, size_or_none

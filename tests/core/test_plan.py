@@ -1,9 +1,9 @@
-"""A plan as data and as text."""
+"""A plan as data."""
 
 import pytest
 
 from freescale_core.geometry import Size
-from freescale_core.plan import CascadePlan, describe, stages_by_factors
+from freescale_core.plan import CascadePlan, stages_by_factors
 
 BASE = Size(1024, 1024)
 
@@ -30,14 +30,3 @@ def test_stages_by_factors():
     for wrong in ("twice", "", "0.5, 2", "nan", "inf", "2, 1000"):
         with pytest.raises(ValueError, match=f'from 1.1 to 16.0 such as "2, 4", got "{wrong}"'):
             stages_by_factors(BASE, wrong)
-
-
-def test_text_names_sizes_windows_dilation_and_changes():
-    plan = CascadePlan(BASE, (Size(2048, 2048), Size(8192, 8192)), steps=12, sampler_name="dpmpp_2m")
-    assert describe(plan).splitlines() == [
-        "Stage 0: 1024x1024, the base size",
-        "Stage 1: 2048x2048, 2.00 times the base; 9 windows of 64x64 tokens at half resolution, dilation 2, blur kernel 3",
-        "Stage 2: 8192x8192, 8.00 times the base; 225 windows of 64x64 tokens at half resolution, dilation 8, blur kernel 15",
-        "Each stage skips the preset's share of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
-        "Stages from 1 on: 12 steps, dpmpp_2m",
-    ]

@@ -3,7 +3,7 @@
 import pytest
 
 from freescale_core.geometry import Size
-from freescale_core.stages import doubling_stages, restart_step
+from freescale_core.stages import ddim_uniform_timestep, doubling_stages, restart_step
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,8 @@ def test_a_target_no_larger_than_the_start_is_refused_with_both_sizes():
 )
 def test_restart_step(steps, restart, expected):
     assert restart_step(steps, restart) == expected
+
+
+@pytest.mark.parametrize(("steps", "step", "t"), [(50, 0, 981), (50, 15, 681), (6, 1, 831), (20, 6, 651), (10000, 3000, 1)])
+def test_ddim_uniform_timestep(steps, step, t):
+    assert ddim_uniform_timestep(steps, step) == t

@@ -1,0 +1,85 @@
+"""What SDXL's UNet takes at a size: operations as counted, memory as an estimate. Closed formulas, plain numbers; other UNets differ.
+
+Operations are for one pass (cond or uncond), memory for both passes in one batch in fp16. The counts come from the real UNet
+on tensors without data; tests/host/test_cost.py counts them again.
+"""
+
+from typing import Literal, NamedTuple
+
+from .geometry import Size, level_size, strides_between
+from .plan import PIXELS_PER_CELL
+from .windows import WindowGrid
+
+MEGAPIXEL = 1024 * 1024
+GIB = 2**30
+
+
+class AttentionLevel(NamedTuple):
+    """Self-attention of one UNet level, which lies `level` halvings below the latent."""
+
+    level: int
+    channels: int
+    layers: int
+
+
+ATTENTION = (AttentionLevel(1, 640, 10), AttentionLevel(2, 1280, 60))
+"""SDXL's 70 self-attentions: half resolution 4 + 6, quarter resolution 20 + 10 + 30."""
+PER_MEGAPIXEL = 5.957e12
+"""Counted: all that grows with the area, i.e. convolutions, projections, feed-forward and cross-attention."""
+CONSTANT = 0.052e12
+"""Counted: what does not grow, i.e. keys and values of the text's 77 tokens."""
+
+WEIGHTS_GIB = 2_567_463_684 * 2 / GIB
+"""The UNet's parameters in fp16: 5.1 GB."""
+ACTIVATIONS_GIB = 0.512
+"""Per megapixel: what ComfyUI keeps free for SDXL, 2 passes * cells * 2 bytes * 0.01 * 0.8 MiB (model_base.memory_required with
+PyTorch's or xformers' attention). Counted tensors need 0.31 at the peak, with scale fusion 0.33."""
+VAE_GIB = 2178 * 2 * MEGAPIXEL / GIB
+"""Per megapixel: ComfyUI's estimate for decoding in bf16, 2178 * 2 bytes a pixel (memory_used_decode); encoding takes less."""
+TILED_VAE_GIB = VAE_GIB / 4
+"""The VAE's tiles have the area of 512 x 512 pixels."""
+
+
+def unet_operations(size: Size) -> float:
+    """Floating-point operations of one unpatched pass; size in pixels.
+
+    >>> round(unet_operations(Size(1024, 1024)) / 1e12, 1)
+    6.8
+    """
+    return _without_attention(size) + sum(_attention(level, _grid(size, level).area) for level in ATTENTION)
+
+
+def fused_operations(base: Size, size: Size, mode: Literal["exact", "fast"]) -> float:
+    """The same with scale fusion and its 3-D blur: windows of the base's grid are added, fast cuts the global attention
+    into sub-grids, and the blur projects global and local apart. Sizes in pixels; dilation costs nothing."""
+    total = _without_attention(size)
+    for level in ATTENTION:
+        grid = _grid(size, level)
+        windows = WindowGrid(grid, _grid(base, level))
+        parts = 1 if mode == "exact" else strides_between(windows.clipped, grid).area
+        total += _attention(level, grid.area) / parts + windows.count * _attention(level, windows.clipped.area)
+        total += level.layers * 2 * grid.area * level.channels**2  # the second output projection
+    return total
+
+
+def unet_gib(size: Size) -> float:
+    """GPU memory while sampling at `size` (pixels): weights and activations."""
+    return WEIGHTS_GIB + ACTIVATIONS_GIB * size.area / MEGAPIXEL
+
+
+def vae_gib(size: Size) -> float:
+    """GPU memory while decoding `size` (pixels) in one piece."""
+    return VAE_GIB * size.area / MEGAPIXEL
+
+
+def _without_attention(size: Size) -> float:
+    return CONSTANT + PER_MEGAPIXEL * size.area / MEGAPIXEL
+
+
+def _attention(level: AttentionLevel, tokens: int) -> float:
+    """q k^T and its product with v: 2 * 2 * tokens^2 * channels in each layer."""
+    return 4.0 * tokens**2 * level.channels * level.layers
+
+
+def _grid(size: Size, level: AttentionLevel) -> Size:
+    return level_size(Size(size.height // PIXELS_PER_CELL, size.width // PIXELS_PER_CELL), level.level)

@@ -1,0 +1,116 @@
+"""What can be said about a plan before it runs: its stages in numbers, what they cost on SDXL, and the text of it all."""
+
+from dataclasses import dataclass
+
+from .cost import TILED_VAE_GIB, fused_operations, unet_gib, unet_operations, vae_gib
+from .geometry import Size, blur_kernel_size, dilation_factor, level_size, scale_between
+from .plan import PIXELS_PER_CELL, CascadePlan
+from .presets import PRESETS
+from .stages import ddim_uniform_timestep, restart_step
+from .windows import WindowGrid
+
+STEPS = 50
+"""Steps of stage 0, which a plan does not know: the authors'."""
+SCHEDULER = "ddim_uniform"
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """One stage from 1 on. exact, fast: cost of its sampling with either kind of scale fusion, the base picture = 1."""
+
+    size: Size
+    scale: float
+    window: Size
+    """Tokens at half resolution."""
+    windows: int
+    dilation: int
+    kernel: int
+    exact: float
+    fast: float
+    unet_gib: float
+    vae_gib: float
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """exact, fast: cost of all stages and the base picture; direct: of ordinary sampling at the last size; the base picture = 1.
+
+    restart_timestep: where later stages begin; None = the plan's scheduler is not the one this is known for.
+    """
+
+    base: Size
+    base_gib: float
+    stages: tuple[StageReport, ...]
+    direct: float
+    restart_timestep: int | None
+
+    @property
+    def exact(self) -> float:
+        return 1.0 + sum(stage.exact for stage in self.stages)
+
+    @property
+    def fast(self) -> float:
+        return 1.0 + sum(stage.fast for stage in self.stages)
+
+
+def report(plan: CascadePlan) -> PlanReport:
+    """The numbers of a plan, for SDXL, STEPS steps in stage 0 and, where the plan leaves it open, SDXL's restart."""
+    steps = plan.steps or STEPS
+    skipped = restart_step(steps, PRESETS["SDXL"].restart if plan.restart is None else plan.restart)
+    return PlanReport(
+        base=plan.base,
+        base_gib=unet_gib(plan.base),
+        stages=tuple(_stage(plan.base, size, (steps - skipped) / STEPS) for size in plan.stages),
+        direct=unet_operations(plan.stages[-1]) / unet_operations(plan.base),
+        restart_timestep=ddim_uniform_timestep(steps, skipped) if plan.scheduler in (None, SCHEDULER) else None,
+    )
+
+
+def _stage(base: Size, size: Size, calls: float) -> StageReport:
+    """calls: model calls in units of stage 0's."""
+    scale = scale_between(base, size)
+    grid, window = (level_size(Size(s.height // PIXELS_PER_CELL, s.width // PIXELS_PER_CELL), 1) for s in (size, base))
+    windows = WindowGrid(grid, window)
+    return StageReport(
+        size=size,
+        scale=scale,
+        window=windows.clipped,
+        windows=windows.count,
+        dilation=dilation_factor(scale),
+        kernel=blur_kernel_size(scale),
+        exact=calls * fused_operations(base, size, "exact") / unet_operations(base),
+        fast=calls * fused_operations(base, size, "fast") / unet_operations(base),
+        unet_gib=unet_gib(size),
+        vae_gib=vae_gib(size),
+    )
+
+
+def describe(plan: CascadePlan) -> str:
+    """The plan as text: a line for each stage, then the settings, the cost and the memory."""
+    numbers = report(plan)
+    lines = [f"Stage 0: {plan.base}, the base size"]
+    for r, stage in enumerate(numbers.stages, start=1):
+        lines.append(
+            f"Stage {r}: {stage.size}, {stage.scale:.2f} times the base; {stage.windows} windows of {stage.window} tokens "
+            f"at half resolution, dilation {stage.dilation}, blur kernel {stage.kernel}"
+        )
+    return "\n".join([*lines, *settings_lines(plan), *_cost_lines(numbers)])
+
+
+def settings_lines(plan: CascadePlan) -> list[str]:
+    resize = "an upscale model" if plan.upscale_model is not None else plan.method
+    skipped = "the preset's share" if plan.restart is None else f"{plan.restart:.0%}"
+    lines = [f"Each stage skips {skipped} of the schedule; pictures are enlarged by {resize}; VAE tiling {plan.tiling}"]
+    changed = [f"{value}" for value in (plan.steps and f"{plan.steps} steps", plan.sampler_name, plan.scheduler) if value]
+    return [*lines, f"Stages from 1 on: {', '.join(changed)}"] if changed else lines
+
+
+def _cost_lines(numbers: PlanReport) -> list[str]:
+    stages = list(enumerate(numbers.stages, start=1))
+    costs = ", ".join(f"stage {r} {stage.exact:.1f} (fast {stage.fast:.1f})" for r, stage in stages)
+    memory = ", ".join(f"stage {r} {stage.unet_gib:.1f} (VAE {stage.vae_gib:.1f})" for r, stage in stages)
+    return [
+        f"Cost on SDXL's UNet with {STEPS} steps, the base picture = 1: {costs}; with the base {numbers.exact:.1f} "
+        f"(fast {numbers.fast:.1f}); direct sampling at {numbers.stages[-1].size} {numbers.direct:.1f}",
+        f"GPU memory in GiB, an estimate for SDXL in fp16: base {numbers.base_gib:.1f}, {memory}; VAE in tiles {TILED_VAE_GIB:.1f}",
+    ]

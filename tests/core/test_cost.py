@@ -1,0 +1,49 @@
+"""Cost and memory of SDXL's UNet against counts made on the real one (tests/host/test_cost.py makes them again)."""
+
+import pytest
+
+from freescale_core.cost import TILED_VAE_GIB, fused_operations, unet_gib, unet_operations, vae_gib
+from freescale_core.geometry import Size
+
+BASE = Size(1024, 1024)
+TERA = 1e12
+
+
+def square(side):
+    return Size(side, side)
+
+
+@pytest.mark.parametrize(("side", "counted"), [(1024, 6.761), (2048, 35.907), (4096, 287.780), (8192, 3459.939)])
+def test_one_pass(side, counted):
+    assert unet_operations(square(side)) / TERA == pytest.approx(counted, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("side", "mode", "counted"),
+    [
+        (2048, "exact", 43.618),
+        (4096, "exact", 328.438),
+        (8192, "exact", 3644.689),
+        (2048, "fast", 34.599),
+        (4096, "fast", 148.050),
+        (8192, "fast", 614.160),
+    ],
+)
+def test_one_pass_with_scale_fusion(side, mode, counted):
+    assert fused_operations(BASE, square(side), mode) / TERA == pytest.approx(counted, rel=0.002)
+
+
+def test_a_shape_costs_what_its_area_costs():
+    assert unet_operations(Size(768, 1344)) == pytest.approx(unet_operations(Size(1344, 768)))
+    assert unet_operations(Size(2048, 8192)) == pytest.approx(unet_operations(square(4096)))
+
+
+@pytest.mark.parametrize(("side", "unet", "vae"), [(1024, 5.3, 4.3), (2048, 6.8, 17.0), (4096, 13.0, 68.1), (8192, 37.6, 272.2)])
+def test_memory(side, unet, vae):
+    """VAE: 2178 * h * w * 64 * 2 bytes for a latent of (h, w)."""
+    assert unet_gib(square(side)) == pytest.approx(unet, abs=0.06)
+    assert vae_gib(square(side)) == pytest.approx(vae, abs=0.06)
+
+
+def test_a_tile_of_the_vae_is_512_pixels_wide():
+    assert vae_gib(square(512)) == TILED_VAE_GIB
