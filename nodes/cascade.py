@@ -1,6 +1,7 @@
 """The self-cascade as ordinary sampler runs: one per stage, each upscaled from the one before."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,8 @@ from torch import Tensor
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
-from ..freescale_core.stages import restart_step
 from .cascade_progress import CascadeProgress
-from .host import empty_latent_for, out_of_memory, without_grid_hints
+from .host import out_of_memory, without_grid_hints
 from .vae_stage import decode, encode, resize
 
 log = logging.getLogger("FreeScale")
@@ -29,15 +29,22 @@ class SamplerChoice:
     sampler_name: str
     scheduler: str
 
-    def step_count(self, model: Any) -> int:
-        """Steps the schedule really has: ddim_uniform makes 7 out of 6."""
-        sampler = comfy.samplers.KSampler(model, self.steps, model.load_device, self.sampler_name, self.scheduler)
-        return len(sampler.sigmas) - 1
 
-    def for_later_stages(self, plan: CascadePlan) -> "SamplerChoice":
-        return SamplerChoice(
-            self.seed, plan.steps or self.steps, self.cfg, plan.sampler_name or self.sampler_name, plan.scheduler or self.scheduler
-        )
+@dataclass(frozen=True)
+class Stage:
+    """What one stage is sampled with. start_step: None = the whole schedule (stage 0)."""
+
+    model: Any
+    positive: Any
+    negative: Any
+    choice: SamplerChoice
+    start_step: int | None = None
+
+    def step_count(self) -> int:
+        """Steps that are really sampled: ddim_uniform makes 7 out of 6."""
+        choice = self.choice
+        sampler = comfy.samplers.KSampler(self.model, choice.steps, self.model.load_device, choice.sampler_name, choice.scheduler)
+        return len(sampler.sigmas) - 1 - (self.start_step or 0)
 
 
 @dataclass(frozen=True)
@@ -49,41 +56,31 @@ class StageResult:
 
 
 def run_cascade(
-    model: Any,
-    positive: Any,
-    negative: Any,
-    vae: Any,
-    plan: CascadePlan,
-    choice: SamplerChoice,
-    latent: dict[str, Any] | None,
-    image: Tensor | None,
+    stages: Sequence[Stage], vae: Any, plan: CascadePlan, latent: dict[str, Any] | None, image: Tensor | None
 ) -> list[StageResult]:
     """All stages, the base included. latent: empty = sample stage 0, else the finished stage 0; image: the finished stage 0.
 
     When a later stage runs out of memory, what is finished is returned and the log says so.
     """
-    later = choice.for_later_stages(plan)
-    first = restart_step(later.steps, plan.restart or 0.0)
+    base, *later = stages
     sample_base = latent is not None and not latent["samples"].any()
-    counts = [choice.step_count(model)] * sample_base + [later.step_count(model) - first] * len(plan.stages)
-    progress = CascadeProgress(model, counts)
+    progress = CascadeProgress(base.model, [stage.step_count() for stage in (stages if sample_base else later)])
 
     if sample_base and latent is not None:
-        empty = {**latent, "samples": empty_latent_for(model, latent)}
-        latent = sample(model, positive, negative, choice, choice.seed, empty, None, progress.next_stage())
+        latent = sample(base, latent, progress.next_stage())
     if latent is not None:
         image = decode(vae, latent["samples"], plan.tiling)
         progress.show(image)
     assert image is not None
     results = [StageResult(latent, image[..., :3])]
-    for r, size in enumerate(plan.stages, start=1):
+    for r, (stage, size) in enumerate(zip(later, plan.stages, strict=True), start=1):
         log.info("FreeScale: stage %d of %d, %s.", r, len(plan.stages), size)
         before, latent = results[-1], None
         try:
             assert before.image is not None
             picture = resize(before.image, size, plan.method, plan.upscale_model)
             start = {**(before.latent or {}), "samples": encode(vae, picture, plan.tiling)}
-            latent = sample(model, positive, negative, later, choice.seed + r, start, first, progress.next_stage())
+            latent = sample(stage, start, progress.next_stage())
             image = decode(vae, latent["samples"], plan.tiling)
         except RuntimeError as error:  # Cancel is no RuntimeError on any host.
             if not out_of_memory(error) or (before.latent is None and latent is None):
@@ -105,36 +102,27 @@ def _saved(r: int, size: Size, latent: dict[str, Any] | None) -> list[StageResul
     return [StageResult(latent, None)]
 
 
-def sample(
-    model: Any,
-    positive: Any,
-    negative: Any,
-    choice: SamplerChoice,
-    seed: int,
-    latent: dict[str, Any],
-    start_step: int | None,
-    callback: Any,
-) -> dict[str, Any]:
+def sample(stage: Stage, latent: dict[str, Any], callback: Any) -> dict[str, Any]:
     """KSampler (start_step None) or KSampler (Advanced) with noise, with the cascade's own progress callback."""
-    samples = latent["samples"]
-    noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
+    choice, samples = stage.choice, latent["samples"]
+    noise = comfy.sample.prepare_noise(samples, choice.seed, latent.get("batch_index"))
     out = comfy.sample.sample(
-        model,
+        stage.model,
         noise,
         choice.steps,
         choice.cfg,
         choice.sampler_name,
         choice.scheduler,
-        positive,
-        negative,
+        stage.positive,
+        stage.negative,
         samples,
-        start_step=start_step,
-        last_step=None if start_step is None else 10000,
-        force_full_denoise=start_step is not None,
+        start_step=stage.start_step,
+        last_step=None if stage.start_step is None else 10000,
+        force_full_denoise=stage.start_step is not None,
         noise_mask=latent.get("noise_mask"),
         callback=callback,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=seed,
+        seed=choice.seed,
     )
     return {**without_grid_hints(latent), "samples": out}
 

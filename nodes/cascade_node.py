@@ -13,16 +13,19 @@ from ..freescale_core.plan import CascadePlan
 from ..freescale_core.settings import FreeScaleSettings
 from ..freescale_core.stages import doubling_stages
 from .auto_preset import auto_preset
-from .cascade import SamplerChoice, run_cascade, stage_size
+from .cascade import SamplerChoice, Stage, run_cascade, stage_size
 from .cascade_progress import shrunk
 from .detail_sampler import check_sampler
-from .host import LATENT_CELL, search_aliases
+from .host import LATENT_CELL, empty_latent_for, search_aliases, without_grid_hints
 from .input_checks import expect_channels, expect_one, expect_vae
 from .plan_node import PlanType
+from .stage_override import OverridesType, StageOverride, stages_of
 from .stage_sampling import settings_of, with_settings
 
 log = logging.getLogger("FreeScale")
 MAX_STRETCH = 1.05
+SHOWN_PER_STAGE = 4
+"""Pictures of a batch that the node shows."""
 
 
 class FreeScaleCascade(io.ComfyNode):
@@ -51,7 +54,7 @@ class FreeScaleCascade(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="Classifier-free guidance scale, the same in all stages.",
+                    tooltip="Classifier-free guidance scale, in all stages that no override changes.",
                 ),
                 io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, default="euler", tooltip="The authors use euler."),
                 io.Combo.Input(
@@ -68,6 +71,7 @@ class FreeScaleCascade(io.ComfyNode):
                 io.Latent.Input("latent", optional=True, tooltip="Empty: stage 0 is sampled. Otherwise it is the finished stage 0."),
                 io.Image.Input("image", optional=True, tooltip="Any finished picture in place of stage 0."),
                 PlanType.Input("plan", optional=True, tooltip="Stages and their settings; the factor is then not used."),
+                OverridesType.Input("overrides", optional=True, tooltip="Another model, prompt or cfg for later stages."),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The final stage as a latent."),
@@ -94,10 +98,13 @@ class FreeScaleCascade(io.ComfyNode):
         latent: Any = None,
         image: Any = None,
         plan: CascadePlan | None = None,
+        overrides: tuple[StageOverride, ...] = (),
     ) -> io.NodeOutput:
         expect_one("FreeScale Cascade", latent, image)
         expect_vae("FreeScale Cascade", vae)
         if latent is not None:
+            if not latent["samples"].any():
+                latent = {**without_grid_hints(latent), "samples": empty_latent_for(model, latent)}
             expect_channels("FreeScale Cascade", model.model.latent_format.latent_channels, latent["samples"])
         start = stage_size(None if latent is None else latent["samples"], image, LATENT_CELL)
         settings = settings_of(model) or _auto_settings(model)
@@ -105,12 +112,13 @@ class FreeScaleCascade(io.ComfyNode):
             plan = _plan_by_factor(settings, start, factor)
         else:
             settings = dataclasses.replace(settings, base=plan.base)
-        plan = dataclasses.replace(plan, restart=settings.restart if plan.restart is None else plan.restart)
+            overrides = tuple(override.with_base(plan.base) for override in overrides)
         _check_start(plan, start, image is not None)
         choice = SamplerChoice(seed, steps, cfg, sampler_name, scheduler)
-        if settings.detail is not None:
-            check_sampler(comfy.samplers.sampler_object(choice.for_later_stages(plan).sampler_name))
-        results = run_cascade(with_settings(model, settings), positive, negative, vae, plan, choice, latent, image)
+        stages = stages_of(Stage(with_settings(model, settings), positive, negative, choice), plan, overrides)
+        for stage in stages[1:]:
+            _check_stage_sampler(stage)
+        results = run_cascade(stages, vae, plan, latent, image)
         pictures = [result.image for result in results if result.image is not None]
         return io.NodeOutput(results[-1].latent, pictures[-1], pictures, ui=_stage_previews(cls, pictures))
 
@@ -138,9 +146,15 @@ def _check_start(plan: CascadePlan, start: Size, is_image: bool) -> None:
         raise ValueError(f"FreeScale Cascade expects a latent smaller than stage 1 ({first}), got {start}: change the plan or the latent.")
 
 
+def _check_stage_sampler(stage: Stage) -> None:
+    settings = settings_of(stage.model)
+    if settings is not None and settings.detail is not None:
+        check_sampler(comfy.samplers.sampler_object(stage.choice.sampler_name))
+
+
 def _stage_previews(cls: type[io.ComfyNode], pictures: list[Tensor]) -> ui.PreviewImage:
-    """All stage pictures for the node, none larger than the node can show."""
-    previews = [ui.PreviewImage(shrunk(picture), cls=cls) for picture in pictures]
+    """Some pictures of each stage for the node, none larger than the node can show."""
+    previews = [ui.PreviewImage(shrunk(picture[:SHOWN_PER_STAGE]), cls=cls) for picture in pictures]
     for preview in previews[1:]:
         previews[0].values.extend(preview.values)
     return previews[0]

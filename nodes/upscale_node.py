@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size, scaled
 from .host import LATENT_CELL, search_aliases, without_grid_hints
-from .input_checks import expect_choice, expect_one, expect_vae, size_or_none
+from .input_checks import expect_channels, expect_choice, expect_one, expect_vae, size_or_none
 from .vae_stage import decode, encode, resize
 
 METHODS = ["bicubic", "lanczos"]
@@ -71,6 +71,8 @@ class FreeScaleUpscale(io.ComfyNode):
     ) -> io.NodeOutput:
         expect_one("FreeScale Upscale", samples, image)
         expect_vae("FreeScale Upscale", vae)
+        if samples is not None:
+            expect_channels("FreeScale Upscale", vae.latent_channels, samples["samples"])
         expect_choice("FreeScale Upscale", METHODS, method)
         expect_choice("FreeScale Upscale", TILINGS, tiling)
         picture = image if samples is None else decode(vae, samples["samples"], tiling)

@@ -1,5 +1,6 @@
 """FreeScaleCascade against the graph of stock nodes it stands for, on the demo checkpoint."""
 
+import comfy.sd
 import pytest
 import torch
 from freescale_pack.freescale_core.presets import PRESETS
@@ -93,16 +94,16 @@ def test_a_model_without_a_patch_gets_preset_auto_and_says_so(texts, monkeypatch
     caplog.set_level("INFO", logger="FreeScale")
     seen = []
 
-    def run(model, positive, negative, vae, plan, choice, latent, image):
-        seen.append((settings_of(model), plan))
+    def run(stages, vae, plan, latent, image):
+        seen.append((settings_of(stages[0].model), plan, [stage.start_step for stage in stages]))
         return [StageResult(latent, torch.zeros(1, 8, 8, 3))]
 
     monkeypatch.setattr(cascade_node, "run_cascade", run)
     model, _, vae = demo_checkpoint()
     cascade(model, texts, vae, factor=4.0, **start)
-    settings, plan = seen[0]
+    settings, plan, starts = seen[0]
     assert settings == PRESETS["SDXL"]
-    assert (plan.base, plan.stages, plan.restart) == ((1024, 1024), ((2048, 2048), (4096, 4096)), 0.3)
+    assert (plan.base, plan.stages, starts) == ((1024, 1024), ((2048, 2048), (4096, 4096)), [None, FIRST, FIRST])
     assert "carries no FreeScale patch, the preset Auto is applied" in caplog.text
 
 
@@ -140,15 +141,31 @@ def test_exactly_one_start_is_expected(texts, start):
         cascade(model, texts, vae, **start)
 
 
-def test_a_checkpoint_without_a_vae_is_refused_before_sampling(texts):
-    model = demo_checkpoint()[0]
+@pytest.mark.parametrize("vae", [None, "without weights"])
+def test_a_checkpoint_without_a_vae_is_refused_before_sampling(texts, vae):
+    """The host's loader makes a VAE object without a network; that once failed after the base was sampled."""
+    model, vae = demo_checkpoint()[0], vae and comfy.sd.VAE(sd={})
     with pytest.raises(ValueError, match="FreeScale Cascade expects a VAE, got none: .* load one with Load VAE"):
-        cascade(model, texts, None, latent=empty())
+        cascade(model, texts, vae, latent=empty())
     with pytest.raises(ValueError, match="FreeScale Upscale expects a VAE, got none"):
-        FreeScaleUpscale.execute(None, 2.0, 0, 0, "bicubic", "auto", samples=empty())
+        FreeScaleUpscale.execute(vae, 2.0, 0, 0, "bicubic", "auto", samples=empty())
 
 
 def test_a_latent_of_another_kind_of_model_is_refused_before_sampling(texts):
     model, _, vae = demo_checkpoint()
     with pytest.raises(ValueError, match="expects a latent with 4 channels, got 16: encode the picture with this model's VAE"):
         cascade(model, texts, vae, latent={"samples": torch.ones(1, 16, 16, 16)})
+    with pytest.raises(ValueError, match="FreeScale Upscale expects a latent with 4 channels, got 16"):
+        FreeScaleUpscale.execute(vae, 2.0, 0, 0, "bicubic", "auto", samples={"samples": torch.zeros(1, 16, 16, 16)})
+    with pytest.raises(ValueError, match="expects a latent of pictures with 4 axes, got 5: connect one of an image model"):
+        cascade(model, texts, vae, latent={"samples": torch.zeros(1, 16, 7, 16, 16)})
+
+
+def test_an_empty_latent_of_another_kind_of_model_is_adapted_as_by_ksampler(texts):
+    """Flux 2's: 128 channels and 16 pixels a cell, where the host knows such hints."""
+    model, _, vae = demo_checkpoint()
+    model, start = patched(model, base_width=64, base_height=64), {"samples": torch.zeros(1, 128, 8, 8), "downscale_ratio_spacial": 16}
+    base = host_nodes.KSampler().sample(model, SEED, STEPS, CFG, "euler", SCHEDULER, *texts, start)[0]
+    image, stages = cascade(model, texts, vae, factor=1.5, latent=start)[1:]
+    assert torch.equal(stages[0], vae.decode(base["samples"]))
+    assert image.shape[1] == stages[0].shape[1] * 3 // 2

@@ -13,6 +13,7 @@ NODES = [
     "FreeScaleUpscale",
     "FreeScalePlan",
     "FreeScaleCascade",
+    "FreeScaleStageOverride",
 ]
 
 
