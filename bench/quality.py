@@ -64,7 +64,6 @@ def picture_store(options: argparse.Namespace) -> Store:
         "host": os.environ["FREESCALE_HOST"],
         "torch": torch.__version__,
         "threads": options.threads,
-        "base_steps": settings.STEPS,
         "sampling": [settings.CFG, settings.SAMPLER, settings.SCHEDULER],
     }
     code = file_digest(*sorted(path for folder in ("freescale_core", "nodes") for path in (ROOT / folder).glob("*.py")))

@@ -21,22 +21,28 @@ SHEET_ROWS = 5
 INTRODUCTION = """\
 # Quality, measured
 
-Written by `python3 dev.py bench quality`, together with [quality.json](quality.json); the same command on the same kind of machine gives the same figures.
+Written by `python3 dev.py bench quality`, with the same figures in [quality.json](quality.json). On one kind of machine the
+command gives the same figures again.
 
-The paper's tables 1 and 3 in small: the same prompts and seeds by many methods, on the demo model (trained at {base} px, so 2x is {double} px and 4x is
-{fourfold} px). It says which parts of FreeScale help *this* model, and it can say no. It does not say how good SDXL is at 4096 px.
+The paper's tables 1 and 3 in small: the same prompts and seeds by many methods, on the demo model (trained at {base} px, so 2x is
+{double} px and 4x is {fourfold} px). It says which parts of FreeScale help *this* model, and it can say no. It does not say how
+good SDXL is at 4096 px.
 
-{steps} steps, {sampler}, {scheduler}, cfg {cfg}, alpha {alpha}, restart {restart}; checkpoint `{checkpoint}`, ComfyUI {host}. In brackets: 95 % of the values that
-other sets of such prompts would give (bootstrap over prompts).
+{steps} steps, {sampler}, {scheduler}, cfg {cfg}, alpha {alpha}, restart {restart}; checkpoint `{checkpoint}`, ComfyUI {host}. In
+brackets: 95 % of the values that other sets of such prompts would give (bootstrap over prompts).
 
-* **KID of the whole** (kernel distance, unbiased, EfficientNet-Lite0 features): pictures shrunk to the base size against the model's own base pictures of other
-  seeds, the paper's protocol. Less is better; the row of base pictures is the best one can get. It cannot see fine detail.
-* **KID of crops**: tiles of the base size, unshrunk, against tiles of true renders. Less is better; the row of renders is the best one can get. Repetition looks
-  like data to it, so it means little without the other columns.
+* **KID of the whole** (kernel distance, unbiased, of EfficientNet-Lite0 features): pictures shrunk to the base size against the
+  model's own base pictures of other seeds, the paper's protocol. Less is better; the row of base pictures is the best one can
+  get. It cannot see fine detail.
+* **KID of crops**: tiles of the base size, unshrunk, against tiles of true renders. Less is better; the row of renders is the
+  best one can get. Repetition looks like data to it, so it means little without the other columns.
 * **FD**: Frechet distance of the same features. With so few pictures its height means nothing; compare rows of one table only.
-* **Repetition**: how much more a picture repeats itself at shifts of 1/4 to 5/4 of the base size than its base picture does. 0: no more, 1: a tiling.
-* **Consistency**: SSIM of the picture, shrunk to the base size, with its base picture. Direct sampling has other noise, so no picture to be like: it is low by nature.
-* **Sharpness**: share of the energy at frequencies that the base size cannot hold. Neither more nor less is better: compare the row of renders.
+* **Repetition**: how much more a picture repeats itself at shifts of 1/4 to 5/4 of the base size than its base picture does. 0:
+  no more, 1: a tiling. Less is better.
+* **Consistency**: SSIM of the picture, shrunk to the base size, with its base picture. More is better. Direct sampling starts
+  from other noise and has no base picture to follow: it is low by nature.
+* **Sharpness**: share of the energy at frequencies that the base size cannot hold. Neither more nor less is better: compare the
+  row of renders.
 """
 
 TABLE = """\

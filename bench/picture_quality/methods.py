@@ -17,32 +17,31 @@ from torch import Tensor, nn
 import nodes as host_nodes
 from tests.host.demo_model import conditioning, demo_checkpoint
 
-from .settings import CFG, SAMPLER, SCHEDULER, STEPS, Group, Method
+from .settings import CFG, SAMPLER, SCHEDULER, Group, Method
 
 CELL = 8
 LAST_STEP = 10000
 Latent = dict[str, Any]
 
 
-def sampled(model: Any, text: str, seed: int, size: tuple[int, int]) -> Latent:
+def sampled(group: Group, text: str, seed: int, size: tuple[int, int]) -> Latent:
     """Ordinary sampling from noise, as KSampler does. size: (width, height) in pixels."""
     empty = {"samples": torch.zeros(1, 4, size[1] // CELL, size[0] // CELL)}
     texts = conditioning(text), conditioning("")
-    return host_nodes.KSampler().sample(model, seed, STEPS, CFG, SAMPLER, SCHEDULER, *texts, empty)[0]
+    return host_nodes.KSampler().sample(demo_checkpoint()[0], seed, group.steps, CFG, SAMPLER, SCHEDULER, *texts, empty)[0]
 
 
-def base_latent(text: str, seed: int, size: tuple[int, int]) -> Latent:
-    return sampled(demo_checkpoint()[0], text, seed, size)
+def base_latent(group: Group, text: str, seed: int) -> Latent:
+    return sampled(group, text, seed, group.base)
 
 
 def picture(method: Method, group: Group, text: str, seed: int, base: Latent) -> np.ndarray:
     """uint8 RGB (height, width, 3) of the group's target size."""
-    model = demo_checkpoint()[0]
     if method.kind == "lanczos":
         width, height = group.target
         return as_bytes(resize(decoded(base), Size(height, width), "lanczos"))
     if method.kind == "direct":
-        return as_bytes(decoded(sampled(model, text, seed, group.target)))
+        return as_bytes(decoded(sampled(group, text, seed, group.target)))
     return as_bytes(decoded(cascade(method, group, text, seed, base)))
 
 

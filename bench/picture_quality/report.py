@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from .scores import MEASURES, OURS, Figure
+from .measures import MEASURES, OURS, Figure
 from .settings import Group
 
 Table = dict[str, dict[str, Figure]]

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from demo.demo_model import ALPHA, BASE_SIDE
+from demo import demo_model
 
+ALPHA, BASE_SIDE, CFG = demo_model.ALPHA, demo_model.BASE_SIDE, demo_model.CFG
 STEPS = 20
 RESTART = 0.3
 SAMPLER, SCHEDULER = "euler", "ddim_uniform"
@@ -53,7 +54,7 @@ class Method:
     """Enlarge the latent instead of the picture."""
     restart: float = RESTART
     steps: int = STEPS
-    """Of the stages after the base; direct sampling takes them all."""
+    """Of the stages after the base."""
 
 
 FULL = Method("FreeScale (3-D blur)")
@@ -87,6 +88,8 @@ class Group:
     stages: tuple[tuple[int, int], ...]
     methods: dict[str, Method]
     seeds: tuple[int, ...]
+    steps: int = STEPS
+    """Of the base picture and of direct sampling."""
 
     @property
     def target(self) -> tuple[int, int]:

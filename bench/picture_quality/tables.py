@@ -5,10 +5,10 @@ from functools import partial
 from demo.train.pictures import render_picture
 
 from . import settings
+from .jobs import Job, base_jobs, method_jobs
 from .metrics import resized
 from .pictures import Pictures
 from .report import Table
-from .run import Job, base_jobs, method_jobs
 from .scores import Reference, Row, figures
 from .settings import Extent, Group
 from .store import Store

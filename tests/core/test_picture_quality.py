@@ -1,0 +1,175 @@
+"""The measures of `dev.py bench quality`, on pictures whose values are known."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.picture_quality import settings
+from bench.picture_quality.intervals import interval, mean_of
+from bench.picture_quality.jobs import base_jobs, method_jobs
+from bench.picture_quality.kid import kid_terms
+from bench.picture_quality.measures import Figure
+from bench.picture_quality.metrics import consistency, repetition, resized, sharpness
+from bench.picture_quality.report import as_data, findings
+from bench.picture_quality.sheets import save_sheet
+from bench.picture_quality.store import Store
+
+BASE = 128
+
+
+def scene(height: int = BASE, width: int = BASE, seed: int = 0) -> Tensor:
+    """A light picture with one dark thing of discs and bars in its middle, each scene another thing."""
+    generator = torch.Generator().manual_seed(seed)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    picture = torch.full((height, width), 0.9)
+    for value in (0.2, 0.7, 0.1, 0.5):
+        a, b, c, d = (torch.rand(4, generator=generator) - 0.5).tolist()
+        picture[(y - a) ** 2 + (x - b) ** 2 < (0.1 + 0.3 * abs(c)) ** 2] = value
+        picture[((y - c).abs() < 0.08) & ((x - d).abs() < 0.3)] = 1 - value
+    return picture[None, None].repeat(1, 3, 1, 1)
+
+
+def enlarged(picture: Tensor, factor: int) -> Tensor:
+    return resized(picture, [side * factor for side in picture.shape[2:]])
+
+
+@pytest.mark.parametrize(("height", "width", "factor"), [(BASE, BASE, 2), (BASE, BASE, 4), (96, 160, 2)])
+def test_a_tiling_repeats_itself_and_one_thing_does_not(height: int, width: int, factor: int) -> None:
+    base = scene(height, width)
+    assert repetition(base.repeat(1, 1, factor, factor), base) > 0.85
+    assert repetition(enlarged(base, factor), base) < 0.01
+
+
+def test_small_copies_inside_the_thing_are_repetition_and_new_detail_is_hardly() -> None:
+    base = scene()
+    large = enlarged(base, 2)
+    copies = large.clone()
+    for top, left in ((80, 90), (80, 150), (140, 90), (140, 150)):
+        copies[..., top : top + 50, left : left + 50] = resized(base, [50, 50])
+    detailed = (large + 0.05 * torch.randn(large.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    assert repetition(copies, base) > 0.4
+    assert repetition(detailed, base) < 0.15
+
+
+def test_what_the_base_picture_repeats_is_not_held_against_its_enlargement() -> None:
+    base = scene(64, 64).repeat(1, 1, 2, 2)
+    assert repetition(enlarged(base, 2), base) < 0.01
+
+
+def test_consistency_is_1_for_the_base_enlarged_and_low_for_another_thing() -> None:
+    base = scene()
+    assert consistency(enlarged(base, 2), base) > 0.95
+    assert consistency(enlarged(scene(seed=1), 2), base) < 0.7
+
+
+def test_sharpness_is_the_share_above_the_base_sizes_limit() -> None:
+    x = torch.arange(256) / 256
+
+    def wave(cycles: int) -> Tensor:
+        return (0.5 + 0.4 * torch.sin(2 * torch.pi * cycles * x)).expand(1, 3, 256, 256)
+
+    assert sharpness(wave(20), (128, 128)) < 0.001  # a base of 128 px holds 64 cycles
+    assert sharpness(wave(100), (128, 128)) > 0.999
+    assert sharpness((wave(20) + wave(100)) / 2, (128, 128)) == pytest.approx(0.5, abs=0.01)
+
+
+def linear(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b.T
+
+
+def test_kid_by_hand() -> None:
+    """Kernel a b: made 1, 3 (their one pair: 3), reference 2, 4 (8), across all pairs (1 + 3) (2 + 4) / 4 = 6."""
+    made, reference = torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [4.0]])
+    terms = kid_terms(linear(made, made), linear(made, reference), linear(reference, reference), crops=1)
+    assert terms.value(np.ones(2)) == pytest.approx(3 + 8 - 2 * 6)
+    assert terms.value(np.array([3.0, 1.0])) == pytest.approx(3 + 8 - 2 * (3 * 1 + 3) / 4 * 3)
+    assert math.isnan(terms.value(np.array([2.0, 0.0])))  # one picture has no pair
+
+
+def test_crops_of_one_picture_are_no_pair() -> None:
+    """Crops 1, 3 | 5, 7 of two pictures: pairs across pictures alone, (1 + 3) (5 + 7) / 4 = 12."""
+    made, reference = torch.tensor([[1.0], [3.0], [5.0], [7.0]]), torch.zeros(4, 1)
+    terms = kid_terms(linear(made, made), linear(made, reference), linear(reference, reference), crops=2)
+    assert terms.value(np.ones(2)) == pytest.approx(12)
+
+
+def test_kid_of_equal_distributions_is_0_on_average() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for _ in range(200):
+        made, reference = torch.randn(6, 3, generator=generator) + 1, torch.randn(9, 3, generator=generator) + 1
+        kernels = (linear(a, b) ** 2 for a, b in ((made, made), (made, reference), (reference, reference)))
+        values.append(kid_terms(*kernels, crops=1).value(np.ones(6)))
+    assert abs(np.mean(values)) < 3 * np.std(values) / len(values) ** 0.5
+
+
+def test_intervals_draw_whole_prompts() -> None:
+    values, prompts = [0.0, 0.0, 1.0, 1.0], ["a", "a", "b", "b"]
+    assert interval(mean_of(values), prompts) == (0.0, 1.0)
+    assert interval(mean_of([0.5] * 4), prompts) == (0.5, 0.5)
+    assert all(map(math.isnan, interval(mean_of([0.0, 1.0]), ["a", "a"])))
+
+
+def test_findings_say_better_worse_or_no_difference_shown() -> None:
+    table = {
+        "full": {"kid": Figure(0.001), "repetition": Figure(0.1), "consistency": Figure(0.9)},
+        "direct": {
+            "kid": Figure(0.003, None, (0.002, 0.001, 0.003)),
+            "repetition": Figure(0.05, None, (-0.05, -0.06, -0.04)),
+            "consistency": Figure(0.85, None, (-0.05, -0.1, 0.01)),
+            "sharpness": Figure(0.5, None, (0.1, 0.1, 0.1)),
+        },
+    }
+    assert findings({"direct": "Direct"}, table) == [
+        "**Direct** against FreeScale: worse in KID of the whole (+2.00, +1.00 to +3.00); better in repetition (-0.05, -0.06 to -0.04); "
+        "no difference shown in consistency (-0.05, -0.10 to +0.01)."
+    ]
+    assert as_data(table)["direct"]["repetition"] == {"value": 0.05, "difference": [-0.05, -0.06, -0.04]}
+    assert as_data({"full": {"kid": Figure(math.nan)}})["full"]["kid"] == {"value": None}
+
+
+def test_a_stored_picture_is_found_again_but_not_under_other_settings_or_code(tmp_path: Path) -> None:
+    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    store = Store(tmp_path, {"checkpoint": "a"}, code="1")
+    store.save({"text": "owl"}, picture)
+    assert np.array_equal(Store(tmp_path, {"checkpoint": "a"}, code="1").picture({"text": "owl"}), picture)
+    assert store.has({"text": "owl"})
+    assert not store.has({"text": "fox"})
+    assert not Store(tmp_path, {"checkpoint": "b"}, code="1").has({"text": "owl"})
+    assert not Store(tmp_path, {"checkpoint": "a"}, code="2").has({"text": "owl"})
+    assert Store(tmp_path, {"checkpoint": "a"}, code="2", any_code=True).has({"text": "owl"})
+
+
+def test_a_picture_whose_writing_was_interrupted_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, {}, code="1")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.picture_quality.store.os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.save({"text": "owl"}, np.zeros((4, 4, 3), np.uint8))
+    assert not store.has({"text": "owl"})
+
+
+def test_every_picture_has_a_key_of_its_own_and_seeds_come_one_after_the_other() -> None:
+    groups = settings.groups(settings.FULL_TABLE, list(settings.EXTRA))
+    jobs = method_jobs(groups, settings.FULL_TABLE.prompts)
+    keys = [str(job.key) for job in jobs]
+    assert len(keys) == len(set(keys))
+    seeds = [job.seed for job in jobs]
+    assert seeds == sorted(seeds)
+    assert len(base_jobs(groups[0], 14, settings.REFERENCE_SEEDS)) == 112
+    assert not set(settings.SEEDS) & set(settings.REFERENCE_SEEDS)
+
+
+def test_a_sheet_shows_rows_and_columns(tmp_path: Path) -> None:
+    picture = np.full((40, 60, 3), 200, np.uint8)
+    save_sheet(tmp_path / "sheet.jpg", ["a", "b"], [[picture, picture]] * 3)
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.size == (2 * 64 + 4, 26 + 3 * 44)
