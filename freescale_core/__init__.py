@@ -14,5 +14,8 @@ Needs torch, numpy, kornia and einops only. Costly operations come in as callabl
     scale_fusion      eq. 7: low frequencies of local minus global, added to global
     dilation          restrained dilated convolution, eq. 5, always undone
     detail_blend      eq. 4: pull x towards the noised, upsampled latent
+    detail_regions    alpha as a map: soft masks, one on top of the other
+    prompt_regions    cross-attention with another text inside masks
+    masks             masks of any size on the grid of a stage or a UNet level
     settings, presets what a user can choose, as frozen data
 """

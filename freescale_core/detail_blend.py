@@ -59,4 +59,6 @@ def blend_(x: Tensor, reference: Tensor, weight: float | Tensor) -> Tensor:
     x, reference: (b, c, h, w). reference is z0 noised to the level of x by the model's own noise scaling:
     z0 + sigma eps for EPS, v-prediction and EDM, (1 - sigma) z0 + sigma eps for flow.
     """
-    return x.copy_((1.0 - weight) * x + weight * reference)
+    # A map is rounded to the dtype of x where a number would be: last.
+    rest, weight = (c.to(x) if isinstance(c, Tensor) else c for c in (1.0 - weight, weight))
+    return x.copy_(rest * x + weight * reference)

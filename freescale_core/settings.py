@@ -52,15 +52,46 @@ class DilationSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class DetailRegion:
+    """An alpha of its own inside `mask`, (b, h, w) in 0..1, of any size; see `detail_regions`."""
+
+    mask: Tensor
+    alpha: float
+    feather: float = 0.0
+    """Width of the edge, as a share of the picture's shorter side."""
+    binary: bool = False
+    """As the released code does: everything but 0 counts as 1, nearest resize."""
+
+    def __post_init__(self) -> None:
+        _check(self.mask.ndim == 3, "masks of shape (b, h, w)", tuple(self.mask.shape))
+        _check(self.alpha >= 0, "alpha of at least 0", self.alpha)
+        _check(0 <= self.feather <= 1, "feather between 0 and 1", self.feather)
+
+
+@dataclass(frozen=True)
 class DetailSettings:
-    """The blend of eq. 4. `alpha_map`, (h, w), replaces the number; it is resized to the stage's latent grid."""
+    """The blend of eq. 4. alpha counts outside the regions."""
 
     alpha: float = 2.0
-    alpha_map: Tensor | None = None
+    regions: tuple[DetailRegion, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.alpha >= 0, "alpha of at least 0", self.alpha)
-        _check(self.alpha_map is None or self.alpha_map.ndim == 2, "an alpha map of shape (h, w)", self.alpha_map)
+
+
+@dataclass(frozen=True, eq=False)
+class PromptRegion:
+    """A text of its own inside `mask`, (b, h, w) in 0..1, of any size; see `prompt_regions`."""
+
+    context: Tensor
+    """The text as the cross-attention takes it: (b, tokens, channels)."""
+    mask: Tensor
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.context.ndim == 3, "a context of shape (b, tokens, channels)", tuple(self.context.shape))
+        _check(self.mask.ndim == 3, "masks of shape (b, h, w)", tuple(self.mask.shape))
+        _check(0 <= self.strength <= 1, "strength between 0 and 1", self.strength)
 
 
 @dataclass(frozen=True)
@@ -77,6 +108,7 @@ class FreeScaleSettings:
     fusion: FusionSettings | None = field(default_factory=FusionSettings)
     dilation: DilationSettings | None = field(default_factory=DilationSettings)
     detail: DetailSettings | None = field(default_factory=DetailSettings)
+    prompt_regions: tuple[PromptRegion, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.base is None or min(self.base) >= 64, "a base size of at least 64x64 pixels", self.base)

@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .cascade_node import FreeScaleCascade
 from .model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
 from .plan_node import FreeScalePlan
+from .region_nodes import FreeScaleDetailRegion, FreeScalePromptRegion
 from .stage_override import FreeScaleStageOverride
 from .upscale_node import FreeScaleUpscale
 
@@ -20,4 +21,6 @@ class FreeScaleExtension(ComfyExtension):
             FreeScalePlan,
             FreeScaleCascade,
             FreeScaleStageOverride,
+            FreeScaleDetailRegion,
+            FreeScalePromptRegion,
         ]

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..freescale_core.detail_blend import blend_, blend_weight
+from ..freescale_core.detail_regions import alpha_map
+from ..freescale_core.geometry import Size
 from ..freescale_core.settings import DetailSettings
 from .noise_level import variance_exploding_sigma
 from .sampler_table import LATER_CALLS, ONE_CALL, REFUSED
@@ -97,13 +98,10 @@ class StepOpener:
 
 
 def _alpha_for(settings: DetailSettings, noise: Tensor) -> float | Tensor:
-    """alpha, or its map on the latent grid of the run: (1, 1, h, w)."""
-    if settings.alpha_map is None:
+    """alpha, or its map on the latent grid of the run: (b, 1, h, w)."""
+    if not settings.regions:
         return settings.alpha
-    alpha = settings.alpha_map[None, None].to(noise)
-    if alpha.shape[2:] == noise.shape[2:]:
-        return alpha
-    return F.interpolate(alpha, size=noise.shape[2:], mode="bilinear", antialias=True)
+    return alpha_map(settings.alpha, settings.regions, noise.shape[0], Size(*noise.shape[2:]))
 
 
 def nothing_to_blend(latent_image: Tensor, noise: Tensor) -> str | None:

@@ -8,17 +8,19 @@ from comfy_api.latest import io
 from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.presets import PRESETS
-from ..freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from ..freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
 from .auto_preset import AUTO, CUSTOM, PRESET_NAMES, auto_preset
 from .host import search_aliases
 from .input_checks import expect_choice, size_or_none
 from .plan_node import PlanType
+from .region_nodes import DetailRegionsType, PromptRegionsType
 from .stage_sampling import settings_of, with_changes, with_settings
-from .unet import require_unet
+from .unet import require_text_width, require_unet
 
 FUSION_MODES = ["exact", "fast", "off"]
 BLUR_AXES = ["3-D (h, w, channel)", "2-D (h, w)"]
 MODEL_TOOLTIP = "An SDXL or SD1.5 model. Put FreeScale after LoRAs and other patches."
+DETAIL_REGIONS_TOOLTIP = "FreeScale Detail Regions: masks with an alpha of their own. Outside them the alpha above counts."
 
 
 class FreeScaleModelPatch(io.ComfyNode):
@@ -68,6 +70,10 @@ class FreeScaleModelPatch(io.ComfyNode):
                     tooltip="Training height in pixels; 0 = the preset's area in the aspect of the run.",
                 ),
                 PlanType.Input("plan", optional=True, tooltip="A FreeScale plan; its base size wins over the two above."),
+                DetailRegionsType.Input("detail_regions", optional=True, tooltip=DETAIL_REGIONS_TOOLTIP),
+                PromptRegionsType.Input(
+                    "prompt_regions", optional=True, tooltip="FreeScale Prompt Regions: masks with a text of their own in all later stages."
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model, good for all stages.")],
             **search_aliases("high resolution", "4k", "scale fusion", "deep shrink", "hidiffusion"),
@@ -75,13 +81,25 @@ class FreeScaleModelPatch(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, preset: str, fusion: Any, alpha: float, base_width: int, base_height: int, plan: CascadePlan | None = None
+        cls,
+        model: Any,
+        preset: str,
+        fusion: Any,
+        alpha: float,
+        base_width: int,
+        base_height: int,
+        plan: CascadePlan | None = None,
+        detail_regions: tuple[DetailRegion, ...] = (),
+        prompt_regions: tuple[PromptRegion, ...] = (),
     ) -> io.NodeOutput:
         require_unet(model)
+        for region in prompt_regions:
+            require_text_width(model, region.context)
         settings = dataclasses.replace(
             _preset_settings(model, preset, plan.base if plan else size_or_none(base_width, base_height, "base size")),
             fusion=None if fusion == "off" else FusionSettings(mode=fusion),
-            detail=DetailSettings(alpha),
+            detail=DetailSettings(alpha, detail_regions),
+            prompt_regions=prompt_regions,
         )
         return io.NodeOutput(with_settings(model, settings))
 
@@ -186,14 +204,21 @@ class FreeScaleDetailControl(io.ComfyNode):
                     step=0.05,
                     tooltip="More = more new detail, less = closer to the upscaled picture.",
                 ),
+                DetailRegionsType.Input(
+                    "detail_regions", optional=True, tooltip=DETAIL_REGIONS_TOOLTIP + " Without: the model keeps those it has."
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model.")],
             **search_aliases("cosine scale", "detail", "denoise"),
         )
 
     @classmethod
-    def execute(cls, model: Any, enabled: bool, alpha: float) -> io.NodeOutput:
-        return io.NodeOutput(with_changes(_based(model), detail=DetailSettings(alpha) if enabled else None))
+    def execute(cls, model: Any, enabled: bool, alpha: float, detail_regions: tuple[DetailRegion, ...] | None = None) -> io.NodeOutput:
+        based = _based(model)
+        before = settings_of(based)
+        if detail_regions is None:
+            detail_regions = before.detail.regions if before and before.detail else ()
+        return io.NodeOutput(with_changes(based, detail=DetailSettings(alpha, detail_regions) if enabled else None))
 
 
 def _preset_settings(model: Any, preset: str, base: Size | None) -> FreeScaleSettings:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..freescale_core.detail_blend import timestep_of
 from ..freescale_core.geometry import Size
 from ..freescale_core.settings import DetailSettings, FreeScaleSettings
-from . import fused_attention
+from . import fused_attention, region_attention
 from .detail_sampler import nothing_to_blend, with_detail_blend
 from .host import LATENT_CELL
 from .model_call import apply_model_wrapper
@@ -58,7 +58,7 @@ class StageSampling:
         if run.settings.detail is not None:
             sampler = _detail_sampler(run.settings.detail, noise, latent_image, sampler, model_sampling)
         saved = guider.model_options
-        guider.model_options = _patched_options(saved, run, guider.model_patcher.get_model_object("diffusion_model"))
+        guider.model_options = _patched_options(saved, run, guider)
         guider.conds = with_base_size(guider.conds, Size(run.base.height * LATENT_CELL, run.base.width * LATENT_CELL))
         try:
             result: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
@@ -92,13 +92,18 @@ def with_changes(model: Any, **parts: Any) -> Any:
     return with_settings(model, dataclasses.replace(current, **parts))
 
 
-def _patched_options(model_options: dict[str, Any], run: StageRun, unet: Any) -> dict[str, Any]:
+def _patched_options(model_options: dict[str, Any], run: StageRun, guider: Any) -> dict[str, Any]:
     options = create_model_options_clone(model_options)
+    unet = guider.model_patcher.get_model_object("diffusion_model")
+    blocks = attention_blocks(unet)
     if run.settings.fusion is not None:
-        blocks = attention_blocks(unet)
         if not blocks:
             log.warning("FreeScale: the model has no self-attention blocks: scale fusion has no effect.")
         fused_attention.install(options.setdefault("transformer_options", {}), run, blocks)
+    if run.settings.prompt_regions:
+        # By uuid, for the number in cond_or_uncond means something else to every guider.
+        positive = frozenset(cond["uuid"] for cond in guider.conds.get("positive", []))
+        region_attention.install(options.setdefault("transformer_options", {}), run, blocks, positive)
     if run.settings.dilation is not None and not dilation_convs(unet):
         log.warning("FreeScale: the model has no convolutions below its last downsampler: dilation has no effect.")
     add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, apply_model_wrapper(run), options, is_model_options=True)

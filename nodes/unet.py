@@ -5,7 +5,7 @@ from typing import Any
 
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel
-from torch import nn
+from torch import Tensor, nn
 
 BlockKey = tuple[str, int]
 """("input" | "middle" | "output", number): how the host names a block to its attention patches."""
@@ -18,6 +18,16 @@ def require_unet(model: Any) -> None:
         raise ValueError(
             f"FreeScale needs a Stable Diffusion UNet (SDXL and its relatives, SD1.5), got {type(model.model).__name__} with "
             f"{type(network).__name__}: load an SDXL checkpoint, or feed this model's picture to FreeScale with an SDXL model as an IMAGE."
+        )
+
+
+def require_text_width(model: Any, context: Tensor) -> None:
+    """Raise ValueError unless a text (b, tokens, channels) is of the kind that the MODEL's cross-attention takes."""
+    expected = model.model.model_config.unet_config.get("context_dim")
+    if context.shape[-1] != expected:
+        raise ValueError(
+            f"FreeScale Prompt Region expects a text with {expected} channels for this model, got {context.shape[-1]}: "
+            "encode it with the CLIP of the same checkpoint."
         )
 
 

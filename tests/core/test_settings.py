@@ -7,7 +7,7 @@ import torch
 
 from freescale_core.geometry import Size
 from freescale_core.presets import PRESETS
-from freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,12 @@ from freescale_core.settings import DetailSettings, DilationSettings, FreeScaleS
         (lambda: DilationSettings(factor=0), "factor of at least 1, got 0"),
         (lambda: DilationSettings(end_percent=-1), "end_percent between 0 and 1, got -1"),
         (lambda: DetailSettings(alpha=-1), "alpha of at least 0, got -1"),
-        (lambda: DetailSettings(alpha_map=torch.zeros(1, 2, 2)), r"an alpha map of shape \(h, w\)"),
+        (lambda: DetailRegion(torch.zeros(2, 2), 1.0), r"masks of shape \(b, h, w\), got \(2, 2\)"),
+        (lambda: DetailRegion(torch.zeros(1, 2, 2), -1.0), "alpha of at least 0, got -1.0"),
+        (lambda: DetailRegion(torch.zeros(1, 2, 2), 1.0, feather=2.0), "feather between 0 and 1, got 2.0"),
+        (lambda: PromptRegion(torch.zeros(77, 8), torch.zeros(1, 2, 2)), r"a context of shape \(b, tokens, channels\), got \(77, 8\)"),
+        (lambda: PromptRegion(torch.zeros(1, 77, 8), torch.zeros(2, 2)), r"masks of shape \(b, h, w\), got \(2, 2\)"),
+        (lambda: PromptRegion(torch.zeros(1, 77, 8), torch.zeros(1, 2, 2), 1.5), "strength between 0 and 1, got 1.5"),
         (lambda: FreeScaleSettings(base=Size(8, 8)), "a base size of at least 64x64 pixels, got 8x8"),
         (lambda: FreeScaleSettings(restart=1.0), "restart from 0 to below 1, got 1.0"),
     ],

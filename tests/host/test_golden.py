@@ -10,6 +10,7 @@ from comfy.ldm.modules.attention import BasicTransformerBlock
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
 from freescale_pack.freescale_core.windows import Window
+from freescale_pack.nodes.region_nodes import FreeScaleDetailRegion
 from freescale_pack.nodes.stage_sampling import with_settings
 
 from .tiny_unet import GOLDEN, LATENT_SCALE, tiny_model
@@ -38,14 +39,13 @@ class Case:
             draw_windows=self.views(r, model),
         )
         dilation = DilationSettings(stage["dilation"], end_percent=1.0)
-        return FreeScaleSettings(base=Size(*self.info["resolutions"][0]), fusion=fusion, dilation=dilation, detail=self.detail(r))
+        return FreeScaleSettings(base=Size(*self.info["resolutions"][0]), fusion=fusion, dilation=dilation, detail=self.detail())
 
-    def detail(self, r):
+    def detail(self):
         if not self.masked:
             return DetailSettings(self.info["cosine_scale"])
-        height, width = self.info["stages"][r - 1]["size"]
-        mask = torch.nn.functional.interpolate(self.tensors["mask"][None, None].float(), size=(height // 8, width // 8))[0, 0]
-        return DetailSettings(alpha_map=mask * self.info["cosine_scale"] + (1 - mask) * self.info["cosine_scale_bg"])
+        regions = FreeScaleDetailRegion.execute(self.tensors["mask"].float(), self.info["cosine_scale"], feather=0.0, binary=True).result[0]
+        return DetailSettings(self.info["cosine_scale_bg"], regions)
 
     def views(self, r, model):
         """draw_windows that looks the recorded windows up by model call and block."""

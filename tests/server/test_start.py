@@ -14,6 +14,8 @@ NODES = [
     "FreeScalePlan",
     "FreeScaleCascade",
     "FreeScaleStageOverride",
+    "FreeScaleDetailRegion",
+    "FreeScalePromptRegion",
 ]
 
 
