@@ -1,5 +1,6 @@
 """What can be said about a plan before it runs: its stages in numbers, what they cost on SDXL, and the text of it all."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from .cost import TILED_VAE_GIB, fused_operations, unet_gib, unet_operations, vae_gib
@@ -16,7 +17,7 @@ SCHEDULER = "ddim_uniform"
 
 @dataclass(frozen=True)
 class StageReport:
-    """One stage from 1 on. exact, fast: cost of its sampling with either kind of scale fusion, the base picture = 1."""
+    """One stage. exact, fast: cost of its sampling with either kind of scale fusion, the base picture = 1."""
 
     size: Size
     scale: float
@@ -33,34 +34,31 @@ class StageReport:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """exact, fast: cost of all stages and the base picture; direct: of ordinary sampling at the last size; the base picture = 1.
+    """stages: the base first. exact, fast: cost of all; direct: of ordinary sampling at the last size; the base picture = 1.
 
     restart_timestep: where later stages begin; None = the plan's scheduler is not the one this is known for.
     """
 
-    base: Size
-    base_gib: float
     stages: tuple[StageReport, ...]
     direct: float
     restart_timestep: int | None
 
     @property
     def exact(self) -> float:
-        return 1.0 + sum(stage.exact for stage in self.stages)
+        return sum(stage.exact for stage in self.stages)
 
     @property
     def fast(self) -> float:
-        return 1.0 + sum(stage.fast for stage in self.stages)
+        return sum(stage.fast for stage in self.stages)
 
 
 def report(plan: CascadePlan) -> PlanReport:
     """The numbers of a plan, for SDXL, STEPS steps in stage 0 and, where the plan leaves it open, SDXL's restart."""
     steps = plan.steps or STEPS
     skipped = restart_step(steps, PRESETS["SDXL"].restart if plan.restart is None else plan.restart)
+    base = dataclasses.replace(_stage(plan.base, plan.base, 1.0), exact=1.0, fast=1.0)  # ordinary sampling
     return PlanReport(
-        base=plan.base,
-        base_gib=unet_gib(plan.base),
-        stages=tuple(_stage(plan.base, size, (steps - skipped) / STEPS) for size in plan.stages),
+        stages=(base, *(_stage(plan.base, size, (steps - skipped) / STEPS) for size in plan.stages)),
         direct=unet_operations(plan.stages[-1]) / unet_operations(plan.base),
         restart_timestep=ddim_uniform_timestep(steps, skipped) if plan.scheduler in (None, SCHEDULER) else None,
     )
@@ -89,7 +87,7 @@ def describe(plan: CascadePlan) -> str:
     """The plan as text: a line for each stage, then the settings, the cost and the memory."""
     numbers = report(plan)
     lines = [f"Stage 0: {plan.base}, the base size"]
-    for r, stage in enumerate(numbers.stages, start=1):
+    for r, stage in enumerate(numbers.stages[1:], start=1):
         lines.append(
             f"Stage {r}: {stage.size}, {stage.scale:.2f} times the base; {stage.windows} windows of {stage.window} tokens "
             f"at half resolution, dilation {stage.dilation}, blur kernel {stage.kernel}"
@@ -106,11 +104,11 @@ def settings_lines(plan: CascadePlan) -> list[str]:
 
 
 def _cost_lines(numbers: PlanReport) -> list[str]:
-    stages = list(enumerate(numbers.stages, start=1))
-    costs = ", ".join(f"stage {r} {stage.exact:.1f} (fast {stage.fast:.1f})" for r, stage in stages)
+    stages = list(enumerate(numbers.stages))
+    costs = ", ".join(f"stage {r} {stage.exact:.1f} (fast {stage.fast:.1f})" for r, stage in stages[1:])
     memory = ", ".join(f"stage {r} {stage.unet_gib:.1f} (VAE {stage.vae_gib:.1f})" for r, stage in stages)
     return [
-        f"Cost on SDXL's UNet with {STEPS} steps, the base picture = 1: {costs}; with the base {numbers.exact:.1f} "
+        f"Cost on SDXL's UNet with {STEPS} steps, the base picture = 1: {costs}; all with the base {numbers.exact:.1f} "
         f"(fast {numbers.fast:.1f}); direct sampling at {numbers.stages[-1].size} {numbers.direct:.1f}",
-        f"GPU memory in GiB, an estimate for SDXL in fp16: base {numbers.base_gib:.1f}, {memory}; VAE in tiles {TILED_VAE_GIB:.1f}",
+        f"GPU memory in GiB, an estimate for SDXL in fp16: {memory}; VAE in tiles {TILED_VAE_GIB:.1f}",
     ]

@@ -1,0 +1,92 @@
+"""The closed formulas of cost and memory, counted again on the real SDXL UNet: tensors without data, every operation."""
+
+import weakref
+
+import comfy.samplers
+import pytest
+import torch
+from freescale_pack.freescale_core.cost import ACTIVATIONS_GIB, GIB, MEGAPIXEL, WEIGHTS_GIB, fused_operations, unet_operations
+from freescale_pack.freescale_core.detail_blend import timestep_of
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
+from freescale_pack.freescale_core.stages import ddim_uniform_timestep
+from freescale_pack.nodes import fused_attention
+from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
+from freescale_pack.nodes.unet import attention_blocks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from .demo_model import demo_checkpoint
+from .test_sizes import meta_unet
+
+BASE = Size(1024, 1024)
+PASSES = 2  # cond and uncond
+
+
+class LiveMemory(TorchDispatchMode):
+    """Counts the bytes of tensors that are alive at the same time, without those that were there before."""
+
+    def __init__(self, before):
+        super().__init__()
+        self._known = {tensor.untyped_storage()._cdata for tensor in before}
+        self._alive = self.peak = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self._known:
+                storage = tensor.untyped_storage()
+                self._known.add(storage._cdata)
+                self._alive += storage.nbytes()
+                self.peak = max(self.peak, self._alive)
+                weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return out
+
+    def _gone(self, key, size):
+        self._known.discard(key)
+        self._alive -= size
+
+
+@pytest.fixture(scope="module")
+def sdxl():
+    return meta_unet()
+
+
+def count(unet, size, mode):
+    """Operations of one pass, peak bytes of the batch of both."""
+    attention = []
+
+    def attend(function, q, k, v, heads, *args, **kwargs):
+        attention.append(4 * q.numel() * k.shape[1])
+        return torch.empty_like(q)
+
+    options = {SIGMA_KEY: 3.0, "optimized_attention_override": attend}
+    cells = Size(size.height // 8, size.width // 8)
+    if mode:
+        run = StageRun(FreeScaleSettings(fusion=FusionSettings(mode=mode)), Size(128, 128), cells, 0, 0.0, 0.0)
+        fused_attention.install(options, run, attention_blocks(unet))
+    x, context, y = (torch.empty(PASSES, *shape, device="meta", dtype=torch.float16) for shape in ((4, *cells), (77, 2048), (2816,)))
+    memory = LiveMemory(unet.parameters())
+    with torch.inference_mode(False), torch.no_grad(), FlopCounterMode(display=False) as rest, memory:
+        unet(x, torch.empty(PASSES, device="meta"), context, y=y, transformer_options=options)
+    return (rest.get_total_flops() + sum(attention)) / PASSES, memory.peak
+
+
+@pytest.mark.parametrize(("size", "mode"), [((1024, 1024), None), ((3072, 5376), None), ((2048, 2048), "exact"), ((2048, 2048), "fast")])
+def test_operations_are_the_counted_ones_and_the_estimate_of_memory_has_room(sdxl, size, mode):
+    size = Size(*size)
+    operations, peak = count(sdxl, size, mode)
+    assert (fused_operations(BASE, size, mode) if mode else unet_operations(size)) == pytest.approx(operations, rel=0.002)
+    estimate = ACTIVATIONS_GIB * size.area / MEGAPIXEL
+    assert 0.55 * estimate < peak / GIB < 0.7 * estimate
+
+
+def test_weights(sdxl):
+    assert sum(parameter.nbytes for parameter in sdxl.parameters()) / GIB == pytest.approx(WEIGHTS_GIB)
+
+
+@pytest.mark.parametrize(("steps", "step"), [(50, 15), (30, 9), (6, 1)])
+def test_ddim_uniform_timestep_is_the_hosts(steps, step):
+    sigmas = comfy.samplers.calculate_sigmas(demo_checkpoint()[0].get_model_object("model_sampling"), "ddim_uniform", steps)
+    assert timestep_of(float(sigmas[step])) == pytest.approx(ddim_uniform_timestep(steps, step), abs=0.1)

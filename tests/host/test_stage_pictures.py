@@ -1,0 +1,15 @@
+"""Pictures of stages for the eye: small copies."""
+
+import pytest
+import torch
+from freescale_pack.nodes.cascade_progress import shrunk
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((2048, 4096), (512, 1024)), ((1025, 64), (1024, 64)), ((1024, 1024), (1024, 1024)), ((64, 96), (64, 96))]
+)
+def test_no_side_above_1024_and_the_same_shape(size, shown):
+    image = torch.rand(2, *size, 3)
+    small = shrunk(image)
+    assert small.shape == (2, *shown, 3)
+    assert small.mean() == pytest.approx(float(image.mean()), abs=1e-3)
