@@ -20,11 +20,13 @@ import comfy.utils  # noqa: E402
 import torch  # noqa: E402
 
 from bench.picture_quality import document, settings  # noqa: E402
+from bench.picture_quality.methods import Painter  # noqa: E402
 from bench.picture_quality.run import make  # noqa: E402
 from bench.picture_quality.settings import FULL_TABLE, SMOKE  # noqa: E402
 from bench.picture_quality.store import Store, file_digest  # noqa: E402
 from bench.picture_quality.tables import all_jobs, complete, table_of  # noqa: E402
 from demo.demo_model import CHECKPOINT  # noqa: E402
+from tests.host.demo_model import demo_checkpoint  # noqa: E402
 
 WORK = ROOT / ".dev" / "bench" / "quality"
 DOCS = ROOT / "docs"
@@ -38,9 +40,9 @@ def main() -> int:
     groups = settings.groups(extent, options.extra)
     store = picture_store(options)
     with torch.inference_mode():
-        missing = make(all_jobs(groups, extent), store, time.monotonic() + 60 * options.limit_minutes)
-    done = {group: complete(group, extent, store) for group in groups}
-    tables = [(group, pictures, table_of(group, extent, pictures, store)) for group, pictures in done.items() if len(pictures) > 1]
+        missing = make(all_jobs(groups, extent), Painter(*demo_checkpoint()), store, time.monotonic() + 60 * options.limit_minutes)
+    done = [(group, complete(group, extent, store)) for group in groups]
+    tables = [(group, pictures, table_of(group, extent, pictures, store)) for group, pictures in done if len(pictures) > 1]
     folder = options.output or (DOCS if extent is FULL_TABLE and not missing else WORK / "report")
     document.write(folder, tables, store)
     return 1 if missing else 0

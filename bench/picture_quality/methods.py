@@ -1,5 +1,6 @@
 """A picture by one method, made by the host's own nodes called in this process."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from freescale_pack.nodes.vae_stage import resize
 from torch import Tensor, nn
 
 import nodes as host_nodes
-from tests.host.demo_model import conditioning, demo_checkpoint
 
 from .settings import CFG, SAMPLER, SCHEDULER, Group, Method
 
@@ -24,29 +24,53 @@ LAST_STEP = 10000
 Latent = dict[str, Any]
 
 
-def sampled(group: Group, text: str, seed: int, size: tuple[int, int]) -> Latent:
-    """Ordinary sampling from noise, as KSampler does. size: (width, height) in pixels."""
-    empty = {"samples": torch.zeros(1, 4, size[1] // CELL, size[0] // CELL)}
-    texts = conditioning(text), conditioning("")
-    return host_nodes.KSampler().sample(demo_checkpoint()[0], seed, group.steps, CFG, SAMPLER, SCHEDULER, *texts, empty)[0]
+@dataclass(frozen=True)
+class Painter:
+    """Makes pictures with one checkpoint."""
 
+    model: Any
+    clip: Any
+    vae: Any
 
-def base_latent(group: Group, text: str, seed: int) -> Latent:
-    return sampled(group, text, seed, group.base)
+    def base_latent(self, group: Group, text: str, seed: int) -> Latent:
+        return self._sampled(group, text, seed, group.base)
 
+    def decoded(self, latent: Latent) -> np.ndarray:
+        return as_bytes(self.vae.decode(latent["samples"]))
 
-def picture(method: Method, group: Group, text: str, seed: int, base: Latent) -> np.ndarray:
-    """uint8 RGB (height, width, 3) of the group's target size."""
-    if method.kind == "lanczos":
-        width, height = group.target
-        return as_bytes(resize(decoded(base), Size(height, width), "lanczos"))
-    if method.kind == "direct":
-        return as_bytes(decoded(sampled(group, text, seed, group.target)))
-    return as_bytes(decoded(cascade(method, group, text, seed, base)))
+    def picture(self, method: Method, group: Group, text: str, seed: int, base: Latent) -> np.ndarray:
+        """uint8 RGB (height, width, 3) of the group's target size."""
+        if method.kind == "lanczos":
+            width, height = group.target
+            return as_bytes(resize(self.vae.decode(base["samples"]), Size(height, width), "lanczos"))
+        if method.kind == "direct":
+            return self.decoded(self._sampled(group, text, seed, group.target))
+        return self.decoded(self.cascade(method, group, text, seed, base))
 
+    def cascade(self, method: Method, group: Group, text: str, seed: int, latent: Latent) -> Latent:
+        """Stage by stage: enlarge, then KSampler (Advanced) from step K on. With the defaults it is FreeScaleCascade, bit for bit."""
+        model, texts = patched(self.model, method, group.base), self._texts(text)
+        first = restart_step(method.steps, method.restart)
+        for r, size in enumerate(group.stages, start=1):
+            start = self._enlarged(method, latent, size)
+            latent = host_nodes.KSamplerAdvanced().sample(
+                model, "enable", seed + r, method.steps, CFG, SAMPLER, SCHEDULER, *texts, start, first, LAST_STEP, "disable"
+            )[0]
+        return latent
 
-def decoded(latent: Latent) -> Tensor:
-    return demo_checkpoint()[2].decode(latent["samples"])
+    def _sampled(self, group: Group, text: str, seed: int, size: tuple[int, int]) -> Latent:
+        """Ordinary sampling from noise, as KSampler does. size: (width, height) in pixels."""
+        empty = {"samples": torch.zeros(1, 4, size[1] // CELL, size[0] // CELL)}
+        return host_nodes.KSampler().sample(self.model, seed, group.steps, CFG, SAMPLER, SCHEDULER, *self._texts(text), empty)[0]
+
+    def _texts(self, text: str) -> list[Any]:
+        """Positive and negative conditioning."""
+        return [self.clip.encode_from_tokens_scheduled(self.clip.tokenize(words)) for words in (text, "")]
+
+    def _enlarged(self, method: Method, latent: Latent, size: tuple[int, int]) -> Latent:
+        if method.in_latents:
+            return host_nodes.LatentUpscale().upscale(latent, "bicubic", *size, "disabled")[0]
+        return FreeScaleUpscale.execute(self.vae, 2.0, *size, "bicubic", "off", samples=latent).result[0]
 
 
 def as_bytes(image: Tensor) -> np.ndarray:
@@ -54,28 +78,8 @@ def as_bytes(image: Tensor) -> np.ndarray:
     return (image[0] * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def cascade(method: Method, group: Group, text: str, seed: int, latent: Latent) -> Latent:
-    """Stage by stage: enlarge, then KSampler (Advanced) from step K on. With the defaults it is what FreeScaleCascade does, bit for bit."""
-    model = patched(method, group.base)
-    first = restart_step(method.steps, method.restart)
-    texts = conditioning(text), conditioning("")
-    for r, size in enumerate(group.stages, start=1):
-        start = enlarged(method, latent, size)
-        latent = host_nodes.KSamplerAdvanced().sample(
-            model, "enable", seed + r, method.steps, CFG, SAMPLER, SCHEDULER, *texts, start, first, LAST_STEP, "disable"
-        )[0]
-    return latent
-
-
-def enlarged(method: Method, latent: Latent, size: tuple[int, int]) -> Latent:
-    if method.in_latents:
-        return host_nodes.LatentUpscale().upscale(latent, "bicubic", *size, "disabled")[0]
-    return FreeScaleUpscale.execute(demo_checkpoint()[2], 2.0, *size, "bicubic", "off", samples=latent).result[0]
-
-
-def patched(method: Method, base: tuple[int, int]) -> Any:
-    """The demo model with the method's parts of FreeScale."""
-    model = demo_checkpoint()[0]
+def patched(model: Any, method: Method, base: tuple[int, int]) -> Any:
+    """The model with the method's parts of FreeScale. base: (width, height)."""
     if not method.patched:
         return model
     model = FreeScaleModelPatch.execute(model, "Auto", "exact", method.alpha or 0.0, *base).result[0]

@@ -6,13 +6,13 @@ import numpy as np
 from torch import Tensor
 
 from .jobs import Job, base_key
-from .methods import as_bytes, base_latent, decoded, picture
+from .methods import Painter
 from .store import Store
 
 PRINT_SECONDS = 20.0
 
 
-def make(jobs: list[Job], store: Store, deadline: float) -> int:
+def make(jobs: list[Job], painter: Painter, store: Store, deadline: float) -> int:
     """Make what is missing until `deadline` (time.monotonic); how many pictures are still missing then."""
     missing = [job for job in jobs if not store.has(job.key)]
     left, spent, done = sum(job.cost for job in missing), 0.0, 0.0
@@ -22,7 +22,7 @@ def make(jobs: list[Job], store: Store, deadline: float) -> int:
         if time.monotonic() > deadline:
             print(f"  time is up, {len(missing) - count} pictures are missing; the same command goes on with them", flush=True)
             return len(missing) - count
-        store.save(job.key, _made(job, store))
+        store.save(job.key, _made(job, painter, store))
         done, left, spent = done + job.cost, left - job.cost, time.monotonic() - start
         if time.monotonic() - said > PRINT_SECONDS or count + 1 == len(missing):
             said = time.monotonic()
@@ -31,12 +31,11 @@ def make(jobs: list[Job], store: Store, deadline: float) -> int:
     return 0
 
 
-def _made(job: Job, store: Store) -> np.ndarray:
-    base = {"samples": store.latent(base_key(job.group, job.text, job.seed), lambda: _base(job))}
+def _made(job: Job, painter: Painter, store: Store) -> np.ndarray:
+    def base() -> Tensor:
+        return painter.base_latent(job.group, job.text, job.seed)["samples"]
+
+    latent = {"samples": store.latent(base_key(job.group, job.text, job.seed), base)}
     if job.method is None:
-        return as_bytes(decoded(base))
-    return picture(job.method, job.group, job.text, job.seed, base)
-
-
-def _base(job: Job) -> Tensor:
-    return base_latent(job.group, job.text, job.seed)["samples"]
+        return painter.decoded(latent)
+    return painter.picture(job.method, job.group, job.text, job.seed, latent)

@@ -45,26 +45,30 @@ def test_a_tiling_repeats_itself_and_one_thing_does_not(height: int, width: int,
     assert repetition(enlarged(base, factor), base) < 0.01
 
 
-def test_small_copies_inside_the_thing_are_repetition_and_new_detail_is_hardly() -> None:
-    base = scene()
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_several_things_and_copies_inside_a_thing_are_repetition_but_new_detail_is_not(seed: int) -> None:
+    base = scene(seed=seed)
     large = enlarged(base, 2)
-    copies = large.clone()
+    several, inside = torch.full_like(large, 0.9), large.clone()
+    for top, left in ((10, 20), (120, 100), (30, 128)):
+        several[..., top : top + BASE, left : left + BASE] = base
     for top, left in ((80, 90), (80, 150), (140, 90), (140, 150)):
-        copies[..., top : top + 50, left : left + 50] = resized(base, [50, 50])
+        inside[..., top : top + 50, left : left + 50] = resized(base, [50, 50])
     detailed = (large + 0.05 * torch.randn(large.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
-    assert repetition(copies, base) > 0.4
-    assert repetition(detailed, base) < 0.15
+    assert repetition(several, base) > 0.7
+    assert repetition(inside, base) > 0.1
+    assert repetition(detailed, base) < 0.05
 
 
 def test_what_the_base_picture_repeats_is_not_held_against_its_enlargement() -> None:
     base = scene(64, 64).repeat(1, 1, 2, 2)
-    assert repetition(enlarged(base, 2), base) < 0.01
+    assert repetition(enlarged(base, 2), base) < 0.05
 
 
-def test_consistency_is_1_for_the_base_enlarged_and_low_for_another_thing() -> None:
+def test_consistency_is_1_for_the_base_enlarged_and_lower_for_another_thing() -> None:
     base = scene()
     assert consistency(enlarged(base, 2), base) > 0.95
-    assert consistency(enlarged(scene(seed=1), 2), base) < 0.7
+    assert consistency(enlarged(scene(seed=1), 2), base) < 0.85
 
 
 def test_sharpness_is_the_share_above_the_base_sizes_limit() -> None:
