@@ -118,6 +118,7 @@ class FreeScaleCascade(io.ComfyNode):
         stages = stages_of(Stage(with_settings(model, settings), positive, negative, choice), plan, overrides)
         for stage in stages[1:]:
             _check_stage_sampler(stage)
+        _warn_about_areas(stages[1:])
         results = run_cascade(stages, vae, plan, latent, image)
         pictures = [result.image for result in results if result.image is not None]
         return io.NodeOutput(results[-1].latent, pictures[-1], pictures, ui=_stage_previews(cls, pictures))
@@ -150,6 +151,16 @@ def _check_stage_sampler(stage: Stage) -> None:
     settings = settings_of(stage.model)
     if settings is not None and settings.detail is not None:
         check_sampler(comfy.samplers.sampler_object(stage.choice.sampler_name))
+
+
+def _warn_about_areas(stages: list[Stage]) -> None:
+    """The host keeps an area's pixels in every stage; masks and percentages grow along."""
+    areas = [options.get("area") for stage in stages for _, options in (*stage.positive, *stage.negative)]
+    if any(area is not None and area[0] != "percentage" for area in areas):
+        log.warning(
+            "FreeScale: Conditioning (Set Area) keeps its pixels while the picture grows: "
+            "use Conditioning (Set Area with Percentage) or a mask instead."
+        )
 
 
 def _stage_previews(cls: type[io.ComfyNode], pictures: list[Tensor]) -> ui.PreviewImage:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from freescale_core.gaussian_blur import blur_tokens
 from freescale_core.geometry import Size
-from freescale_core.scale_fusion import fuse
+from freescale_core.scale_fusion import fuse, fuse_in_parts
 
 GRID = Size(6, 9)
 
@@ -41,6 +41,16 @@ def test_fusion_is_low_of_local_plus_high_of_global(over_channels):
     local, global_ = tokens(seed=1), tokens(seed=2)
     expected = dense_blur(local, 3, 1.0, over_channels) + global_ - dense_blur(global_, 3, 1.0, over_channels)
     assert torch.allclose(fuse(global_, local, GRID, 3, 1.0, over_channels), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("over_channels", [False, True])
+@pytest.mark.parametrize("channels_at_once", [1, 2, 3, 11])
+def test_in_parts_it_is_the_same(over_channels, channels_at_once):
+    """The blur of 5 taps reaches over two channels, also into another part."""
+    local, global_ = tokens(11, seed=1), tokens(11, seed=2)
+    whole = fuse(global_, local, GRID, 5, 1.0, over_channels)
+    parts = fuse_in_parts(global_, local, GRID, 5, 1.0, over_channels, channels_at_once)
+    assert torch.allclose(parts, whole, atol=1e-6)
 
 
 def test_2d_fusion_commutes_with_the_output_projection_and_3d_does_not():

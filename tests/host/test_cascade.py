@@ -107,6 +107,17 @@ def test_a_model_without_a_patch_gets_preset_auto_and_says_so(texts, monkeypatch
     assert "carries no FreeScale patch, the preset Auto is applied" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("node", "values", "warnings"), [("ConditioningSetArea", (64, 64), 1), ("ConditioningSetAreaPercentage", (0.5, 0.5), 0)]
+)
+def test_an_area_in_pixels_is_warned_about_since_it_does_not_grow_along(texts, monkeypatch, caplog, node, values, warnings):
+    monkeypatch.setattr(cascade_node, "run_cascade", lambda *args: [StageResult(None, torch.zeros(1, 8, 8, 3))])
+    model, _, vae = demo_checkpoint()
+    area = getattr(host_nodes, node)().append(texts[0], *values, 0, 0, 1.0)[0]
+    cascade(patched(model), (area, texts[1]), vae, latent=empty())
+    assert caplog.text.count("Conditioning (Set Area) keeps its pixels while the picture grows") == warnings
+
+
 def test_the_base_of_a_patch_that_names_none_is_the_presets_area_for_latents_too(texts, caplog):
     """A finished 256 px latent with a preset for 512 px: 512 px is the base size, not 256."""
     model, _, vae = demo_checkpoint()

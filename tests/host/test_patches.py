@@ -12,7 +12,7 @@ from comfy_extras.nodes_hypertile import HyperTile
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
 from freescale_pack.nodes import stage_sampling
-from freescale_pack.nodes.fused_attention import output_patch
+from freescale_pack.nodes.fused_attention import ChunkBudget, output_patch
 from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
 from freescale_pack.nodes.stage_run import stage_run
 from freescale_pack.nodes.stage_sampling import settings_of, with_settings
@@ -153,7 +153,8 @@ def test_our_code_moves_no_global_generator(model):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_an_earlier_attention_replace_of_another_node_stays_in_the_chain(model):
+@pytest.mark.parametrize("transformer", [(), (0,)], ids=["block", "one transformer of it, as SAG"])
+def test_an_earlier_attention_replace_of_another_node_stays_in_the_chain(model, transformer):
     calls = []
 
     def foreign(q, k, v, extra_options, **kwargs):
@@ -161,12 +162,14 @@ def test_an_earlier_attention_replace_of_another_node_stays_in_the_chain(model):
         return v
 
     other = model.clone()
-    other.set_model_attn1_replace(foreign, "middle", 0)
+    other.set_model_attn1_replace(foreign, "middle", 0, *transformer)
+    foreign_alone = sample(with_settings(other, settings()))
     for mode in ("exact", "fast"):
         calls.clear()
         with_other = sample(with_settings(other, dataclasses.replace(settings(), fusion=FusionSettings(mode))))
         assert set(calls) == {torch.Size([2, 64, 128])}  # whole tokens, never a window or a sub-grid
         assert not torch.equal(with_other, sample(with_settings(model, dataclasses.replace(settings(), fusion=FusionSettings(mode)))))
+        assert not torch.equal(with_other, foreign_alone)
 
 
 def test_hypertile_with_two_tiles_is_not_taken_for_two_branches(model):
@@ -180,8 +183,9 @@ def test_hypertile_with_two_tiles_is_not_taken_for_two_branches(model):
     run = stage_run(settings("fusion"), Size(32, 32), model.get_model_object("model_sampling"), 0)
     options = {"activations_shape": (2, 8, 16, 16)}
     tiles = torch.randn(4, 128, 8)
-    assert output_patch(run)(tiles, options) is tiles
-    assert output_patch(run)(torch.randn(4, 256, 8), options).shape == (2, 256, 8)
+    patch = output_patch(run, ChunkBudget())
+    assert patch(tiles, options) is tiles
+    assert patch(torch.randn(4, 256, 8), options).shape == (2, 256, 8)
 
 
 def test_nodes_edit_the_settings_that_the_model_patch_made(model):

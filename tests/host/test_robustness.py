@@ -1,5 +1,6 @@
 """Failures of every kind leave the model clean; memory does not grow; the seed alone decides, across processes too."""
 
+import dataclasses
 import gc
 import hashlib
 import os
@@ -10,6 +11,8 @@ from pathlib import Path
 import comfy.sample
 import pytest
 import torch
+from freescale_pack.freescale_core import scale_fusion
+from freescale_pack.freescale_core.settings import FusionSettings
 from freescale_pack.nodes import fused_attention
 from torch.overrides import TorchFunctionMode
 
@@ -21,7 +24,7 @@ FAILURES = [
     ("error or Cancel in any layer of the UNet", "the model is bit-identical, the next run too"),
     ("error in another node's patch", "the model is bit-identical"),
     ("out of memory at any of our allocations", "the model is bit-identical, the next run too"),
-    ("out of memory in attention", "the run goes on in small chunks and says so"),
+    ("out of memory in attention or blur", "the run goes on in small chunks and says so"),
     ("out of memory in the VAE", "it goes on in tiles and says so"),
     ("out of memory in a later stage", "the stages before it are returned and the log says so"),
     ("out of memory while decoding a later stage", "its latent is returned and the log says so"),
@@ -87,10 +90,10 @@ def test_out_of_memory_at_any_of_our_allocations_leaves_the_model_clean(model):
     assert torch.equal(sample(model), plain)
 
 
-@pytest.mark.parametrize("tokens", [256, 64])
-def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, monkeypatch, caplog, tokens):
-    """The largest call of the global pass has 256 tokens here, one of the windows 64."""
-    patched = with_settings(model, settings(*PARTS))
+@pytest.mark.parametrize(("mode", "tokens"), [("exact", 256), ("exact", 64), ("fast", 64)])
+def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, monkeypatch, caplog, mode, tokens):
+    """The largest call of the global pass has 256 tokens here, one of the windows or of the sub-grids of fast 64."""
+    patched = with_settings(model, dataclasses.replace(settings(*PARTS), fusion=FusionSettings(mode)))
     expected = sample(patched)
     original, calls = fused_attention.optimized_attention, []
 
@@ -105,6 +108,25 @@ def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, 
     assert calls == [tokens]
     assert (got - expected).norm() / expected.norm() < 1e-5
     assert caplog.text.count("attention goes on in small chunks for the rest of this run") == 1
+
+
+@pytest.mark.parametrize("over_channels", [True, False])
+def test_a_passing_lack_of_memory_in_the_blur_only_makes_chunks_smaller(model, monkeypatch, caplog, over_channels):
+    patched = with_settings(model, dataclasses.replace(settings(*PARTS), fusion=FusionSettings(over_channels=over_channels)))
+    expected = sample(patched)
+    original, calls = scale_fusion.blur_tokens, []
+
+    def full_at_first(x, *args):
+        calls.append(x.shape[2])
+        if len(calls) == 1:
+            raise torch.cuda.OutOfMemoryError("injected")
+        return original(x, *args)
+
+    monkeypatch.setattr(scale_fusion, "blur_tokens", full_at_first)
+    got = sample(patched)
+    assert max(calls[1:]) < calls[0] // 4
+    assert (got - expected).norm() / expected.norm() < 1e-5
+    assert caplog.text.count("goes on in small chunks for the rest of this run") == 1
 
 
 def test_an_error_in_another_nodes_patch_leaves_the_model_clean(model):
