@@ -23,6 +23,7 @@ def run_checks(host: Host) -> int:
     commands = {
         "format": ([python, "-m", "ruff", "format", "--check", "--quiet", "--output-format=concise", "."], ROOT),
         "lint": ([python, "-m", "ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
+        "web lint": ([str(host.python.with_name("oxlint")), "--config=devtools/oxlintrc.json", "--format=unix", "web"], ROOT),
         "types": ([python, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *packages], TYPES),
         "registry rules": ([python, "-m", "devtools.registry_rules"], ROOT),
     }

@@ -1,6 +1,7 @@
 """The only module that knows what differs between ComfyUI releases (0.3.75 to 0.30 and later)."""
 
 import inspect
+import sys
 from typing import Any
 
 import comfy.sample
@@ -40,3 +41,10 @@ def out_of_memory(error: BaseException) -> bool:
     if hasattr(model_management, "is_oom"):
         return bool(model_management.is_oom(error))
     return isinstance(error, model_management.OOM_EXCEPTION)
+
+
+def server_routes() -> Any | None:
+    """The aiohttp route table of the running server; None in a script that only imports the nodes."""
+    server = sys.modules.get("server")  # Importing it is for the host's own main.py alone.
+    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
+    return getattr(instance, "routes", None)

@@ -1,0 +1,82 @@
+"""GET /freescale/plan: the stages of a plan in numbers, which the web page draws in FreeScale Plan. It changes nothing."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from comfy_api.latest import io
+
+from ..freescale_core.cost import TILED_VAE_GIB
+from ..freescale_core.detail_blend import TIMESTEPS, weight_at
+from ..freescale_core.plan import CascadePlan
+from ..freescale_core.plan_report import STEPS, report, settings_lines
+from .host import server_routes
+from .input_checks import expect_choice
+from .plan_node import BY_FACTOR, BY_LIST, BY_MEGAPIXELS, BY_SIZE, FreeScalePlan
+
+PATH = "/freescale/plan"
+LINKED = "linked"
+"""Query parameter with the names of inputs that get their value from another node, separated by commas."""
+ALPHAS = (0.5, 1.0, 2.0, 3.0)
+CURVE_STEP = 25
+SIZE_INPUTS = {BY_FACTOR: {"factor"}, BY_MEGAPIXELS: {"megapixels"}, BY_SIZE: {"width", "height"}, BY_LIST: {"factors"}}
+NUMBER_INPUTS = {"base_width", "base_height", "target", "restart", "later_steps"}
+SETTING_INPUTS = {"method", "tiling", "later_sampler", "later_scheduler"}
+
+
+def add_plan_route() -> None:
+    """Offer the route, if the host runs as a server."""
+    routes = server_routes()
+    if routes is not None:
+        routes.get(PATH)(_respond)
+
+
+async def _respond(request: web.Request) -> web.Response:
+    try:
+        return web.json_response(plan_numbers(request.query))
+    except ValueError as error:
+        return web.json_response({"error": str(error)}, status=400)
+
+
+def plan_numbers(query: Mapping[str, str]) -> dict[str, Any]:
+    """The answer to a query of the node's widget values; what is missing has the node's default.
+
+    Raises:
+        ValueError: a value the node would refuse, too.
+    """
+    linked = query.get(LINKED, "").split(",")
+    inputs = [i for i in FreeScalePlan.define_schema().inputs if isinstance(i, io.WidgetInput)]
+    values = {i.id: i.default if i.id in linked or i.id not in query else _value(i, query[i.id]) for i in inputs}
+    unknown = [name for name in linked if name in NUMBER_INPUTS | SIZE_INPUTS[values["target"]]]
+    if unknown:
+        return {"message": f"The stages are known once the workflow runs: {', '.join(unknown)} comes from another node."}
+    plan, _ = FreeScalePlan.execute(**values, upscale_model="upscale_model" in linked or None).result
+    return _numbers(plan) | {"settings": [*settings_lines(plan), *_unknown_settings([n for n in linked if n in SETTING_INPUTS])]}
+
+
+def _value(widget: Any, text: str) -> Any:
+    """A widget's value from its text, within the widget's limits."""
+    if isinstance(widget, io.Combo.Input):
+        expect_choice("FreeScale Plan", widget.options, text)
+    if not isinstance(widget, io.Int.Input | io.Float.Input):
+        return text
+    try:
+        number = int(text) if isinstance(widget, io.Int.Input) else float(text)
+    except ValueError:
+        number = None
+    if number is None or not widget.min <= number <= widget.max:
+        raise ValueError(f"FreeScale Plan expects {widget.id} from {widget.min} to {widget.max}, got {text}: choose a number in between.")
+    return number
+
+
+def _numbers(plan: CascadePlan) -> dict[str, Any]:
+    numbers = report(plan)
+    timesteps = range(TIMESTEPS, -1, -CURVE_STEP)
+    curves = [{"alpha": alpha, "points": [[t, weight_at(t, alpha)] for t in timesteps]} for alpha in ALPHAS]
+    others = {"exact": numbers.exact, "fast": numbers.fast, "tiled_vae_gib": TILED_VAE_GIB, "steps": STEPS, "curves": curves}
+    return dataclasses.asdict(numbers) | others
+
+
+def _unknown_settings(names: list[str]) -> list[str]:
+    return [f"Shown with the default, as the value comes from another node: {', '.join(names)}"] if names else []
