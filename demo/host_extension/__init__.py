@@ -13,7 +13,58 @@ import comfy.supported_models_base
 import torch
 
 TEXT_WIDTH = 64
-TOKEN_ROWS = 1505
+KNOWN_TOKENS = (
+    0,
+    268,
+    320,
+    525,
+    530,
+    536,
+    539,
+    705,
+    736,
+    930,
+    1212,
+    1449,
+    1579,
+    1615,
+    1746,
+    1901,
+    2442,
+    2660,
+    2840,
+    2866,
+    3055,
+    3240,
+    3360,
+    3540,
+    4287,
+    4440,
+    4481,
+    5496,
+    5994,
+    6531,
+    7048,
+    7528,
+    8383,
+    8797,
+    9899,
+    10233,
+    11438,
+    12952,
+    13011,
+    14952,
+    17195,
+    19794,
+    21559,
+    22668,
+    22821,
+    40038,
+    49406,
+    49407,
+)
+"""The stock tokenizer's ids that the training captions use. All other words share one row of the table and mean nothing."""
+END_TOKEN = 49407
 SIZE_EMBEDDING = 6 * 256
 """SDXL's six size numbers (original, crop, target), 256 channels each."""
 
@@ -26,16 +77,23 @@ def text_config(activation: str) -> dict[str, Any]:
         "num_attention_heads": 2,
         "hidden_act": activation,
         "max_position_embeddings": 77,
-        "eos_token_id": 49407,
+        "eos_token_id": END_TOKEN,
         "vocab_size": 49408,
     }
 
 
-class FoldedTextModel(comfy.clip_model.CLIPTextModel):
-    """The host's CLIP text model with a token table of TOKEN_ROWS rows.
+def row_of(ids: torch.Tensor) -> torch.Tensor:
+    """Row of the token table for each id: 0 for unknown ones, then the known ones in order."""
+    known = torch.tensor(KNOWN_TOKENS, device=ids.device)
+    place = torch.searchsorted(known, ids).clamp(max=len(known) - 1)
+    return torch.where(known[place] == ids, place + 1, 0)
 
-    The stock tokenizer has 49408 ids, the training captions use few of them: folding the ids keeps 12 MB of untrained
-    rows out of the checkpoint.
+
+class FoldedTextModel(comfy.clip_model.CLIPTextModel):
+    """The host's CLIP text model with a token table of one row for each known word and one for all others.
+
+    The stock tokenizer has 49408 ids, the training captions use few of them: this keeps 12 MB of untrained rows out of
+    the checkpoint.
     """
 
     def __init__(self, config: dict[str, Any], dtype: Any, device: Any, operations: Any) -> None:
@@ -43,9 +101,11 @@ class FoldedTextModel(comfy.clip_model.CLIPTextModel):
 
         class FoldedEmbedding(operations.Embedding):
             def forward(self, ids: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-                return super().forward(ids % self.num_embeddings, *args, **kwargs)
+                return super().forward(row_of(ids), *args, **kwargs)
 
-        self.text_model.embeddings.token_embedding = FoldedEmbedding(TOKEN_ROWS, config["hidden_size"], dtype=dtype, device=device)
+        self.text_model.embeddings.token_embedding = FoldedEmbedding(
+            len(KNOWN_TOKENS) + 1, config["hidden_size"], dtype=dtype, device=device
+        )
 
 
 class TinyTextEncoders(comfy.sdxl_clip.SDXLClipModel):
@@ -68,7 +128,7 @@ class TinyTextEncoders(comfy.sdxl_clip.SDXLClipModel):
         self.clip_g = comfy.sd1_clip.SDClipModel(
             textmodel_json_config=text_config("gelu"),
             model_options={**options, "model_name": "clip_g"},
-            special_tokens={"start": 49406, "end": 49407, "pad": 0},
+            special_tokens={"start": 49406, "end": END_TOKEN, "pad": 0},
             return_projected_pooled=True,
             **common,
         )

@@ -29,7 +29,7 @@ def main() -> None:
             encode_pictures(kind, vae, SCALE)
     text = earlier_text_encoders(options.start) if options.start else train_text()
     unet = train_unet(text, options.start)
-    save_checkpoint(options.output, unet, text, vae)
+    save_checkpoint(options.output, unet, text, vae, options.start)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
 
 

@@ -27,7 +27,7 @@ def earlier_vae(path: Path) -> TAESD:
 
 
 def earlier_text_encoders(path: Path) -> torch.nn.Module:
-    """The earlier text encoders. Their token table of n rows, used as id modulo n, gets one row for each known word and one for the rest."""
+    """The earlier text encoders. Their token table (id modulo rows) becomes one row for each known word and one for the rest."""
     weights = extension.TinySDXL({}).process_clip_state_dict(load_file(path))
     for side in ("clip_l", "clip_g"):
         table = weights[f"{side}.{TABLE}"]

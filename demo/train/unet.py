@@ -52,7 +52,7 @@ PHASES = (
     ),
     Phase(
         "at_256",
-        2400,
+        1200,
         10,
         5e-4,
         1e-5,
@@ -87,9 +87,14 @@ def train_unet(text: torch.nn.Module, start: Path | None, seed: int = 0) -> dict
     unet = new_unet()
     conditions = [part.detach() for part in _encode_captions(text)]
     weights = earlier_unet(start, set(unet.state_dict())) if start else None
-    for number, phase in enumerate(PHASES[1:] if start else PHASES, start=len(PHASES) - 1 if start else 0):
-        weights = _train_phase(unet, phase, conditions, seed + number, weights)
+    for phase in phases(start):
+        weights = _train_phase(unet, phase, conditions, seed + PHASES.index(phase), weights)
     return weights
+
+
+def phases(start: Path | None) -> tuple[Phase, ...]:
+    """What is trained: an earlier checkpoint needs no lessons at 128 px."""
+    return PHASES[1:] if start else PHASES
 
 
 def _train_phase(
