@@ -21,7 +21,7 @@ def regional_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], 
     Returns: (b, h*w, c).
     """
     parts = [k.shape[1] - sum(lengths), *lengths]
-    (main_k, *region_k), (main_v, *region_v) = k.split(parts, dim=1), v.split(parts, dim=1)
+    (main_k, *region_k), (main_v, *region_v) = torch.split(k, parts, dim=1), torch.split(v, parts, dim=1)
     out = attend(q, main_k, main_v)
     for k_r, v_r, weight in zip(region_k, region_v, weights, strict=True):
         out = torch.lerp(out, attend(q, k_r, v_r), weight)

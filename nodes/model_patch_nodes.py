@@ -15,7 +15,7 @@ from .input_checks import expect_choice, size_or_none
 from .plan_node import PlanType
 from .region_nodes import DetailRegionsType, PromptRegionsType
 from .stage_sampling import settings_of, with_changes, with_settings
-from .unet import require_text_width, require_unet
+from .unet import require_unet
 
 FUSION_MODES = ["exact", "fast", "off"]
 BLUR_AXES = ["3-D (h, w, channel)", "2-D (h, w)"]
@@ -93,8 +93,6 @@ class FreeScaleModelPatch(io.ComfyNode):
         prompt_regions: tuple[PromptRegion, ...] = (),
     ) -> io.NodeOutput:
         require_unet(model)
-        for region in prompt_regions:
-            require_text_width(model, region.context)
         settings = dataclasses.replace(
             _preset_settings(model, preset, plan.base if plan else size_or_none(base_width, base_height, "base size")),
             fusion=None if fusion == "off" else FusionSettings(mode=fusion),

@@ -22,7 +22,7 @@ from .model_call import apply_model_wrapper
 from .noise_level import variance_exploding_sigma
 from .size_conditioning import with_base_size
 from .stage_run import StageRun, stage_run
-from .unet import attention_blocks, dilation_convs, require_unet
+from .unet import attention_blocks, dilation_convs, require_text_width, require_unet
 
 log = logging.getLogger("FreeScale")
 KEY = "freescale"
@@ -77,9 +77,11 @@ def with_settings(model: Any, settings: FreeScaleSettings) -> Any:
     """A clone of the MODEL that carries `settings` in place of any it had.
 
     Raises:
-        ValueError: the MODEL has no UNet.
+        ValueError: the MODEL has no UNet, or a prompt region's text is not for it.
     """
     require_unet(model)
+    for region in settings.prompt_regions:
+        require_text_width(model, region.context)
     patched = model.clone()
     patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, StageSampling(settings))

@@ -39,9 +39,9 @@ def blended(sampler, alpha, regions=()):
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "heun"])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.3, 3.0])
 def test_a_region_equals_a_run_with_its_alpha_to_the_bit(sampler, alpha):
-    got = blended(sampler, 2.0, region(left(), alpha))
+    got = blended(sampler, 1.7, region(left(), alpha))
     assert torch.equal(got[..., :4], blended(sampler, alpha)[..., :4])
-    assert torch.equal(got[..., 4:], blended(sampler, 2.0)[..., 4:])
+    assert torch.equal(got[..., 4:], blended(sampler, 1.7)[..., 4:])
     assert not torch.equal(got[..., :4], got[..., 4:])
 
 

@@ -160,13 +160,12 @@ def test_odd_sizes_take_the_grid_of_the_block(sdxl, side):
 
 
 def test_a_batch_of_masks_and_texts_goes_to_a_batch_of_latents(sdxl):
-    a = text(1)
-    two = [[torch.cat([text(2)[0][0], text(3)[0][0]]), {}]]
-    got = first_cross_attention(sdxl, a, region(torch.cat([FULL, EMPTY]), two), batch=3)[3:]
-    plain, with_b = first_cross_attention(sdxl, a, batch=3)[3:], first_cross_attention(sdxl, text(2), batch=3)[3:]
-    assert error(got[0], with_b[0]) < CLOSE
-    assert error(got[1], plain[1]) < CLOSE
-    assert error(got[2], with_b[2]) < CLOSE  # Masks and texts start again: the first of each.
+    """In row order, starting again where they end: masks full, full, empty and texts 2, 3 for four pictures."""
+    masks, texts = torch.cat([FULL, FULL, EMPTY]), [[torch.cat([text(2)[0][0], text(3)[0][0]]), {}]]
+    got = first_cross_attention(sdxl, text(1), region(masks, texts), batch=4)[4:]
+    plain, with_2, with_3 = (first_cross_attention(sdxl, text(seed), batch=4)[4:] for seed in (1, 2, 3))
+    for picture, expected in enumerate((with_2, with_3, plain, with_3)):
+        assert error(got[picture], expected[picture]) < CLOSE
 
 
 def test_main_and_negative_prompts_of_unlike_length_leave_the_region_alone(sdxl):
