@@ -27,9 +27,9 @@ PROMPTS = (
     ("rocket", "at night"),
     ("sunflower", "on a white background"),
     ("fox", "in a meadow"),
-    ("burger", "on a pink background"),
+    ("castle", "on a pink background"),
     ("frog", "on a purple background"),
-    ("teddy bear", "on a brown background"),
+    ("snowman", "on a brown background"),
     ("ladybug", "on a orange background"),
 )
 """(concept, place), as demo/train/concepts.py names them."""

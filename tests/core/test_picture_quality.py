@@ -18,6 +18,7 @@ from bench.picture_quality.metrics import consistency, repetition, resized, shar
 from bench.picture_quality.report import as_data, findings
 from bench.picture_quality.sheets import save_sheet
 from bench.picture_quality.store import Store
+from demo.train.concepts import CONCEPTS, PLACES
 
 BASE = 128
 
@@ -170,6 +171,10 @@ def test_every_picture_has_a_key_of_its_own_and_seeds_come_one_after_the_other()
     assert seeds == sorted(seeds)
     assert len(base_jobs(groups[0], 14, settings.REFERENCE_SEEDS)) == 112
     assert not set(settings.SEEDS) & set(settings.REFERENCE_SEEDS)
+
+
+def test_the_demo_model_was_taught_every_prompt() -> None:
+    assert all(concept in CONCEPTS and place in PLACES for concept, place in settings.PROMPTS)
 
 
 def test_a_sheet_shows_rows_and_columns(tmp_path: Path) -> None:
