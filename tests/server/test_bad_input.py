@@ -29,6 +29,13 @@ PLAN = {
     "later_scheduler": "as in stage 0",
 }
 
+REGION = {"alpha": 3.0, "feather": 0.05, "binary": False}
+MASKS = {
+    "40": {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}},
+    "41": {"class_type": "CropMask", "inputs": {"mask": ["40", 0], "x": 100, "y": 0, "width": 32, "height": 32}},
+}
+TWO_TEXTS = {"42": {"class_type": "ConditioningCombine", "inputs": {"conditioning_1": ["2", 0], "conditioning_2": ["3", 0]}}}
+
 
 def planned(**inputs: object) -> Prompt:
     """The cascade with a plan."""
@@ -77,6 +84,19 @@ CASES = {
         changed(CASCADE, "5", model=["30", 0])
         | {"30": {"class_type": "UNETLoader", "inputs": {"unet_name": "tiny_sd3.safetensors", "weight_dtype": "default"}}},
         "FreeScale needs a Stable Diffusion UNet (SDXL and its relatives, SD1.5), got SD3 with",
+    ),
+    "a detail region whose mask is cropped to nothing": (
+        changed(CASCADE, "5", detail_regions=["43", 0])
+        | MASKS
+        | {"43": {"class_type": "FreeScaleDetailRegion", "inputs": REGION | {"mask": ["41", 0]}}},
+        "expects a mask of shape (pictures, height, width) with floating-point values, got shape (1, 32, 0) of torch.float32: ",
+    ),
+    "a prompt region with two texts": (
+        changed(CASCADE, "5", prompt_regions=["43", 0])
+        | MASKS
+        | TWO_TEXTS
+        | {"43": {"class_type": "FreeScalePromptRegion", "inputs": {"conditioning": ["42", 0], "mask": ["40", 0], "strength": 1.0}}},
+        "FreeScale Prompt Region expects one text, got 2 combined ones: join them with Conditioning (Concat)",
     ),
     "preset Custom without base": (
         changed(CASCADE, "5", preset="Custom", base_width=0, base_height=0),
