@@ -1,9 +1,10 @@
 """Bootstrap intervals. Whole prompts are drawn, for pictures of one prompt are alike: the interval says what other prompts would change."""
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import DegenerateDataWarning, bootstrap
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -27,8 +28,8 @@ def interval(statistic: Statistic, prompts: Sequence[str]) -> tuple[float, float
     def of(drawn: np.ndarray) -> float:
         return statistic(member[drawn].sum(axis=0))
 
-    indices = np.arange(len(names))
-    done = bootstrap(
-        (indices,), of, vectorized=False, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", rng=np.random.default_rng(0)
-    )
+    data, rng = (np.arange(len(names)),), np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # Two prompts are too few, and the answer is then not a number.
+        done = bootstrap(data, of, vectorized=False, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", rng=rng)
     return float(done.confidence_interval.low), float(done.confidence_interval.high)

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from .measures import MEASURES, OURS, Figure
-from .settings import Group
 
 Table = dict[str, dict[str, Figure]]
 SCALED = {1.0: "", 1e-3: ", x 1000"}
 
 
-def as_text(group: Group, labels: dict[str, str], table: Table) -> str:
+def as_text(labels: dict[str, str], table: Table) -> str:
     """For the terminal."""
     rows = [("", *(heading(name) for name in MEASURES)), *_cells(labels, table)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

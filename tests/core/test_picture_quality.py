@@ -15,7 +15,7 @@ from bench.picture_quality.jobs import base_jobs, method_jobs
 from bench.picture_quality.kid import kid_terms
 from bench.picture_quality.measures import Figure
 from bench.picture_quality.metrics import consistency, repetition, resized, sharpness
-from bench.picture_quality.report import as_data, findings
+from bench.picture_quality.report import as_data, as_markdown, as_text, findings
 from bench.picture_quality.sheets import save_sheet
 from bench.picture_quality.store import Store
 from demo.train.concepts import CONCEPTS, PLACES
@@ -136,6 +136,14 @@ def test_findings_say_better_worse_or_no_difference_shown() -> None:
     ]
     assert as_data(table)["direct"]["repetition"] == {"value": 0.05, "difference": [-0.05, -0.06, -0.04]}
     assert as_data({"full": {"kid": Figure(math.nan)}})["full"]["kid"] == {"value": None}
+
+
+def test_tables_show_values_with_their_intervals() -> None:
+    table = {"full": {"kid": Figure(0.00123, (0.001, 0.002)), "fd": Figure(44.4), "repetition": Figure(0.1, (math.nan, math.nan))}}
+    lines = as_markdown({"full": "FreeScale"}, table).splitlines()
+    assert lines[0].startswith("|  | KID of the whole, x 1000 | FD of the whole |")
+    assert lines[2] == "| FreeScale | 1.23 (1.00 to 2.00) | 44 |  |  | 0.10 |  |  |"
+    assert as_text({"full": "FreeScale"}, table).splitlines()[1].split("  ")[0] == "FreeScale"
 
 
 def test_a_stored_picture_is_found_again_but_not_under_other_settings_or_code(tmp_path: Path) -> None:

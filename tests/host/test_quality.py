@@ -17,10 +17,10 @@ from bench.picture_quality.settings import ALPHA, CFG, METHODS, SAMPLER, SCHEDUL
 from .demo_model import conditioning, demo_checkpoint
 
 STEPS, SEED = 8, 100
-PROMPTS = ("house in a meadow", "robot on a blue background")
+PROMPTS = ("robot on a blue background", "red car on a gray background")
 GROUP = Group("2x", (256, 256), ((512, 512),), {}, (SEED,), STEPS)
-LESS_REPETITION, MORE_CONSISTENCY = 0.05, 0.05
-"""By how much FreeScale must be better than direct sampling, on average over PROMPTS."""
+LESS_REPETITION, MORE_CONSISTENCY = 0.05, 0.15
+"""By how much FreeScale must be better than direct sampling, on average over PROMPTS (measured: 0.15 and 0.34)."""
 
 
 @pytest.fixture(scope="module")
