@@ -1,0 +1,79 @@
+"""GET /freescale/plan, which the web page asks for the drawing in FreeScale Plan."""
+
+import pytest
+import requests
+
+from demo.comfy_client import ComfyClient
+
+PATH = "/freescale/plan"
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+def test_a_plan_in_numbers(client: ComfyClient, prefix: str) -> None:
+    plan = client.get(f"{prefix}{PATH}?factor=4.0&restart=0.5&later_sampler=dpmpp_2m")
+    assert [(stage["size"], stage["windows"]) for stage in plan["stages"]] == [
+        ([1024, 1024], 1),
+        ([2048, 2048], 9),
+        ([4096, 4096], 49),
+    ]
+    assert plan["restart_timestep"] == 481
+    assert plan["settings"] == [
+        "Each stage skips 50% of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
+        "Stages from 1 on: dpmpp_2m",
+    ]
+    assert [curve["alpha"] for curve in plan["curves"]] == [0.5, 1.0, 2.0, 3.0]
+    c = dict(plan["curves"][2]["points"])
+    assert (c[1000], c[500], c[0]) == pytest.approx((1.0, 0.25, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("query", "base", "last"),
+    [
+        ("", [1024, 1024], [2048, 2048]),
+        ("target=megapixels&megapixels=9", [1024, 1024], [3072, 3072]),
+        ("target=width x height&base_width=0&base_height=0&width=3840&height=2160", [768, 1344], [2160, 3840]),
+        ("target=list of factors&factors=1.5, 3", [1024, 1024], [3072, 3072]),
+    ],
+)
+def test_every_kind_of_target(client: ComfyClient, query: str, base: list[int], last: list[int]) -> None:
+    plan = client.get(f"{PATH}?{query}")
+    assert (plan["stages"][0]["size"], plan["stages"][-1]["size"]) == (base, last)
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("factor=99", "FreeScale Plan expects factor from 1.1 to 16.0, got 99: choose a number in between."),
+        ("factor=nan", "FreeScale Plan expects factor from 1.1 to 16.0, got nan: choose a number in between."),
+        ("width=2048.5", "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a number in between."),
+        (
+            "target=area",
+            "FreeScale Plan expects one of factor, megapixels, width x height, list of factors, got area: choose one of the list.",
+        ),
+        ("base_width=0", "FreeScale expects both sides of the base size or neither, got 0x1024: set both, or both to 0."),
+        (
+            "target=list of factors&factors=2, x",
+            'FreeScale plan: expected factors from 1.1 to 16.0 such as "2, 4", got "2, x": separate them by commas',
+        ),
+    ],
+)
+def test_a_bad_query_gets_400_and_one_sentence(client: ComfyClient, query: str, sentence: str) -> None:
+    with pytest.raises(requests.HTTPError) as error:
+        client.get(f"{PATH}?{query}")
+    assert error.value.response.status_code == 400
+    assert error.value.response.json() == {"error": sentence}
+
+
+@pytest.mark.parametrize(
+    ("linked", "named"), [("factor", "factor"), ("target,width", "target"), ("upscale_model,base_width", "base_width")]
+)
+def test_a_linked_number_is_said_to_be_unknown(client: ComfyClient, linked: str, named: str) -> None:
+    message = f"The stages are known once the workflow runs: {named} comes from another node."
+    assert client.get(f"{PATH}?linked={linked}") == {"message": message}
+
+
+def test_a_linked_setting_leaves_the_numbers(client: ComfyClient) -> None:
+    plan = client.get(f"{PATH}?linked=upscale_model,tiling,width")
+    assert plan["stages"][-1]["size"] == [2048, 2048]
+    assert "pictures are enlarged by an upscale model" in plan["settings"][0]
+    assert plan["settings"][-1] == "Shown with the default, as the value comes from another node: tiling"
