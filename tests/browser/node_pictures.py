@@ -1,0 +1,44 @@
+"""Draws the pictures of the help pages anew: every node of the pack as the web page shows it. Started by `python3 dev.py pictures`."""
+
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from comfy_page import ComfyPage, chromium  # noqa: E402 (the repository's root is on the path only now)
+
+from demo.comfy_server import ComfyServer  # noqa: E402
+from devtools.paths import DEV  # noqa: E402
+
+PICTURES = ROOT / "web" / "docs" / "images"
+COLOURS = 64
+"""A node has few colours; so many make a file of about 10 kB."""
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with ComfyServer.from_environment() as client, chromium() as browser:
+        ui = ComfyPage(browser, client, DEV / "screenshots", nodes2=True)
+        for kind in sorted(kind for kind in client.get("/object_info") if kind.startswith("FreeScale")):
+            picture = Image.open(io.BytesIO(drawn(ui, kind))).convert("RGB").quantize(COLOURS)
+            picture.save(PICTURES / f"{kind}.png", optimize=True)
+            print(f"{kind}.png {picture.width} x {picture.height}")
+
+
+def drawn(ui: ComfyPage, kind: str) -> bytes:
+    """A PNG of one node that is not selected."""
+    ui.clear()
+    node = ui.page.locator(f'[data-node-id="{ui.add_node(kind)}"]')
+    if kind == "FreeScalePlan":
+        expect(node.locator("svg")).to_contain_text("UNet")
+    ui.page.evaluate("() => app.canvas.deselectAll()")
+    return node.screenshot()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What the page offers before anything runs: node search, templates, help pages."""
+
+import re
+from pathlib import Path
+
+import pytest
+from comfy_page import ComfyPage
+from playwright.sync_api import Locator, expect
+
+from demo.workflow import TEMPLATES
+
+FILES = sorted(TEMPLATES.glob("*.json"))
+PACK = "ComfyUI-FreeScale"
+ALIAS = "hidiffusion"
+
+
+def search(ui: ComfyPage, text: str) -> Locator:
+    """Type into the node search; what it lists."""
+    ui.command("Workspace.SearchBox.Toggle")
+    box = ui.page.get_by_role("combobox").last
+    box.fill(text)
+    return ui.page.get_by_role("option")
+
+
+def test_every_node_is_found_by_its_name(ui: ComfyPage, object_info: dict) -> None:
+    found = search(ui, "FreeScale")
+    for name in (info["display_name"] for kind, info in object_info.items() if kind.startswith("FreeScale")):
+        expect(found.filter(has_text=re.compile(rf"^\s*{name}"))).to_have_count(1)
+    ui.screenshot("search")
+    ui.page.keyboard.press("Escape")
+
+
+def test_a_node_is_found_by_an_alias_where_the_host_knows_aliases(ui: ComfyPage, object_info: dict) -> None:
+    knows = "search_aliases" in object_info["FreeScaleModelPatch"]
+    expect(search(ui, ALIAS).filter(has_text="FreeScale Model Patch")).to_have_count(int(knows))
+    ui.page.keyboard.press("Escape")
+
+
+def test_the_template_browser_shows_all_templates_and_opens_one(ui: ComfyPage) -> None:
+    ui.command("Comfy.BrowseTemplates")
+    ui.page.get_by_role("button", name=PACK).click()
+    cards = [ui.page.get_by_test_id(f"template-workflow-{file.stem}") for file in FILES]
+    for card in cards:
+        expect(card).to_be_visible()
+        card.scroll_into_view_if_needed()
+        expect(card.locator("img").first).to_have_js_property("complete", True)
+        assert card.locator("img").first.evaluate("(image) => image.naturalWidth") > 0
+    ui.screenshot("template_browser")
+    with ui.loading():
+        cards[0].click()
+    assert ui.unknown_nodes() == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_template_opens_with_all_its_nodes(ui: ComfyPage, file: Path) -> None:
+    ui.open_file(file)
+    ui.fit()
+    ui.screenshot(f"template_{file.stem}")
+    assert ui.unknown_nodes() == []
+    assert any(node["class_type"].startswith("FreeScale") for node in ui.prompt().values())
+
+
+def test_the_help_panel_shows_our_page(ui: ComfyPage) -> None:
+    ui.add_node("FreeScaleModelPatch")
+    ui.page.get_by_test_id("info-button").click()
+    help_page = ui.page.locator(".node-help-content")
+    expect(help_page.get_by_role("heading", name="FreeScale Model Patch")).to_be_visible()
+    expect(help_page.get_by_role("heading", name="Pitfalls")).to_be_attached()
+    ui.screenshot("help")

@@ -1,0 +1,44 @@
+"""What FreeScale Plan shows below its inputs."""
+
+from comfy_page import ComfyPage
+from playwright.sync_api import Locator, expect
+
+PLAN = "FreeScalePlan"
+
+
+def stages(ui: ComfyPage) -> Locator:
+    """The drawing in the node, in either renderer."""
+    return ui.page.locator("svg").filter(has_text="stage")
+
+
+def test_the_plan_is_shown_and_follows_its_inputs(ui: ComfyPage) -> None:
+    node = ui.add_node(PLAN)
+    expect(stages(ui)).to_contain_text("2048 × 2048")
+    expect(stages(ui)).to_contain_text("estimated GiB")
+    expect(stages(ui)).not_to_contain_text("4096 × 4096")
+    ui.set_widgets(node, factor=4.0)
+    expect(stages(ui)).to_contain_text("4096 × 4096")
+    ui.screenshot("plan")
+    ui.set_widgets(node, target="width x height", width=1536, height=1280)
+    expect(stages(ui)).to_contain_text("1536 × 1280")
+
+
+def test_bad_input_is_answered_with_the_nodes_own_sentence(ui: ComfyPage) -> None:
+    node = ui.add_node(PLAN)
+    expect(stages(ui)).to_be_visible()
+    ui.set_widgets(node, target="list of factors", factors="twice")
+    expect(ui.page.locator("svg").filter(has_text="expected factors from 1.1 to 16.0")).to_contain_text('"twice"')
+    ui.screenshot("plan_error")
+    ui.set_widgets(node, factors="1.5, 3")
+    expect(stages(ui)).to_contain_text("3072 × 3072")
+    # The browser itself logs every answer that says "bad request".
+    ui.complaints = [complaint for complaint in ui.complaints if "400 (Bad Request)" not in complaint]
+
+
+def test_what_is_shown_is_not_saved(ui: ComfyPage, object_info: dict) -> None:
+    node = ui.add_node(PLAN)
+    expect(stages(ui)).to_be_visible()
+    (saved,) = ui.workflow()["nodes"]
+    inputs = object_info[PLAN]["input"]["required"]
+    assert list(ui.prompt()[node]["inputs"]) == list(inputs)
+    assert saved["widgets_values"] == list(ui.prompt()[node]["inputs"].values())

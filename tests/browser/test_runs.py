@@ -1,0 +1,94 @@
+"""A template run on the demo model from the page: progress, previews, pictures, cancel, save, reload, drop."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from comfy_page import ComfyPage
+from playwright.sync_api import expect
+
+from demo.comfy_client import Prompt
+from demo.demo_model import for_demo_model, only
+from demo.workflow import TEMPLATE, Workflow
+
+STEPS = 3
+LAST_RUN = """async (event) => {
+    const [last] = Object.values(await (await fetch("/api/history?max_items=1")).json());
+    return last?.status.messages.some(([name]) => name === event);
+}"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page showed of one run."""
+
+    prompt: Prompt
+    workflow: Workflow
+    titles: list[str]
+    pictures: dict[str, list[str]]
+
+
+def open_for_demo_model(ui: ComfyPage, **cascade: Any) -> Prompt:
+    """Open the template and set its widgets as the demo model needs them, for 2x and few steps; its prompt."""
+    ui.open_file(TEMPLATE)
+    prompt = for_demo_model(ui.prompt(), steps=STEPS, text="red car on a yellow background")
+    prompt[only(prompt, "FreeScaleCascade")]["inputs"] |= {"factor": 2.0} | cascade
+    ui.set_inputs(prompt)
+    assert ui.prompt() == prompt
+    return prompt
+
+
+@pytest.fixture(scope="module")
+def shown(open_page: ComfyPage) -> Shown:
+    prompt = open_for_demo_model(open_page)
+    open_page.fit()
+    open_page.watch()
+    open_page.press_run()
+    saved = only(prompt, "SaveImage")
+    open_page.wait_for("(id) => freescaleSeen.pictures[id]?.at(-1).includes('/api/view?') && !document.title.startsWith('[')", saved)
+    open_page.screenshot("finished_run")
+    return Shown(prompt, open_page.workflow(), **open_page.seen())
+
+
+def test_progress_rises_in_the_windows_title(ui: ComfyPage, shown: Shown) -> None:
+    percents = [int(match[1]) for title in shown.titles if (match := re.search(r"\[(\d+)%\] FreeScaleCascade", title))]
+    assert percents == sorted(percents)
+    assert len(set(percents)) > 1
+
+
+def test_previews_and_results_are_shown_under_the_nodes(ui: ComfyPage, shown: Shown) -> None:
+    cascade, saved = (shown.pictures[only(shown.prompt, kind)] for kind in ("FreeScaleCascade", "SaveImage"))
+    assert len([picture for picture in cascade if picture.startswith("blob:")]) > 1
+    assert all("/api/view?" in picture for picture in saved)
+
+
+def test_a_saved_picture_opens_its_workflow_when_dropped(ui: ComfyPage, shown: Shown) -> None:
+    ui.drop_picture(shown.pictures[only(shown.prompt, "SaveImage")][-1].split()[-1])
+    assert ui.prompt() == shown.prompt
+    assert essence(ui.workflow()) == essence(shown.workflow)
+
+
+def test_cancel_ends_the_run_and_the_page_says_nothing(ui: ComfyPage) -> None:
+    open_for_demo_model(ui, steps=50)
+    ui.press_run()
+    ui.wait_for("() => /[1-9]\\d*%\\] FreeScaleCascade/.test(document.title)")
+    ui.press_cancel()
+    ui.wait_for(LAST_RUN, "execution_interrupted")
+    expect(ui.page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_saved_workflow_is_the_same_after_a_reload(ui: ComfyPage) -> None:
+    open_for_demo_model(ui)
+    before = ui.workflow()
+    ui.save_as("saved by a test")
+    ui.open()
+    ui.wait_for("() => app.extensionManager.workflow.activeWorkflow.filename === 'saved by a test' && app.graph.nodes.length")
+    assert essence(ui.workflow()) == essence(before)
+
+
+def essence(workflow: Workflow) -> Any:
+    """What of a workflow must stay: not the sizes that a renderer gives to nodes, nor the view."""
+    kept = ("id", "type", "title", "mode", "pos", "widgets_values", "inputs", "outputs", "properties")
+    nodes = [{name: node.get(name) for name in kept} for node in workflow["nodes"]]
+    return sorted(nodes, key=lambda node: node["id"]), workflow["links"], workflow["groups"]
