@@ -46,7 +46,8 @@ def shown(open_page: ComfyPage) -> Shown:
     open_page.watch()
     open_page.press_run()
     saved = only(prompt, "SaveImage")
-    open_page.wait_for("(id) => freescaleSeen.pictures[id]?.at(-1).includes('/api/view?') && !document.title.startsWith('[')", saved)
+    open_page.wait_for("(id) => freescaleSeen.pictures[id]?.at(-1).includes('/api/view?')", saved)
+    open_page.wait_for(LAST_RUN, "execution_success")
     open_page.screenshot("finished_run")
     return Shown(prompt, open_page.workflow(), **open_page.seen())
 
@@ -78,12 +79,13 @@ def test_cancel_ends_the_run_and_the_page_says_nothing(ui: ComfyPage) -> None:
     expect(ui.page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_a_saved_workflow_is_the_same_after_a_reload(ui: ComfyPage) -> None:
+def test_a_saved_workflow_is_the_same_after_a_reload(ui: ComfyPage, request: pytest.FixtureRequest) -> None:
+    name = f"saved in {request.node.callspec.id}"
     open_for_demo_model(ui)
     before = ui.workflow()
-    ui.save_as("saved by a test")
+    ui.save_as(name)
     ui.open()
-    ui.wait_for("() => app.extensionManager.workflow.activeWorkflow.filename === 'saved by a test' && app.graph.nodes.length")
+    ui.wait_for("(name) => app.extensionManager.workflow.activeWorkflow.filename === name && app.graph.nodes.length", name)
     assert essence(ui.workflow()) == essence(before)
 
 
