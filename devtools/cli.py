@@ -26,6 +26,7 @@ commands:
   test [tier ...] [...]    the tests; tiers: core host server browser; paths narrow them, the rest goes to pytest
   check                    format, lint, types, registry rules
   tables                   the tables the tests execute, as Markdown
+  locales                  write locales/en from the nodes' own texts
   bench [name] [...]       a benchmark; without a name: which there are
   train [...]              train the demo model anew
 """
@@ -59,7 +60,16 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
     parser = argparse.ArgumentParser(
         prog="dev.py", parents=[_global_options()], epilog=COMMANDS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = {"demo": _demo, "serve": _serve, "test": _test, "check": _check, "tables": _tables, "bench": _bench, "train": _train}
+    known = {
+        "demo": _demo,
+        "serve": _serve,
+        "test": _test,
+        "check": _check,
+        "tables": _tables,
+        "locales": _locales,
+        "bench": _bench,
+        "train": _train,
+    }
     parser.add_argument("command", choices=known)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     parsed = parser.parse_args(words)
@@ -98,6 +108,10 @@ def _demo(host: Host, arguments: list[str]) -> int:
 
 def _tables(host: Host, arguments: list[str]) -> int:
     return _script("tests/print_tables.py", host, arguments)
+
+
+def _locales(host: Host, arguments: list[str]) -> int:
+    return _script("tests/write_locales.py", host, arguments)
 
 
 def _bench(host: Host, arguments: list[str]) -> int:
