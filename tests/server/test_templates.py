@@ -1,0 +1,77 @@
+"""Every template, held against what the server says about its nodes and run once, small, on the demo model."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from demo import workflow
+from demo.comfy_client import ComfyClient
+from demo.demo_model import for_demo_model
+
+STEPS = 4
+BASE = 64
+"""Side in pixels that 1024 px become here: enough to see every size, small enough for a CPU."""
+SAVED = {
+    "freescale_text_to_image_2k": [(64, 64), (128, 128)],
+    "freescale_text_to_image_4k": [(64, 64), (128, 128), (256, 256)],
+    "freescale_text_to_image_8k": [(64, 64), (128, 128), (256, 256), (512, 512)],
+    "freescale_image_to_image": [(128, 128)],
+    "freescale_stage_by_stage": [(256, 256)],
+    "freescale_few_step": [(64, 64), (128, 128)],
+    "freescale_compare_direct": [(128 + 16 + 128, 128)],
+    "freescale_ablation": [(128, 128)] * 4,
+}
+"""Template -> sizes of the pictures that it saves."""
+
+each_template = pytest.mark.parametrize("name", sorted(file.stem for file in workflow.TEMPLATES.glob("*.json")))
+
+
+def load(name: str) -> workflow.Workflow:
+    return workflow.load(workflow.TEMPLATES / f"{name}.json")
+
+
+@each_template
+def test_it_runs_and_saves_pictures_of_the_right_sizes(client: ComfyClient, object_info: dict, name: str) -> None:
+    graph = load(name)
+    prompt = for_demo_model(workflow.api_prompt(graph, object_info), steps=STEPS, text="owl on a blue background", base_side=BASE)
+    run = client.run(prompt, graph)
+    assert run.outcome == "success", run.error
+    saved = [file for node, values in prompt.items() if values["class_type"] == "SaveImage" for file in run.files(node)]
+    assert [client.picture(file).size for file in saved] == SAVED[name]
+    assert all(file["subfolder"] == "FreeScale" for file in saved)
+
+
+@each_template
+def test_its_sockets_are_the_nodes_own(object_info: dict, name: str) -> None:
+    """Muted nodes too, which no run reaches: sockets by name, order and type; choices among those the node offers."""
+    for node in load(name)["nodes"]:
+        if node["type"] in workflow.NOTES:
+            continue
+        info = object_info[node["type"]]
+        sockets = list(sockets_of(info))
+        written = [(slot["name"], slot["type"]) for slot in node["inputs"]]
+        assert written == [socket for socket in sockets if socket in written], node["type"]
+        outputs = list(zip(info["output_name"], info["output"], strict=True))
+        assert [(slot["name"], slot["type"]) for slot in node["outputs"]] in (outputs, []), node["type"]
+
+
+@each_template
+def test_its_links_join_equal_types(name: str) -> None:
+    graph = load(name)
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    for _, origin, out_slot, target, in_slot, kind in graph["links"]:
+        assert nodes[origin]["outputs"][out_slot]["type"] == nodes[target]["inputs"][in_slot]["type"] == kind
+
+
+def test_the_server_offers_all_of_them_with_their_pictures(client: ComfyClient) -> None:
+    assert sorted(client.get("/workflow_templates")["ComfyUI-FreeScale"]) == sorted(SAVED)
+    for name in SAVED:
+        assert client.picture_at(f"/api/workflow_templates/ComfyUI-FreeScale/{name}.jpg").format == "JPEG"
+
+
+def sockets_of(info: dict) -> Iterator[tuple[str, str]]:
+    """(name, type) of the inputs that are sockets and no widgets, in order."""
+    for section in ("required", "optional"):
+        for name, (kind, *rest) in info["input"].get(section, {}).items():
+            if isinstance(kind, str) and (kind not in workflow.WIDGET_TYPES or (rest and rest[0].get("forceInput"))):
+                yield name, kind
