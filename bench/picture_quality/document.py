@@ -48,7 +48,7 @@ brackets: 95 % of the values that other sets of such prompts would give (bootstr
 TABLE = """\
 ## {title}
 
-{pictures} pictures a row: {prompts} prompts, {seeds} seed(s) each.
+{pictures} pictures a row: {prompts} prompts; seeds {seeds}.
 
 ![{title}: columns are methods, rows are prompts, one seed](images/quality_{name}.jpg)
 
@@ -56,7 +56,7 @@ TABLE = """\
 """
 
 VERDICTS = """\
-What the intervals of the differences say (value minus FreeScale's on the same pictures):
+What the intervals of the differences say (value minus FreeScale's on the same pictures, KID x 1000):
 
 {sentences}
 """
@@ -117,7 +117,8 @@ def _title(group: Group) -> str:
 
 def _table(group: Group, done: Done, table: str) -> str:
     prompts = len({text for text, _ in done})
-    return TABLE.format(title=_title(group), name=group.name, pictures=len(done), prompts=prompts, seeds=len(group.seeds), table=table)
+    seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in done}))
+    return TABLE.format(title=_title(group), name=group.name, pictures=len(done), prompts=prompts, seeds=seeds, table=table)
 
 
 def _verdicts(sentences: Sequence[str]) -> str:

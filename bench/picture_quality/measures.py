@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 OURS = "full"
+KNOWN = ("base", "render")
+"""Rows that are no methods: what the best values are."""
 
 
 @dataclass(frozen=True)

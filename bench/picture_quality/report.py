@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from .measures import MEASURES, OURS, Figure
+from .measures import KNOWN, MEASURES, OURS, Figure
 
 Table = dict[str, dict[str, Figure]]
 SCALED = {1.0: "", 1e-3: ", x 1000"}
@@ -49,7 +49,7 @@ def _number(value: float) -> str:
 
 def findings(labels: dict[str, str], table: Table) -> list[str]:
     """A sentence for each method: in what it is better or worse than FreeScale, as far as the intervals say."""
-    return [_finding(labels[name], row) for name, row in table.items() if name != OURS and _compared(row)]
+    return [_finding(labels[name], row) for name, row in table.items() if name not in (OURS, *KNOWN) and _compared(row)]
 
 
 def _compared(row: dict[str, Figure]) -> dict[str, int]:

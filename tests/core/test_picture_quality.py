@@ -130,6 +130,7 @@ def test_findings_say_better_worse_or_no_difference_shown() -> None:
             "sharpness": Figure(0.5, None, (0.1, 0.1, 0.1)),
         },
     }
+    table["render"] = table["direct"]  # no method: nothing to say about it
     assert findings({"direct": "Direct"}, table) == [
         "**Direct** against FreeScale: worse in KID of the whole (+2.00, +1.00 to +3.00); better in repetition (-0.05, -0.06 to -0.04); "
         "no difference shown in consistency (-0.05, -0.10 to +0.01)."
