@@ -79,7 +79,7 @@ def test_regions_change_nothing_at_the_base_size_and_act_above_it(model):
     plain, patched = (FreeScaleModelPatch.execute(model, "SDXL", "off", 2.0, 128, 128, None, r).result[0] for r in ((), regions))
     assert torch.equal(sample(patched, side=128), sample(plain, side=128))
     got, without = sample(patched), sample(plain)
-    assert (got - without)[..., :16].abs().mean() > 3 * (got - without)[..., 16:].abs().mean() > 0
+    assert (got - without)[..., :16].abs().mean() > 2 * (got - without)[..., 16:].abs().mean() > 0
 
 
 def test_the_nodes_hand_regions_to_the_model_and_detail_control_keeps_them(model):

@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prompts import pixels, plain_prompt
+from safetensors.numpy import load_file, save_file
 
 from demo.comfy_client import ComfyClient
 from demo.comfy_server import ComfyServer
+from demo.demo_model import CHECKPOINT
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,8 +30,17 @@ def tiny_sd3() -> None:
     subprocess.run([sys.executable, script, folder / "tiny_sd3.safetensors"], check=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def checkpoint_without_vae() -> None:
+    """The demo checkpoint's UNet and text encoders alone."""
+    folder = Path(os.environ["FREESCALE_BASE"]) / "models" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = load_file(REPO / "demo" / CHECKPOINT)
+    save_file({name: w for name, w in weights.items() if not name.startswith("first_stage_model.")}, folder / "without_vae.safetensors")
+
+
 @pytest.fixture(scope="session")
-def server(tiny_sd3: None) -> Iterator[ComfyServer]:
+def server(tiny_sd3: None, checkpoint_without_vae: None) -> Iterator[ComfyServer]:
     yield ComfyServer.from_environment()
 
 
