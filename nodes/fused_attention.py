@@ -14,7 +14,7 @@ from ..freescale_core.settings import FusionSettings
 from ..freescale_core.strided_attention import strided_attention
 from ..freescale_core.window_attention import window_attention
 from ..freescale_core.windows import Window, WindowGrid, window_rng
-from .host import out_of_memory
+from .host import out_of_memory, uncompiled
 from .stage_run import SIGMA_KEY, StageRun
 from .unet import BlockKey
 
@@ -106,7 +106,7 @@ def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budge
             return torch.cat([global_, local])
         return _fused(run, budget, global_, local, grid)
 
-    return patch
+    return uncompiled(patch)
 
 
 def output_patch(run: StageRun, budget: ChunkBudget) -> Callable[[Tensor, dict[str, Any]], Tensor]:
@@ -119,7 +119,7 @@ def output_patch(run: StageRun, budget: ChunkBudget) -> Callable[[Tensor, dict[s
         global_, local = n.chunk(2)
         return _fused(run, budget, global_, local, Size(height, width))
 
-    return patch
+    return uncompiled(patch)
 
 
 def _fused(run: StageRun, budget: ChunkBudget, global_: Tensor, local: Tensor, grid: Size) -> Tensor:

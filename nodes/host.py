@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import comfy.sample
@@ -41,6 +42,12 @@ def out_of_memory(error: BaseException) -> bool:
     if hasattr(model_management, "is_oom"):
         return bool(model_management.is_oom(error))
     return isinstance(error, model_management.OOM_EXCEPTION)
+
+
+def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as one that torch.compile calls and does not trace: windows differ in every call. Imports nothing by itself."""
+    disabled: Callable[..., Any] = torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function
+    return disabled
 
 
 def server_routes() -> Any | None:

@@ -13,6 +13,7 @@ import tests.host.conftest  # noqa: E402, F401, I001 (puts the host on the path,
 from freescale_pack.nodes.sampler_table import LATER_CALLS, ONE_CALL, REFUSED  # noqa: E402
 from test_bad_input import CASES  # noqa: E402
 
+from tests.host.test_composition import ELSEWHERE, NOT_RUN, ROWS  # noqa: E402
 from tests.host.test_robustness import FAILURES  # noqa: E402
 from tests.host.test_schedulers import RESTARTS  # noqa: E402
 from tests.host.test_sizes import NO_EFFECT, SIZES  # noqa: E402
@@ -25,6 +26,9 @@ def main() -> None:
         "Schedulers: restart timestep (test_schedulers.py)", ("scheduler", "15 of 50 steps", "6 of 20 steps", "warned about"), schedulers()
     )
     table("Sizes of SDXL (test_sizes.py)", ("base", "target", "scale", "dilation", "kernel", "windows at 1/2 and 1/4 resolution"), sizes())
+    table(
+        "FreeScale with other nodes, small random networks (test_composition.py)", ("with", "result", "what is tested besides"), partners()
+    )
     table("Failures (test_robustness.py, test_vae_stage.py, test_patches.py)", ("what happens", "what is left"), FAILURES)
     table(
         "Messages over HTTP (tests/server/test_bad_input.py)",
@@ -49,6 +53,13 @@ def sizes() -> Iterable[tuple[object, ...]]:
         yield shown(base), shown(target), scale, dilation, kernel, f"{counts[0]} and {counts[1]}"
     for base, target in NO_EFFECT:
         yield shown(base), shown(target), "below 1.1", "", "", "ordinary sampling"
+
+
+def partners() -> Iterable[tuple[object, ...]]:
+    for name, row in ROWS.items():
+        yield name, "both keep their effect" if row.changes else "the same picture", row.shows
+    yield from ELSEWHERE
+    yield from ((name, "not run", reason) for name, reason in NOT_RUN)
 
 
 def shown(size: tuple[int, int] | None) -> str:

@@ -16,6 +16,8 @@ const TEXT = "var(--input-text, currentColor)";
 const MUTED = { fill: "var(--descrip-text, currentColor)", "font-size": 10 };
 const RULE = "var(--border-color, currentColor)";
 const ERROR = "var(--error-text, currentColor)";
+/** By node id: Nodes 2.0 may go on showing the element of an earlier node with the same id, for example after Undo. */
+const boxes = new Map();
 
 const times = ([height, width]) => `${width} × ${height}`;
 const rounded = (number) => number.toFixed(number < 100 ? 1 : 0);
@@ -116,7 +118,7 @@ class Drawing {
   }
 }
 
-/** What the route answered, as an SVG element and its height. */
+/** What the route answered, as an SVG element. */
 function draw(answer) {
   const drawing = new Drawing();
   if (answer.error ?? answer.message) {
@@ -129,9 +131,8 @@ function draw(answer) {
     const tiled = rounded(answer.tiled_vae_gib);
     drawing.paragraph(`Cost of the UNet with ${answer.steps} steps. GiB: an estimate for SDXL in fp16; VAE in one piece, in tiles ${tiled}.`);
   }
-  const height = drawing.y - LINE + LEFT;
-  drawing.root.setAttribute("viewBox", `0 0 ${WIDTH} ${height}`);
-  return [drawing.root, height];
+  drawing.root.setAttribute("viewBox", `0 0 ${WIDTH} ${drawing.y - LINE + LEFT}`);
+  return drawing.root;
 }
 
 /** The widgets' values and the names of the inputs that other nodes feed, as the route's query. */
@@ -139,14 +140,6 @@ function query(node) {
   const linked = (node.inputs ?? []).filter((input) => (input.link ?? null) !== null).map((input) => input.name);
   const values = node.widgets.filter((widget) => widget.serialize !== false).map((widget) => [widget.name, widget.value]);
   return new URLSearchParams([...values, ["linked", linked.join(",")]]).toString();
-}
-
-async function numbers(asked) {
-  try {
-    return await (await api.fetchApi(`/freescale/plan?${asked}`)).json();
-  } catch {
-    return { message: "The server does not answer, so the stages are not shown." };
-  }
 }
 
 /** Call `action` after a hook of one object, whatever else listens there. */
@@ -168,25 +161,30 @@ function showPlan(node) {
 
   const show = async () => {
     const asked = query(node);
-    if (asked === shown) return;
+    if (asked === shown || !node.graph) return;
     shown = asked;
-    const answer = await numbers(asked);
-    // Something changed meanwhile.
-    if (asked !== shown) return;
-    let picture;
-    [picture, height] = draw(answer);
+    const answer = await api
+      .fetchApi(`/freescale/plan?${asked}`)
+      .then((reply) => reply.json())
+      .catch(() => ({ message: "The server does not answer, so the stages are not shown." }));
+    if (asked !== shown || !node.graph) return; // Something changed meanwhile.
+    const picture = draw(answer);
+    height = picture.viewBox.baseVal.height;
     box.style.minHeight = `${height}px`;
     box.replaceChildren(picture);
+    const earlier = boxes.get(node.id);
+    if (!box.isConnected && node.graph === app.canvas.graph) earlier?.replaceWith(box);
+    boxes.set(node.id, box);
     const [width, needed] = node.computeSize();
     node.setSize([Math.max(node.size[0], width, WIDTH + 40), Math.max(node.size[1], needed)]);
-    node.graph?.setDirtyCanvas(true, true);
+    node.graph.setDirtyCanvas(true, true);
   };
   const change = () => {
     clearTimeout(timer);
     timer = setTimeout(show, WAIT_MS);
   };
   for (const input of node.widgets) after(input, "callback", change);
-  for (const hook of ["onConnectionsChange", "onConfigure"]) after(node, hook, change);
+  for (const hook of ["onAdded", "onConnectionsChange", "onConfigure"]) after(node, hook, change);
   api.addEventListener("graphChanged", change);
   after(node, "onRemoved", () => api.removeEventListener("graphChanged", change));
   change();

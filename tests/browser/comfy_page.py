@@ -18,6 +18,7 @@ VIEW = {"width": 1600, "height": 1000}
 NO_NETWORK = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking", "--disable-component-update")
 SETTINGS = {
     "Comfy.TutorialCompleted": True,
+    "Comfy.Locale": "en",
     "Comfy.Minimap.Visible": False,
     "Comfy.Workflow.ShowMissingModelsWarning": False,  # the templates name SDXL, which is not here
     # Names in nodes at any zoom; the setting of newer and of older pages.
@@ -95,10 +96,10 @@ def chromium() -> Iterator[Browser]:
 class ComfyPage:
     """A tab on the server that `client` talks to.
 
-    pictures: folder of its screenshots. nodes2: nodes as HTML (Nodes 2.0) instead of on the canvas.
+    pictures: folder of its screenshots. settings: of the page, such as the renderer of nodes or the language.
     """
 
-    def __init__(self, browser: Browser, client: ComfyClient, pictures: Path, *, nodes2: bool) -> None:
+    def __init__(self, browser: Browser, client: ComfyClient, pictures: Path, settings: dict[str, Any]) -> None:
         self.page = browser.new_context(viewport=VIEW).new_page()
         self.client = client
         self.complaints: list[str] = []
@@ -106,7 +107,7 @@ class ComfyPage:
         self.page.set_default_timeout(WAIT_MS)
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
-        client.post("/api/settings", SETTINGS | {"Comfy.VueNodes.Enabled": nodes2}).raise_for_status()
+        client.post("/api/settings", SETTINGS | settings).raise_for_status()
         self.open()
 
     def _on_console(self, message: ConsoleMessage) -> None:

@@ -5,6 +5,7 @@ from test to test, for loading it is what takes longest.
 """
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from comfy_page import ComfyPage, chromium
@@ -14,7 +15,7 @@ from demo.comfy_client import ComfyClient
 from demo.comfy_server import ComfyServer
 from devtools.paths import DEV
 
-RENDERERS = {"classic": False, "nodes2": True}
+RENDERERS = {"classic": {"Comfy.VueNodes.Enabled": False}, "nodes2": {"Comfy.VueNodes.Enabled": True}}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,10 +46,14 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="session")
+def screenshots(client: ComfyClient) -> Path:
+    return DEV / "screenshots" / client.get("/system_stats")["system"]["comfyui_version"]
+
+
 @pytest.fixture(scope="session", params=RENDERERS)
-def open_page(request: pytest.FixtureRequest, client: ComfyClient, browser: Browser) -> ComfyPage:
-    release = client.get("/system_stats")["system"]["comfyui_version"]
-    return ComfyPage(browser, client, DEV / "screenshots" / release / request.param, nodes2=RENDERERS[request.param])
+def open_page(request: pytest.FixtureRequest, client: ComfyClient, browser: Browser, screenshots: Path) -> ComfyPage:
+    return ComfyPage(browser, client, screenshots / request.param, RENDERERS[request.param])
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ COLOURS = 64
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with ComfyServer.from_environment() as client, chromium() as browser:
-        ui = ComfyPage(browser, client, DEV / "screenshots", nodes2=True)
+        ui = ComfyPage(browser, client, DEV / "screenshots", {"Comfy.VueNodes.Enabled": True})
         for kind in sorted(kind for kind in client.get("/object_info") if kind.startswith("FreeScale")):
             picture = Image.open(io.BytesIO(drawn(ui, kind))).convert("RGB").quantize(COLOURS)
             picture.save(PICTURES / f"{kind}.png", optimize=True)

@@ -1,12 +1,14 @@
 """What the page offers before anything runs: node search, templates, help pages."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from comfy_page import ComfyPage
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Browser, Locator, expect
 
+from demo.comfy_client import ComfyClient
 from demo.workflow import TEMPLATES
 
 FILES = sorted(TEMPLATES.glob("*.json"))
@@ -67,3 +69,15 @@ def test_the_help_panel_shows_our_page(ui: ComfyPage) -> None:
     expect(help_page.get_by_role("heading", name="FreeScale Model Patch")).to_be_visible()
     expect(help_page.get_by_role("heading", name="Pitfalls")).to_be_attached()
     ui.screenshot("help")
+
+
+def test_a_chinese_page_names_the_nodes_in_chinese(client: ComfyClient, browser: Browser, screenshots: Path) -> None:
+    texts = json.loads((TEMPLATES.parent / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
+    names = {kind: text["display_name"] for kind, text in texts.items()}
+    ui = ComfyPage(browser, client, screenshots / "chinese", {"Comfy.Locale": "zh"})
+    shown = ui.page.evaluate("(kinds) => Object.fromEntries(kinds.map((kind) => [kind, LiteGraph.createNode(kind).title]))", list(names))
+    ui.add_node("FreeScaleCascade")
+    ui.screenshot("node")
+    client.post("/api/settings", {"Comfy.Locale": "en"}).raise_for_status()
+    ui.page.context.close()
+    assert shown == names

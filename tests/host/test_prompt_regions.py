@@ -11,6 +11,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings
+from freescale_pack.nodes import region_attention
 from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
 from freescale_pack.nodes.region_nodes import FreeScalePromptRegion
 from freescale_pack.nodes.stage_sampling import settings_of, with_settings
@@ -282,6 +283,17 @@ def test_nothing_stays_behind_after_success_error_and_cancel(sdxl, stop):
     assert guider.model_options is options
     assert (fingerprint(sdxl), fingerprint(patched)) == (before, kept)
     assert torch.equal(run(sdxl, text(1)), expected)
+
+
+def test_a_region_costs_one_more_attention_a_block_and_no_more_rows_in_the_unet(sdxl, monkeypatch):
+    unet, calls, rows = sdxl.model.diffusion_model, [], []
+    monkeypatch.setattr(region_attention, "optimized_attention", lambda *args, **kw: (calls.append(1), optimized_attention(*args, **kw))[1])
+    hook = unet.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
+    run(sdxl, text(1), region(LEFT, text(2)))
+    hook.remove()
+    blocks = sum(name.endswith("attn2") for name, _ in unet.named_modules())
+    assert rows == [2, 2]  # uncond and cond in each of two steps
+    assert len(calls) == 2 * 2 * blocks
 
 
 def test_a_chain_that_comes_in_stays_as_it_is():

@@ -204,20 +204,6 @@ def test_a_batch_of_masks_acts_picture_by_picture(model):
     assert (got[1] - latent[1]).abs().max() > 1e-2
 
 
-def test_differential_diffusion_keeps_its_effect(model):
-    from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
-
-    ramp = torch.linspace(0, 1, 32).expand(1, 1, 32, 32)
-    soft = DifferentialDiffusion.execute(model, 1.0).result[0]
-    before = soft.model_options["denoise_mask_function"]
-    with_it, _ = run_masked(with_settings(soft, settings(*PARTS)), ramp)
-    without, _ = run_masked(with_settings(model, settings(*PARTS)), ramp)
-    without_freescale, _ = run_masked(soft, ramp)
-    assert not torch.equal(with_it, without)
-    assert not torch.equal(with_it, without_freescale)
-    assert soft.model_options["denoise_mask_function"] is before
-
-
 def test_cfg_1_drops_the_negative_prompt_and_works(model):
     calls = []
 

@@ -1,7 +1,7 @@
 """Bad input over HTTP: one clear sentence each, and the server goes on."""
 
 import pytest
-from prompts import cascade_prompt, changed
+from prompts import cascade_prompt, changed, pixels
 
 from demo.comfy_client import ComfyClient, Prompt, PromptRejected
 
@@ -98,6 +98,18 @@ CASES = {
         | {"43": {"class_type": "FreeScalePromptRegion", "inputs": {"conditioning": ["42", 0], "mask": ["40", 0], "strength": 1.0}}},
         "FreeScale Prompt Region expects one text, got 2 combined ones: join them with Conditioning (Concat)",
     ),
+    "a checkpoint without a VAE": (
+        changed(CASCADE, "10", vae=["44", 2])
+        | {"44": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "without_vae.safetensors"}}},
+        "FreeScale Cascade expects a VAE, got none: this checkpoint has none, so load one with Load VAE",
+    ),
+    "a latent of another kind of model": (
+        CASCADE
+        | {"21": {"class_type": "FreeScaleUpscale", "inputs": UPSCALE | {"samples": ["45", 0]}}}
+        | {"45": {"class_type": "EmptySD3LatentImage", "inputs": {"width": 256, "height": 256, "batch_size": 1}}}
+        | PREVIEW_21,
+        "FreeScale Upscale expects a latent with 4 channels, got 16: encode the picture with this model's VAE",
+    ),
     "preset Custom without base": (
         changed(CASCADE, "5", preset="Custom", base_width=0, base_height=0),
         "preset Custom expects a base size, got 0x0: set base_width and base_height",
@@ -124,6 +136,12 @@ def test_the_error_names_the_node(client: ComfyClient, case: str) -> None:
     prompt, _ = CASES[case]
     (error,) = client.run(prompt).of("execution_error")
     assert error["node_type"].startswith("FreeScale")
+
+
+def test_an_empty_latent_of_another_kind_of_model_is_adapted(client: ComfyClient) -> None:
+    sd3 = {"6": {"class_type": "EmptySD3LatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}}
+    run = client.run(changed(CASCADE, "5", base_width=64, base_height=64) | sd3)
+    assert pixels(client, run, "11").shape == (128, 128, 3)
 
 
 def test_a_good_prompt_runs_after_a_bad_one(client: ComfyClient) -> None:

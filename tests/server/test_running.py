@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from prompts import cascade_prompt, pixels, plain_prompt, salted
+from prompts import cascade_prompt, changed, pixels, plain_prompt, salted
 
 from demo.comfy_client import ComfyClient
 
@@ -42,6 +42,14 @@ def test_a_plain_sampler_draws_the_same_after_freescale_as_before(client: ComfyC
     run = client.run(salted(plain_prompt(), 7))
     assert "7" in run.started_nodes
     assert np.array_equal(pixels(client, run, "9"), untouched_picture)
+
+
+def test_two_workflows_in_turn_on_one_checkpoint_do_not_see_each_other(client: ComfyClient) -> None:
+    small = changed(changed(cascade_prompt(), "6", width=64, height=64), "5", base_width=64, base_height=64)
+    workflows = [small, changed(small, "5", fusion="fast", alpha=2.0)]
+    one, two, one_again, two_again = (pixels(client, client.run(salted(workflow, salt)), "11") for salt in (8, 9) for workflow in workflows)
+    assert np.array_equal(one, one_again) and np.array_equal(two, two_again)
+    assert not np.array_equal(one, two)
 
 
 def cancel_at(client: ComfyClient, step: int) -> Callable[[str, dict], None]:

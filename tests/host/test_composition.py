@@ -1,0 +1,396 @@
+"""FreeScale together with other nodes: both keep their effect, and nothing of either stays on the model.
+
+Small random networks on a CPU show that the parts fit together, not how good the pictures are.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import comfy.hooks
+import comfy.samplers
+import pytest
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy_extras import (
+    nodes_custom_sampler,
+    nodes_freelunch,
+    nodes_hypertile,
+    nodes_model_advanced,
+    nodes_model_downscale,
+    nodes_pag,
+    nodes_perpneg,
+    nodes_sag,
+    nodes_tomesd,
+)
+from comfy_extras import nodes_differential_diffusion as nodes_differential
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from freescale_pack.nodes.stage_sampling import with_settings
+
+import nodes
+
+from .composition_features import (
+    Setup,
+    compiled,
+    computed_in,
+    control_net,
+    controlled,
+    gligen,
+    latents,
+    lora,
+    made,
+    merged,
+    on_two_devices,
+    one_transformer,
+    rounded_to,
+    sd15,
+    sdxl,
+    stored_as,
+    t2i_adapter,
+    text_setup,
+    with_image_prompt,
+    with_lora,
+)
+from .demo_model import conditioning
+from .test_patches import fingerprint
+
+SETTINGS = FreeScaleSettings(base=Size(64, 64), fusion=FusionSettings(), dilation=DilationSettings(), detail=DetailSettings(1.0))
+SAME, DIFFERENT = 1e-4, 1e-4
+
+
+@dataclass(frozen=True)
+class Row:
+    """build: a plain setup -> one with the feature. shows: what `check` asserts beyond both effects, in words.
+
+    changes: whether the feature changes the picture at all. warning: a line that the log must hold once.
+    """
+
+    build: Callable[[Setup], Setup]
+    shows: str = ""
+    check: Callable[[Setup], None] | None = None
+    changes: bool = True
+    base: Callable[[], Any] = sdxl
+    warning: str = ""
+
+
+def freescale(setup):
+    return setup.on(with_settings(setup.model, SETTINGS))
+
+
+def difference(got, expected):
+    return float((got - expected).norm() / expected.norm())
+
+
+def patched(node, *values):
+    """A build step: the setup's MODEL through a patch node."""
+    return lambda setup: setup.on(made(node(setup.model, *values)))
+
+
+def same_as(other):
+    """A check: with FreeScale, the feature's setup draws what other(plain setup) draws."""
+
+    def check(setup):
+        expected = freescale(other(text_setup(sdxl()))).sample()
+        assert difference(freescale(setup).sample(), expected) < SAME
+
+    return check
+
+
+def over_before_the_run(build):
+    """A check: with a timestep range that has ended before the run, the picture is FreeScale's own, bit for bit."""
+
+    def check(setup):
+        plain = text_setup(sdxl())
+        assert torch.equal(freescale(build(plain)).sample(), freescale(plain).sample())
+
+    return check
+
+
+def two_texts(setup, place, right_text="green frog"):
+    """One text on the left half of the picture, another on the right; place(cond, side) puts a cond there."""
+    return replace(setup, positive=place(setup.positive, 0) + place(conditioning(right_text), 1))
+
+
+def masked(cond, side):
+    mask = torch.zeros(1, 16, 16)
+    mask[:, :, 8 * side : 8 * side + 8] = 1
+    return nodes.ConditioningSetMask().append(cond, mask, "default", 1.0)[0]
+
+
+def in_area(cond, side):
+    return nodes.ConditioningSetArea().append(cond, 64, 128, 64 * side, 0, 1.0)[0]
+
+
+def acts_only_on_the_right(place):
+    """A check: in one step, another text for the right half changes the right half only."""
+
+    def check(setup):
+        plain = replace(text_setup(sdxl()), steps=1)
+        one, two = (freescale(two_texts(plain, place, text)).sample() for text in ("green frog", "red car"))
+        assert torch.equal(one[..., :8], two[..., :8])
+        assert difference(one[..., 8:], two[..., 8:]) > DIFFERENT
+
+    return check
+
+
+def two_times(setup):
+    """One text in the first step, another in the second (timesteps 700 and 350)."""
+    early = nodes.ConditioningSetTimestepRange().set_range(setup.positive, 0.0, 0.5)[0]
+    late = nodes.ConditioningSetTimestepRange().set_range(conditioning("green frog"), 0.5, 1.0)[0]
+    return replace(setup, positive=early + late)
+
+
+def with_early_text(setup):
+    early = nodes.ConditioningSetTimestepRange().set_range(conditioning("green frog"), 0.0, 0.1)[0]
+    return replace(setup, positive=setup.positive + early)
+
+
+def inpaint_mask():
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., :8] = 1
+    return mask
+
+
+def keeps_the_outside(setup):
+    got = freescale(setup).sample()
+    assert torch.allclose(got[..., 9:], setup.latent[..., 9:], atol=1e-4)
+    assert difference(got[..., :8], setup.latent[..., :8]) > DIFFERENT
+
+
+def soft_mask(setup):
+    soft = made(nodes_differential.DifferentialDiffusion.execute(setup.model, 1.0))
+    return setup.on(soft, mask=torch.linspace(0, 1, 16).expand(1, 1, 16, 16))
+
+
+def keeps_the_black_end(setup):
+    got = freescale(setup).sample()
+    assert torch.allclose(got[..., 0], setup.latent[..., 0], atol=1e-4)
+    hard = freescale(setup.on(sdxl())).sample()
+    assert difference(got, hard) > DIFFERENT
+
+
+def perp_neg(setup):
+    def guider(s):
+        return made(nodes_perpneg.PerpNegGuider.execute(s.model, s.positive, conditioning("a photo of snow"), s.negative, 3.0, 0.8))
+
+    return replace(setup, guider=guider)
+
+
+def dual_cfg(setup):
+    def guider(s):
+        node = nodes_custom_sampler.DualCFGGuider
+        return made(node.execute(s.model, s.positive, conditioning("green frog"), s.negative, 3.0, 2.0, "regular"))
+
+    return replace(setup, guider=guider)
+
+
+def gligen_box(setup):
+    emb = torch.randn(1, 64, generator=torch.Generator().manual_seed(4))
+    positive = [[c[0], {**c[1], "gligen": ("position", gligen(), [(emb, 8, 8, 2, 4)])}] for c in setup.positive]
+    return replace(setup, positive=positive)
+
+
+def hooked(setup, *conds):
+    """A LoRA as a hook on some of the conds."""
+    hooks = comfy.hooks.create_hook_lora(lora(), 1.0, 0.0)
+    return replace(setup, **{name: comfy.hooks.set_hooks_for_conditioning(getattr(setup, name), hooks) for name in conds})
+
+
+def hook_on_both_equals_the_lora(setup):
+    both = hooked(text_setup(sdxl()), "positive", "negative")
+    assert difference(freescale(both).sample(), freescale(text_setup(with_lora(sdxl()))).sample()) < SAME
+
+
+def without_weight_it_is_freescale_alone(setup):
+    plain = text_setup(sdxl())
+    nothing = plain.on(with_image_prompt(sdxl(), 0.0))
+    assert torch.equal(freescale(nothing).sample(), freescale(plain).sample())
+
+
+def batch_equals_its_pictures(setup):
+    """Picture 0 of a batch is the picture alone: with batch 1 its noise is the same."""
+    together = freescale(setup).sample()
+    alone = freescale(replace(setup, latent=setup.latent[:1])).sample()
+    assert difference(together[:1], alone) < SAME
+
+
+@contextmanager
+def little_memory():
+    """The host sees room for one cond at a time."""
+    with mock.patch.object(type(sdxl().model), "memory_required", lambda self, *args, **kwargs: 2**60):
+        yield
+
+
+def one_cond_a_call(setup):
+    batches = []
+    hook = sdxl().model.diffusion_model.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
+    freescale(setup).sample()
+    hook.remove()
+    assert batches == [1] * 4
+
+
+def two_threads_worked(setup):
+    threads = {}
+    unets = [setup.model.model.diffusion_model, setup.model.get_additional_models_with_key("multigpu")[0].model.diffusion_model]
+    hooks = [
+        unet.register_forward_pre_hook(lambda module, args: threads.setdefault(module, set()).add(threading.get_ident())) for unet in unets
+    ]
+    freescale(setup).sample()
+    for hook in hooks:
+        hook.remove()
+    first, second = (threads[unet] for unet in unets)
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+def attention_override(setup):
+    """What SageAttention and its like use: every attention goes through one function."""
+    model = setup.model.clone()
+    model.model_options["transformer_options"]["optimized_attention_override"] = lambda function, *args, **kwargs: function(*args, **kwargs)
+    return setup.on(model)
+
+
+def windows_go_through_the_override(setup):
+    tokens = set()
+    model = setup.model.clone()
+
+    def override(function, q, *args, **kwargs):
+        tokens.add(q.shape[1])
+        return function(q, *args, **kwargs)
+
+    model.model_options["transformer_options"]["optimized_attention_override"] = override
+    freescale(setup.on(model)).sample()
+    assert {64, 16} <= tokens  # All 8x8 tokens of a level, and its windows of 4x4.
+
+
+def draws_like(model):
+    """A check: close to FreeScale with the weights in float32."""
+
+    def check(setup):
+        assert difference(freescale(setup).sample(), freescale(text_setup(sdxl())).sample()) < 0.1
+
+    return check
+
+
+LORA = "equals FreeScale on merged weights"
+ROUNDED = "equals FreeScale on rounded weights"
+ROWS = {
+    "ControlNet": Row(
+        lambda s: controlled(s, control_net()),
+        "over before the run: FreeScale alone, bit for bit",
+        over_before_the_run(lambda s: controlled(s, control_net(), 0.1)),
+    ),
+    "T2I-Adapter": Row(
+        lambda s: controlled(s, t2i_adapter()),
+        "over before the run: FreeScale alone, bit for bit",
+        over_before_the_run(lambda s: controlled(s, t2i_adapter(), 0.1)),
+    ),
+    "LoRA": Row(lambda s: s.on(with_lora(s.model)), LORA, same_as(lambda s: s.on(merged()))),
+    "LoRA as a hook on one cond": Row(
+        lambda s: hooked(s, "positive"), "on both conds it equals the LoRA on the model", hook_on_both_equals_the_lora
+    ),
+    "IPAdapter-like attn2 replace": Row(
+        lambda s: s.on(with_image_prompt(s.model, 1.0)), "with weight 0 FreeScale alone, bit for bit", without_weight_it_is_freescale_alone
+    ),
+    "GLIGEN": Row(gligen_box),
+    "inpainting mask": Row(lambda s: replace(s, mask=inpaint_mask()), "the outside is kept", keeps_the_outside),
+    "DifferentialDiffusion": Row(soft_mask, "the black end is kept; differs from the mask alone", keeps_the_black_end),
+    "area conditioning": Row(lambda s: two_texts(s, in_area), "one step: a text acts only in its area", acts_only_on_the_right(in_area)),
+    "mask conditioning": Row(lambda s: two_texts(s, masked), "one step: a text acts only in its mask", acts_only_on_the_right(masked)),
+    "ConditioningSetTimestepRange": Row(
+        two_times, "over before the run: FreeScale alone, bit for bit", over_before_the_run(with_early_text)
+    ),
+    "PAG": Row(patched(nodes_pag.PerturbedAttentionGuidance.execute, 3.0)),
+    "SAG": Row(patched(nodes_sag.SelfAttentionGuidance.execute, 2.0, 2.0)),
+    "FreeU": Row(patched(nodes_freelunch.FreeU.execute, 1.1, 1.2, 0.9, 0.2)),
+    "FreeU_V2": Row(patched(nodes_freelunch.FreeU_V2.execute, 1.3, 1.4, 0.9, 0.2)),
+    "HyperTile": Row(
+        patched(nodes_hypertile.HyperTile.execute, 32, 1, 1, False),
+        "fusion is off in the tiled layers, and the log says so",
+        warning="other tokens than the picture's reach self-attention",
+    ),
+    "TomePatchModel (SD1.5; SDXL has no layer for it)": Row(
+        patched(nodes_tomesd.TomePatchModel.execute, 0.5),
+        "fusion is off in the merged layers, and the log says so",
+        base=sd15,
+        warning="other tokens than the picture's reach self-attention",
+    ),
+    "Deep Shrink (PatchModelAddDownscale)": Row(
+        patched(nodes_model_downscale.PatchModelAddDownscale.execute, 3, 2.0, 0.0, 0.9, True, "bicubic", "bicubic")
+    ),
+    "RescaleCFG": Row(patched(nodes_model_advanced.RescaleCFG().patch, 0.7)),
+    "PerpNeg guider": Row(perp_neg),
+    "dual CFG guider": Row(dual_cfg),
+    "fp16 weights": Row(lambda s: s.on(stored_as(torch.float16)), changes=False),
+    "bf16 weights": Row(lambda s: s.on(stored_as(torch.bfloat16)), ROUNDED, same_as(lambda s: s.on(rounded_to(torch.bfloat16)))),
+    "fp8 weights": Row(lambda s: s.on(stored_as(torch.float8_e4m3fn)), ROUNDED, same_as(lambda s: s.on(rounded_to(torch.float8_e4m3fn)))),
+    "fp16 arithmetic": Row(lambda s: s.on(computed_in(torch.float16)), "close to float32", draws_like(sdxl)),
+    "bf16 arithmetic": Row(lambda s: s.on(computed_in(torch.bfloat16)), "close to float32", draws_like(sdxl)),
+    "batch of 2": Row(
+        lambda s: replace(s, latent=latents(2)), "a picture of the batch equals the picture alone", batch_equals_its_pictures, changes=False
+    ),
+    "cond and uncond in two calls": Row(
+        lambda s: replace(s, around=little_memory), "each call holds one cond", one_cond_a_call, changes=False
+    ),
+    "attention override (SageAttention and its like)": Row(
+        attention_override, "windows go through it, too", windows_go_through_the_override, changes=False
+    ),
+    "TorchCompileModel (backend eager)": Row(lambda s: s.on(compiled(s.model)), changes=False, base=one_transformer),
+    "MultiGPU CFG Split (two CPU threads)": Row(
+        lambda s: s.on(on_two_devices(s.model)), "each thread has a UNet of its own", two_threads_worked, changes=False
+    ),
+}
+if not hasattr(ModelPatcher, "deepclone_multigpu"):  # Came with later hosts than 0.3.75.
+    del ROWS["MultiGPU CFG Split (two CPU threads)"]
+
+ELSEWHERE = [
+    ("another MODEL, prompt or cfg in later stages", "equals the explicit graph bit for bit", "test_stage_override.py"),
+    ("two workflows in turn on one checkpoint", "neither sees the other", "test_patches.py, tests/server/test_running.py"),
+]
+"""Rows that other files execute."""
+NOT_RUN = [
+    ("--lowvram, DynamicVRAM", "needs a GPU"),
+    ("GGUF", "needs a GPU and another pack"),
+    ("MultiGPU CFG Split on real devices", "needs two GPUs"),
+    ("TorchCompileModel with inductor", "needs a compiler and minutes"),
+    ("SageAttention, xFormers, FlashAttention", "needs a GPU"),
+]
+"""What only other machines can show."""
+
+
+@cache
+def plain(base):
+    return text_setup(base()).sample()
+
+
+@cache
+def freescale_alone(base):
+    return freescale(text_setup(base())).sample()
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_both_keep_their_effect_and_nothing_stays_on_the_model(name, caplog):
+    row = ROWS[name]
+    setup = row.build(text_setup(row.base()))
+    expected, fused = plain(row.base), freescale_alone(row.base)
+    without_freescale = setup.sample()
+    before = fingerprint(row.base()), fingerprint(setup.model)  # After a run: loading a model marks its layers.
+
+    caplog.clear()
+    both = freescale(setup).sample()
+    warnings = [record.getMessage() for record in caplog.records if record.name == "FreeScale"]
+    assert [row.warning in text for text in warnings] == [True] * bool(row.warning)
+    assert both.isfinite().all()
+    assert difference(both, without_freescale) > DIFFERENT
+    change = difference(both[: len(fused)], fused)
+    assert change > DIFFERENT if row.changes else change < SAME
+    if row.check is not None:
+        row.check(setup)
+
+    assert (fingerprint(row.base()), fingerprint(setup.model)) == before
+    assert torch.equal(text_setup(row.base()).sample(), expected)
