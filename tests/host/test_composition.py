@@ -307,8 +307,8 @@ ROWS = {
     ),
     "PAG": Row(patched(nodes_pag.PerturbedAttentionGuidance.execute, 3.0)),
     "SAG": Row(patched(nodes_sag.SelfAttentionGuidance.execute, 2.0, 2.0)),
-    "FreeU": Row(patched(nodes_freelunch.FreeU.execute, 1.1, 1.2, 0.9, 0.2)),
-    "FreeU_V2": Row(patched(nodes_freelunch.FreeU_V2.execute, 1.3, 1.4, 0.9, 0.2)),
+    "FreeU": Row(patched(nodes_freelunch.FreeU().patch, 1.1, 1.2, 0.9, 0.2)),
+    "FreeU_V2": Row(patched(nodes_freelunch.FreeU_V2().patch, 1.3, 1.4, 0.9, 0.2)),
     "HyperTile": Row(
         patched(nodes_hypertile.HyperTile.execute, 32, 1, 1, False),
         "fusion is off in the tiled layers, and the log says so",
