@@ -342,7 +342,7 @@ ROWS = {
     ),
     "TorchCompileModel (backend eager)": Row(lambda s: s.on(compiled(s.model)), changes=False, base=one_transformer),
     "MultiGPU CFG Split (two CPU threads)": Row(
-        lambda s: s.on(on_two_devices(s.model)), "each thread has a UNet of its own", two_threads_worked, changes=False
+        lambda s: s.on(on_two_devices(s.model)), "each thread has a UNet of its own; not in 0.3.75", two_threads_worked, changes=False
     ),
 }
 if not hasattr(ModelPatcher, "deepclone_multigpu"):  # Came with later hosts than 0.3.75.
