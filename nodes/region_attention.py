@@ -16,6 +16,7 @@ from ..freescale_core.geometry import Size
 from ..freescale_core.masks import repeat_to, resize_masks
 from ..freescale_core.prompt_regions import regional_attention
 from ..freescale_core.settings import PromptRegion
+from .host import uncompiled
 from .stage_run import StageRun
 from .unet import BlockKey
 
@@ -52,7 +53,7 @@ def context_patch(texts: "RegionTexts") -> Callable[..., tuple[Tensor, Tensor, T
         appended = texts.tokens(context, len(extra_options["uuids"]))
         return n, torch.cat([context, appended], dim=1), torch.cat([value, appended], dim=1)
 
-    return patch
+    return uncompiled(patch)
 
 
 def attention_patch(texts: "RegionTexts", previous: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
@@ -69,7 +70,7 @@ def attention_patch(texts: "RegionTexts", previous: Callable[..., Tensor] | None
             return attend(q, k, v)
         return regional_attention(q, k, v, texts.lengths, texts.weights(q, extra_options), attend)
 
-    return patch
+    return uncompiled(patch)
 
 
 class RegionTexts:

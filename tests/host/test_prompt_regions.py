@@ -16,6 +16,7 @@ from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
 from freescale_pack.nodes.region_nodes import FreeScalePromptRegion
 from freescale_pack.nodes.stage_sampling import settings_of, with_settings
 
+from .composition_features import compiled, one_transformer
 from .demo_model import conditioning, demo_checkpoint
 from .test_patches import fingerprint
 from .tiny_unet import tiny_model
@@ -294,6 +295,14 @@ def test_a_region_costs_one_more_attention_a_block_and_no_more_rows_in_the_unet(
     blocks = sum(name.endswith("attn2") for name, _ in unet.named_modules())
     assert rows == [2, 2]  # uncond and cond in each of two steps
     assert len(calls) == 2 * 2 * blocks
+
+
+def test_a_compiled_model_draws_the_same_picture():
+    model = one_transformer()
+    a, regions = text(1, model), region(LEFT, text(2, model))
+    expected = run(model, a, regions)
+    assert error(run(compiled(model), a, regions), expected) < CLOSE
+    assert error(run(model, a), expected) > 100 * CLOSE
 
 
 def test_a_chain_that_comes_in_stays_as_it_is():

@@ -47,3 +47,9 @@ def test_the_template_is_offered_with_its_picture(client: ComfyClient) -> None:
     folder = "/api/workflow_templates/ComfyUI-FreeScale"
     assert client.get(f"{folder}/freescale_text_to_image_4k.json")["version"] == 0.4
     assert client.picture_at(f"{folder}/freescale_text_to_image_4k.jpg").format == "JPEG"
+
+
+def test_the_texts_of_the_nodes_are_offered_in_english_and_chinese(client: ComfyClient) -> None:
+    texts = client.get("/i18n")
+    for language in ("en", "zh"):
+        assert set(NODES) <= texts[language]["nodeDefs"].keys()
