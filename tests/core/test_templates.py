@@ -68,6 +68,17 @@ def test_a_template_has_only_known_nodes(template):
 
 
 @templates
+def test_every_node_is_on_or_muted_or_bypassed(template):
+    assert {node["mode"] for node in load(template)["nodes"]} <= {0, 2, 4}
+
+
+def test_the_ablation_switches_each_part_off():
+    values = {node["type"]: node["widgets_values"][0] for node in load(FILES[0])["nodes"] if "widgets_values" in node}
+    parts = ("FreeScaleScaleFusion", "FreeScaleDilatedConv", "FreeScaleDetailControl")
+    assert [values[part] for part in parts] == ["off", 1, False]
+
+
+@templates
 def test_a_template_names_no_folder_of_one_machine(template):
     texts = [str(value) for node in load(template)["nodes"] for value in node.get("widgets_values", [])]
     assert [text for text in texts if re.search(r"(^|\s)(/\w+/|~/|[A-Za-z]:\\|file:)", text)] == []
