@@ -158,6 +158,7 @@ function showPlan(node) {
   const options = { serialize: false, hideOnZoom: false, margin: WIDGET_MARGIN, getMinHeight: () => height + 2 * WIDGET_MARGIN };
   const widget = node.addDOMWidget("stages", "freescale_plan", box, options);
   widget.serialize = false;
+  node.setSize([WIDTH + 4 * WIDGET_MARGIN, node.computeSize()[1]]);
 
   const show = async () => {
     const asked = query(node);
@@ -175,8 +176,7 @@ function showPlan(node) {
     const earlier = boxes.get(node.id);
     if (!box.isConnected && node.graph === app.canvas.graph) earlier?.replaceWith(box);
     boxes.set(node.id, box);
-    const [width, needed] = node.computeSize();
-    node.setSize([Math.max(node.size[0], width, WIDTH + 40), Math.max(node.size[1], needed)]);
+    node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
     node.graph.setDirtyCanvas(true, true);
   };
   const change = () => {
