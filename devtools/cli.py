@@ -27,6 +27,7 @@ commands:
   check                    format, lint, types, registry rules
   tables                   the tables the tests execute, as Markdown
   locales                  write locales/en from the nodes' own texts
+  pictures                 draw the pictures of the help pages anew, in a browser
   bench [name] [...]       a benchmark; without a name: which there are
   train [...]              train the demo model anew
 """
@@ -67,6 +68,7 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
         "check": _check,
         "tables": _tables,
         "locales": _locales,
+        "pictures": _pictures,
         "bench": _bench,
         "train": _train,
     }
@@ -112,6 +114,10 @@ def _tables(host: Host, arguments: list[str]) -> int:
 
 def _locales(host: Host, arguments: list[str]) -> int:
     return _script("tests/write_locales.py", host, arguments)
+
+
+def _pictures(host: Host, arguments: list[str]) -> int:
+    return _script("tests/browser/node_pictures.py", host, arguments)
 
 
 def _bench(host: Host, arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ from demo.comfy_server import ComfyServer  # noqa: E402
 from devtools.paths import DEV  # noqa: E402
 
 PICTURES = ROOT / "web" / "docs" / "images"
-COLOURS = 64
+COLOURS = 128
 """A node has few colours; so many make a file of about 10 kB."""
 
 
@@ -35,7 +35,7 @@ def drawn(ui: ComfyPage, kind: str) -> bytes:
     ui.clear()
     node = ui.page.locator(f'[data-node-id="{ui.add_node(kind)}"]')
     if kind == "FreeScalePlan":
-        expect(node.locator("svg")).to_contain_text("UNet")
+        expect(node.locator("svg", has_text="UNet")).to_be_visible()
     ui.page.evaluate("() => app.canvas.deselectAll()")
     return node.screenshot()
 

@@ -68,6 +68,7 @@ def test_the_help_panel_shows_our_page(ui: ComfyPage) -> None:
     help_page = ui.page.locator(".node-help-content")
     expect(help_page.get_by_role("heading", name="FreeScale Model Patch")).to_be_visible()
     expect(help_page.get_by_role("heading", name="Pitfalls")).to_be_attached()
+    expect(help_page.get_by_role("img", name="FreeScale Model Patch")).not_to_have_js_property("naturalWidth", 0)
     ui.screenshot("help")
 
 
