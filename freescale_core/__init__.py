@@ -9,7 +9,10 @@ Needs torch, numpy, kornia and einops only. Costly operations come in as callabl
     cost              what SDXL's UNet takes at a size: operations and memory
     windows           overlapping windows with seeded jitter
     window_attention  the local branch of scale fusion
+    chunked_attention the global branch of scale fusion, a few queries at a time
     strided_attention the cheap global branch of scale fusion ("fast")
+    neighbourhood_attention
+                      a cheaper local branch
     gaussian_blur     separable low-pass over token grids, 2-D and 3-D
     scale_fusion      eq. 7: low frequencies of local minus global, added to global
     dilation          restrained dilated convolution, eq. 5, always undone

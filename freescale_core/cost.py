@@ -37,7 +37,7 @@ PyTorch's or xformers' attention). Counted tensors need 0.31 at the peak, with s
 VAE_GIB = 2178 * 2 * MEGAPIXEL / GIB
 """Per megapixel: ComfyUI's estimate for decoding in bf16, 2178 * 2 bytes a pixel (memory_used_decode); encoding takes less."""
 TILED_VAE_GIB = VAE_GIB / 4
-"""The VAE's tiles have the area of 512 x 512 pixels."""
+"""The VAE's smallest tiles have the area of 512 x 512 pixels."""
 
 
 def unet_operations(size: Size) -> float:

@@ -21,6 +21,7 @@ class FusionSettings:
     """Scale fusion, eq. 7. `None` = derived from the sizes of the run."""
 
     mode: Literal["exact", "fast"] = "exact"
+    """Global branch: attention over all tokens, or inside strided sub-grids."""
     over_channels: bool = True
     """Blur over (h, w, channel) after the output projection as the released code does, or over (h, w) as the paper writes."""
     sigma: float = 1.0
@@ -31,9 +32,12 @@ class FusionSettings:
     """Latent cells of the UNet's input."""
     strides: Size | None = None
     draw_windows: DrawWindows | None = None
+    local: Literal["windows", "neighbourhoods"] = "windows"
+    """Local branch: overlapping windows as published, or patches of queries over neighbourhoods of keys (cheaper, no jitter)."""
 
     def __post_init__(self) -> None:
         _check(self.mode in ("exact", "fast"), "mode exact or fast", self.mode)
+        _check(self.local in ("windows", "neighbourhoods"), "local windows or neighbourhoods", self.local)
         _check(self.sigma > 0, "sigma above 0", self.sigma)
         _check(0 <= self.end_percent <= 1, "end_percent between 0 and 1", self.end_percent)
         _check(self.kernel_size is None or self.kernel_size % 2 == 1, "an odd kernel_size", self.kernel_size)

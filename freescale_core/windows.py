@@ -16,6 +16,16 @@ class Window(NamedTuple):
     left: int
     right: int
 
+    @property
+    def size(self) -> Size:
+        return Size(self.bottom - self.top, self.right - self.left)
+
+    def without_pad(self, grid: Size, pad: Size) -> "tuple[Window, Window]":
+        """The part of the window that lies on the grid proper: in the grid's own coordinates, and in the window's."""
+        top, left = self.top - pad.height, self.left - pad.width
+        on_grid = Window(max(0, top), min(grid.height, top + self.size.height), max(0, left), min(grid.width, left + self.size.width))
+        return on_grid, Window(on_grid.top - top, on_grid.bottom - top, on_grid.left - left, on_grid.right - left)
+
 
 @dataclass(frozen=True)
 class WindowGrid:

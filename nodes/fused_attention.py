@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-import torch
+from comfy import model_management
 from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
+from ..freescale_core.chunked_attention import chunked_attention
 from ..freescale_core.geometry import Size, strides_between
-from ..freescale_core.scale_fusion import fuse, fuse_in_parts
+from ..freescale_core.neighbourhood_attention import neighbourhood_attention
+from ..freescale_core.scale_fusion import fuse_
 from ..freescale_core.settings import FusionSettings
 from ..freescale_core.strided_attention import strided_attention
 from ..freescale_core.window_attention import window_attention
@@ -19,8 +22,13 @@ from .stage_run import SIGMA_KEY, StageRun
 from .unet import BlockKey
 
 log = logging.getLogger("FreeScale")
-QUERY_CHUNKS, CHANNEL_CHUNKS = 16, 8
-"""Into how many parts attention and blur are cut once memory ran out."""
+T = TypeVar("T")
+FREE_SHARE = 4
+"""Temporaries get at most one part in so many of the memory that is free when a run begins to attend."""
+FULL_SHARE = 16
+"""Once memory ran out they get one part in so many of an attention output."""
+WORTH_CUTTING = 2**20
+"""A blur that needs fewer bytes is made in one go."""
 BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
 
 
@@ -38,10 +46,15 @@ def install(options: dict[str, Any], run: StageRun, blocks: list[BlockKey]) -> N
 
 
 class ChunkBudget:
-    """Whether one run works in large or in small chunks: large, until the device is full. It also says once what it cannot do."""
+    """How many bytes of temporaries attention and blur of one run may take: as many as one attention output has, less
+    where little memory is free, little once the device was full. Results do not depend on it.
+
+    It also says once what it cannot do.
+    """
 
     def __init__(self) -> None:
-        self._small = False
+        self._most: int | None = None
+        self._full = False
         self._said = False
 
     def foreign_tokens(self) -> None:
@@ -49,18 +62,20 @@ class ChunkBudget:
             log.warning("FreeScale: other tokens than the picture's reach self-attention (HyperTile, ToMe): scale fusion is off there.")
         self._said = True
 
-    def within(self, compute: Callable[[bool], Tensor]) -> Tensor:
-        """compute(small) -> out, the same either way."""
-        if not self._small:
+    def within(self, compute: Callable[[int], T], output_bytes: int) -> T:
+        """compute(bytes), again with less if memory runs out. output_bytes: of one attention output."""
+        if self._most is None:
+            self._most = int(model_management.get_free_memory() / FREE_SHARE)
+        if not self._full:
             try:
-                return compute(False)
+                return compute(min(output_bytes, self._most))
             except RuntimeError as error:  # Cancel is no RuntimeError on any host.
                 if not out_of_memory(error):
                     raise
             # Outside the except block, which would keep the failed call's tensors alive.
             log.warning("FreeScale: out of memory, attention goes on in small chunks for the rest of this run.")
-            self._small = True
-        return compute(True)
+            self._full = True
+        return compute(output_bytes // FULL_SHARE)
 
 
 def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budget: ChunkBudget) -> Callable[..., Tensor]:
@@ -90,21 +105,26 @@ def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budge
         if mask is not None or windows.covers_grid or extra_options[SIGMA_KEY] < run.fusion_end_sigma:
             return whole()
 
-        def in_query_chunks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return torch.cat([attend(part, k, v) for part in q.chunk(QUERY_CHUNKS, dim=1)], dim=1)
+        both = v.new_empty((2 * len(v), *v.shape[1:]))
+        global_, local = both[: len(v)], both[len(v) :]
 
-        def global_pass(small: bool) -> Tensor:
-            attend_all = in_query_chunks if small else attend
-            if fusion.mode == "fast":
-                return strided_attention(q, k, v, grid, fusion.strides or strides_between(windows.clipped, grid), attend_all)
-            return attend_all(q, k, v)
+        def global_pass(size: int) -> Tensor:
+            if fusion.mode == "exact":
+                return chunked_attention(q, k, v, attend, size, global_)
+            strides = fusion.strides or strides_between(windows.clipped, grid)
+            return strided_attention(q, k, v, grid, strides, partial(chunked_attention, attend=attend, bytes_at_once=size), global_)
 
-        global_ = budget.within(global_pass) if previous is None else whole()
-        drawn = _draw(run, windows, extra_options)
-        local = budget.within(lambda small: window_attention(q, k, v, grid, drawn, windows.jitter, attend, 1 if small else None))
-        if fusion.over_channels:
-            return torch.cat([global_, local])
-        return _fused(run, budget, global_, local, grid)
+        def local_pass(size: int) -> Tensor:
+            if fusion.local == "neighbourhoods":
+                return neighbourhood_attention(q, k, v, grid, windows.clipped, attend, local, size)
+            return window_attention(q, k, v, grid, _draw(run, windows, extra_options), windows.jitter, attend, local, size)
+
+        if previous is None:
+            budget.within(global_pass, v.nbytes)
+        else:
+            global_.copy_(whole())
+        budget.within(local_pass, v.nbytes)
+        return both if fusion.over_channels else _fused(run, budget, both, grid)
 
     return uncompiled(patch)
 
@@ -116,22 +136,17 @@ def output_patch(run: StageRun, budget: ChunkBudget) -> Callable[[Tensor, dict[s
         batch, _, height, width = extra_options["activations_shape"]
         if n.shape[0] != 2 * batch or n.shape[1] != height * width:  # HyperTile's tiles make larger batches, too.
             return n
-        global_, local = n.chunk(2)
-        return _fused(run, budget, global_, local, Size(height, width))
+        return _fused(run, budget, n, Size(height, width))
 
     return uncompiled(patch)
 
 
-def _fused(run: StageRun, budget: ChunkBudget, global_: Tensor, local: Tensor, grid: Size) -> Tensor:
+def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, grid: Size) -> Tensor:
+    """Eq. 7 of [global; local], in place: its first half."""
     fusion = run.settings.fusion or FusionSettings()
-    how = (run.kernel_size, fusion.sigma, fusion.over_channels)
-
-    def fused(small: bool) -> Tensor:
-        if small:
-            return fuse_in_parts(global_, local, grid, *how, channels_at_once=-(-global_.shape[2] // CHANNEL_CHUNKS))
-        return fuse(global_, local, grid, *how)
-
-    return budget.within(fused)
+    global_, local = both[: len(both) // 2], both[len(both) // 2 :]
+    within = partial(budget.within, output_bytes=max(local.nbytes, WORTH_CUTTING))
+    return fuse_(global_, local, grid, run.kernel_size, fusion.sigma, fusion.over_channels, within)
 
 
 def _draw(run: StageRun, windows: WindowGrid, extra_options: dict[str, Any]) -> Sequence[Window]:

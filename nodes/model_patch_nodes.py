@@ -17,7 +17,14 @@ from .region_nodes import DetailRegionsType, PromptRegionsType
 from .stage_sampling import settings_of, with_changes, with_settings
 from .unet import require_unet
 
-FUSION_MODES = ["exact", "fast", "off"]
+FUSIONS: dict[str, dict[str, Any]] = {
+    "exact": {},
+    "fast": {"mode": "fast"},
+    "off": {},
+    "neighbourhood": {"local": "neighbourhoods"},
+    "fast neighbourhood": {"mode": "fast", "local": "neighbourhoods"},
+}
+"""Widget value -> both branches of attention."""
 BLUR_AXES = ["3-D (h, w, channel)", "2-D (h, w)"]
 MODEL_TOOLTIP = "An SDXL or SD1.5 model. Put FreeScale after LoRAs and other patches."
 DETAIL_REGIONS_TOOLTIP = "FreeScale Detail Regions: masks with an alpha of their own. Outside them the alpha above counts."
@@ -41,7 +48,7 @@ class FreeScaleModelPatch(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "fusion",
-                    options=FUSION_MODES,
+                    options=list(FUSIONS),
                     default="exact",
                     tooltip="Scale fusion: exact as published, fast (far cheaper at 4k and 8k) or off.",
                 ),
@@ -93,9 +100,10 @@ class FreeScaleModelPatch(io.ComfyNode):
         prompt_regions: tuple[PromptRegion, ...] = (),
     ) -> io.NodeOutput:
         require_unet(model)
+        expect_choice("FreeScale Model Patch", list(FUSIONS), fusion)
         settings = dataclasses.replace(
             _preset_settings(model, preset, plan.base if plan else size_or_none(base_width, base_height, "base size")),
-            fusion=None if fusion == "off" else FusionSettings(mode=fusion),
+            fusion=None if fusion == "off" else FusionSettings(**FUSIONS[fusion]),
             detail=DetailSettings(alpha, detail_regions),
             prompt_regions=prompt_regions,
         )
@@ -114,7 +122,7 @@ class FreeScaleScaleFusion(io.ComfyNode):
                 io.Model.Input("model", tooltip=MODEL_TOOLTIP),
                 io.Combo.Input(
                     "mode",
-                    options=FUSION_MODES,
+                    options=list(FUSIONS),
                     default="exact",
                     tooltip="Exact as published, fast (global attention in sub-grids) or off.",
                 ),
@@ -146,10 +154,11 @@ class FreeScaleScaleFusion(io.ComfyNode):
     def execute(
         cls, model: Any, mode: Any, blur_axes: str, sigma: float, jitter: bool, end_percent: float, window_width: int, window_height: int
     ) -> io.NodeOutput:
+        expect_choice("FreeScale Scale Fusion", list(FUSIONS), mode)
         expect_choice("FreeScale Scale Fusion", BLUR_AXES, blur_axes)
         window = size_or_none(window_width, window_height, "window")
         fusion = FusionSettings(
-            mode="exact" if mode == "off" else mode,
+            **FUSIONS[mode],
             over_channels=blur_axes == BLUR_AXES[0],
             sigma=sigma,
             jitter=jitter,

@@ -1,6 +1,7 @@
 """Between two stages: latent -> picture -> larger picture -> latent, tiled where the picture is too large for the VAE."""
 
 import logging
+from collections.abc import Callable
 from typing import Any, Literal
 
 import comfy.utils
@@ -13,24 +14,49 @@ from ..freescale_core.geometry import Size
 log = logging.getLogger("FreeScale")
 
 Tiling = Literal["auto", "on", "off"]
-TILE = 512
-"""Tile side in pixels; the host averages three tilings of about this area."""
+TILES = (512, 768, 1024, 1536, 2048)
+"""Tile sides in pixels; the host averages three tilings of about this area. Larger tiles differ less from the whole picture."""
+TILE_SHARE = 0.25
+"""Of the total memory, for one tile."""
 
 
 def decode(vae: Any, samples: Tensor, tiling: Tiling) -> Tensor:
     """Latent (b, c, h, w) -> picture (b, H, W, 3), 0..1."""
+
+    def needed(shape: tuple[int, ...]) -> float:
+        return vae.memory_used_decode(shape, vae.vae_dtype)
+
+    if not _tiled("decode", vae, needed(samples.shape), tiling):
+        return vae.decode(samples)
     cell = vae.spacial_compression_decode()
-    if _tiled("decode", vae, vae.memory_used_decode(samples.shape, vae.vae_dtype), tiling):
-        return vae.decode_tiled(samples, tile_x=TILE // cell, tile_y=TILE // cell, overlap=TILE // cell // 4)
-    return vae.decode(samples)
+    return decode_tiled(vae, samples, _tile_side(vae, lambda side: needed((1, samples.shape[1], side // cell, side // cell))))
 
 
 def encode(vae: Any, image: Tensor, tiling: Tiling) -> Tensor:
     """Picture (b, H, W, 3) -> latent (b, c, h, w)."""
-    shape = (image.shape[0], 3, image.shape[1], image.shape[2])
-    if _tiled("encode", vae, vae.memory_used_encode(shape, vae.vae_dtype), tiling):
-        return vae.encode_tiled(image[..., :3], tile_x=TILE, tile_y=TILE, overlap=TILE // 8)
-    return vae.encode(image[..., :3])
+
+    def needed(shape: tuple[int, ...]) -> float:
+        return vae.memory_used_encode(shape, vae.vae_dtype)
+
+    if not _tiled("encode", vae, needed((image.shape[0], 3, image.shape[1], image.shape[2])), tiling):
+        return vae.encode(image[..., :3])
+    return encode_tiled(vae, image, _tile_side(vae, lambda side: needed((1, 3, side, side))))
+
+
+def decode_tiled(vae: Any, samples: Tensor, tile: int) -> Tensor:
+    """tile: side in pixels; neighbours share a quarter of it."""
+    cells = tile // vae.spacial_compression_decode()
+    return vae.decode_tiled(samples, tile_x=cells, tile_y=cells, overlap=cells // 4)
+
+
+def encode_tiled(vae: Any, image: Tensor, tile: int) -> Tensor:
+    """tile: side in pixels; neighbours share an eighth of it."""
+    return vae.encode_tiled(image[..., :3], tile_x=tile, tile_y=tile, overlap=tile // 8)
+
+
+def tile_side(needed: Callable[[int], float], total: float) -> int:
+    """The largest tile whose memory, needed(side), is a small part of the total; at least the smallest one."""
+    return max((side for side in TILES if needed(side) <= TILE_SHARE * total), default=TILES[0])
 
 
 def resize(image: Tensor, size: Size, method: str, upscale_model: Any = None) -> Tensor:
@@ -50,3 +76,10 @@ def _tiled(what: str, vae: Any, needed: float, tiling: Tiling) -> bool:
         log.info("FreeScale: VAE %s needs about %.1f of %.1f GiB: %s.", what, needed / 2**30, total / 2**30, "tiled" if tiled else "whole")
         return tiled
     return tiling == "on"
+
+
+def _tile_side(vae: Any, needed: Callable[[int], float]) -> int:
+    """As with tiling itself: by the total memory, so that a seed gives one picture."""
+    side = tile_side(needed, model_management.get_total_memory(vae.device))
+    log.info("FreeScale: VAE tiles of %d pixels.", side)
+    return side

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from freescale_core.chunked_attention import chunked_attention
 from freescale_core.geometry import Size
 from freescale_core.strided_attention import strided_attention
 from freescale_core.window_attention import window_attention
@@ -53,18 +54,43 @@ def test_projecting_once_equals_projecting_every_window():
     assert torch.allclose(once, each, atol=1e-5)
 
 
-def test_windows_are_attended_in_chunks_no_larger_than_the_grid():
+@pytest.mark.parametrize(("bytes_at_once", "calls"), [(None, 13), (64 * 64 * 4 * 4 * 4, 4), (1, 49)])
+def test_windows_are_attended_in_chunks_within_the_bound_of_bytes(bytes_at_once, calls):
+    """49 windows of 16 x 16 tokens with 4 float32 channels: q, k, v and out of one take 4 * 4096 bytes."""
     sizes = []
 
     def attend(q, k, v):
-        sizes.append(q.shape[0] * q.shape[1])
+        sizes.append(q.nbytes * 4)
         return v
 
     grid = WindowGrid(Size(64, 64), Size(16, 16), jittered=False)
     x = tokens((64, 64), batch=1)
-    window_attention(x, x, x, grid.grid, grid.draw(window_rng(0, 1.0)), grid.jitter, attend)
-    assert max(sizes) <= 64 * 64
-    assert sum(sizes) == 49 * 16 * 16
+    window_attention(x, x, x, grid.grid, grid.draw(window_rng(0, 1.0)), grid.jitter, attend, bytes_at_once=bytes_at_once)
+    assert len(sizes) == calls
+    assert max(sizes) <= max(bytes_at_once or x.nbytes, 4 * 4096)
+    assert sum(sizes) == 49 * 4 * 4096
+
+
+@pytest.mark.parametrize("bytes_at_once", [1, 20000, 10**9])
+def test_any_bound_gives_the_same_windows_and_the_given_tensor_is_filled(bytes_at_once):
+    grid, x = WindowGrid(Size(33, 40), Size(17, 20)), tokens((33, 40))
+    windows = grid.draw(window_rng(0, 1.0))
+    expected = window_attention(x, x, x, grid.grid, windows, grid.jitter, softmax_attention)
+    both = torch.full((4, *x.shape[1:]), 7.0)
+    got = window_attention(x, x, x, grid.grid, windows, grid.jitter, softmax_attention, both[2:], bytes_at_once)
+    assert got.data_ptr() == both[2:].data_ptr()
+    assert torch.allclose(got, expected, atol=1e-6)
+    assert both[:2].eq(7).all()
+
+
+@pytest.mark.parametrize("bytes_at_once", [1, 1000, 10**9])
+def test_full_attention_in_chunks_of_queries_is_full_attention(bytes_at_once):
+    x = tokens((5, 7))
+    out = torch.empty_like(x)
+    assert torch.allclose(chunked_attention(x, x, x, softmax_attention, bytes_at_once), softmax_attention(x, x, x), atol=1e-6)
+    got = chunked_attention(x, x, x, softmax_attention, bytes_at_once, out)
+    assert got is out
+    assert torch.allclose(got, softmax_attention(x, x, x), atol=1e-6)
 
 
 @pytest.mark.parametrize(("grid", "strides"), [((8, 8), (2, 2)), ((9, 7), (2, 3)), ((8, 6), (4, 1))])

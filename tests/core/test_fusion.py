@@ -4,9 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from freescale_core import scale_fusion
 from freescale_core.gaussian_blur import blur_tokens
 from freescale_core.geometry import Size
-from freescale_core.scale_fusion import fuse, fuse_in_parts
+from freescale_core.scale_fusion import fuse_
 
 GRID = Size(6, 9)
 
@@ -40,30 +41,40 @@ def test_blur_equals_the_dense_convolution(k, sigma, over_channels):
 def test_fusion_is_low_of_local_plus_high_of_global(over_channels):
     local, global_ = tokens(seed=1), tokens(seed=2)
     expected = dense_blur(local, 3, 1.0, over_channels) + global_ - dense_blur(global_, 3, 1.0, over_channels)
-    assert torch.allclose(fuse(global_, local, GRID, 3, 1.0, over_channels), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("over_channels", [False, True])
-@pytest.mark.parametrize("channels_at_once", [1, 2, 3, 11])
-def test_in_parts_it_is_the_same(over_channels, channels_at_once):
-    """The blur of 5 taps reaches over two channels, also into another part."""
-    local, global_ = tokens(11, seed=1), tokens(11, seed=2)
-    whole = fuse(global_, local, GRID, 5, 1.0, over_channels)
-    parts = fuse_in_parts(global_, local, GRID, 5, 1.0, over_channels, channels_at_once)
-    assert torch.allclose(parts, whole, atol=1e-6)
+    assert torch.allclose(fuse_(global_, local, GRID, 3, 1.0, over_channels), expected, atol=1e-6)
 
 
 def test_2d_fusion_commutes_with_the_output_projection_and_3d_does_not():
     local, global_ = tokens(seed=1), tokens(seed=2)
     linear = torch.nn.Linear(5, 5)
     for over_channels, commutes in [(False, True), (True, False)]:
-        before = linear(fuse(global_, local, GRID, 3, 1.0, over_channels))
-        after = fuse(linear(global_), linear(local), GRID, 3, 1.0, over_channels)
+        with torch.no_grad():
+            after = fuse_(linear(global_), linear(local), GRID, 3, 1.0, over_channels)
+            before = linear(fuse_(global_.clone(), local.clone(), GRID, 3, 1.0, over_channels))
         assert torch.allclose(before, after, atol=1e-5) is commutes
 
 
 def test_equal_branches_stay_as_they_are_in_half_precision():
     x = tokens().half()
-    out = fuse(x, x, GRID, 3, 1.0, True)
+    out = fuse_(x.clone(), x.clone(), GRID, 3, 1.0, True)
     assert out.dtype == torch.float16
     assert torch.equal(out, x)
+
+
+def out_of_memory(*args):
+    raise MemoryError
+
+
+@pytest.mark.parametrize("over_channels", [False, True])
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_the_blur_in_parts_is_the_blur_even_if_memory_runs_out_on_the_way(k, over_channels, monkeypatch):
+    local, global_ = tokens(seed=1), tokens(seed=2)
+    whole = fuse_(global_.clone(), local.clone(), GRID, k, 1.0, over_channels, lambda step: step(10**9))
+
+    def first_full_then_small(step):
+        with monkeypatch.context() as full, pytest.raises(MemoryError):
+            full.setattr(scale_fusion, "blur_tokens", out_of_memory)
+            step(10**9)
+        return step(1)
+
+    assert torch.allclose(fuse_(global_, local, GRID, k, 1.0, over_channels, first_full_then_small), whole, atol=1e-6)

@@ -204,6 +204,21 @@ def test_nodes_edit_the_settings_that_the_model_patch_made(model):
     assert settings_of(model) is None
 
 
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_neighbourhoods_are_another_local_branch(model, mode):
+    choice = {"exact": "neighbourhood", "fast": "fast neighbourhood"}[mode]
+    for patched in (
+        FreeScaleModelPatch.execute(model, "Auto", choice, 2.0, 128, 128).result[0],
+        FreeScaleScaleFusion.execute(model, choice, "3-D (h, w, channel)", 1.0, True, 1.0, 0, 0).result[0],
+    ):
+        assert settings_of(patched).fusion == FusionSettings(mode, local="neighbourhoods")
+    with_windows, with_neighbourhoods = (
+        sample(with_settings(model, dataclasses.replace(settings(), fusion=FusionSettings(mode, local=local))))
+        for local in ("windows", "neighbourhoods")
+    )
+    assert not torch.equal(with_windows, with_neighbourhoods)
+
+
 def test_a_part_node_alone_switches_on_only_its_part(model):
     got = settings_of(FreeScaleDilatedConv.execute(model, 0, 0.7).result[0])
     assert (got.fusion, got.detail, got.dilation, got.base_side) == (None, None, DilationSettings(), 1024)
@@ -215,7 +230,7 @@ def test_a_part_node_alone_switches_on_only_its_part(model):
         (("Custom", "exact", 2.0, 0, 0), "preset Custom expects a base size, got 0x0"),
         (("Auto", "exact", 2.0, 256, 0), "both sides of the base size or neither, got 256x0"),
         (("Dreamy", "exact", 2.0, 0, 0), "expects one of Auto, SDXL, .*got Dreamy"),
-        (("Auto", "slow", 2.0, 0, 0), "expected mode exact or fast, got slow"),
+        (("Auto", "slow", 2.0, 0, 0), "expects one of exact, fast, off, .*got slow"),
     ],
 )
 def test_wrong_values_are_refused_in_one_sentence(model, values, message):

@@ -74,6 +74,7 @@ class OurAllocations(TorchFunctionMode):
 
 
 def our_sites(model):
+    sample(with_settings(model, settings(*PARTS)))  # What is made once and kept is made here.
     with OurAllocations() as seen:
         sample(with_settings(model, settings(*PARTS)))
     return seen.sites
@@ -117,14 +118,14 @@ def test_a_passing_lack_of_memory_in_the_blur_only_makes_chunks_smaller(model, m
     original, calls = scale_fusion.blur_tokens, []
 
     def full_at_first(x, *args):
-        calls.append(x.shape[2])
+        calls.append(x.shape[1])
         if len(calls) == 1:
             raise torch.cuda.OutOfMemoryError("injected")
         return original(x, *args)
 
     monkeypatch.setattr(scale_fusion, "blur_tokens", full_at_first)
     got = sample(patched)
-    assert max(calls[1:]) < calls[0] // 4
+    assert max(calls[1:]) <= calls[0] // 4
     assert (got - expected).norm() / expected.norm() < 1e-5
     assert caplog.text.count("goes on in small chunks for the rest of this run") == 1
 

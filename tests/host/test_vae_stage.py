@@ -17,7 +17,7 @@ def vae():
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(vae_stage, "TILE", 128)
+    monkeypatch.setattr(vae_stage, "TILES", (128,))
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,13 @@ def test_tiling_goes_by_total_memory_and_can_be_forced(vae, monkeypatch, caplog,
     assert picture.shape == (1, 256, 256, 3)
     assert latent.shape == (1, 4, 32, 32)
     assert ("GiB: tiled" in caplog.text, "GiB: whole" in caplog.text) == (tiling == "auto" and tiled, tiling == "auto" and not tiled)
+
+
+@pytest.mark.parametrize(("gib", "tile"), [(4, 512), (8, 512), (12, 768), (24, 1024), (48, 1536), (80, 2048)])
+def test_tiles_grow_with_the_total_memory(gib, tile, monkeypatch):
+    """2178 * 2 bytes a pixel: the host's estimate for decoding in half precision."""
+    monkeypatch.undo()
+    assert vae_stage.tile_side(lambda side: 2178 * 2 * side**2, gib * 2**30) == tile
 
 
 def test_tiled_and_whole_pictures_differ_little(vae):

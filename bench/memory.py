@@ -1,0 +1,77 @@
+"""How much memory does FreeScale need? python3 dev.py bench memory --help.
+
+One fused attention alone, whole UNet calls at 2k, 4k and 8k on meta tensors, and what follows for a GPU of a given size.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)  # in place of bench/
+
+import tests.host.conftest  # noqa: E402, F401, I001 (the host, then the pack, ready for use in this process)
+
+# isort: split
+import torch  # noqa: E402
+from freescale_pack.freescale_core.geometry import Size  # noqa: E402
+from freescale_pack.freescale_core.settings import FusionSettings  # noqa: E402
+
+from bench.performance import document, plots, tables  # noqa: E402
+from bench.performance.attention import LoneAttention  # noqa: E402
+from bench.performance.counting import VARIANTS  # noqa: E402
+from bench.performance.gpu_table import RESERVE_GIB, gpu_rows  # noqa: E402
+from bench.performance.models import MODELS, MetaCall  # noqa: E402
+from bench.performance.results import save, text  # noqa: E402
+from bench.performance.storage import allocator_peak, live_peak  # noqa: E402
+
+CALLS: dict[str, FusionSettings | None] = {"unpatched": None, "exact": VARIANTS["exact, 3-D"], "fast": VARIANTS["fast, 3-D"]}
+SCALES = (2, 4, 8)
+HALF = {"device": "meta", "dtype": torch.float16}
+
+
+def main() -> int:
+    argparse.ArgumentParser(prog="dev.py bench memory", description=__doc__.splitlines()[0]).parse_args()
+    with torch.inference_mode():
+        attention = [attention_row(name, scale) for scale in SCALES for name in VARIANTS]
+        calls = [call_row(model, variant, scale) for model in MODELS for scale in SCALES for variant in CALLS]
+    weights = MODELS[0].weights
+    found = {"attention": attention, "calls": calls, "weights": weights, "reserve_gib": RESERVE_GIB, "gpus": gpu_rows(calls, weights)}
+    save("memory", found)
+    print(f"\n{text(*tables.attention_memory(found))}\n\n{text(*tables.unet_memory(found, 'SDXL'))}\n\n{text(*tables.gpus(found))}")
+    plots.memory(found, "SDXL")
+    document.write()
+    return 0
+
+
+def attention_row(name: str, scale: int) -> dict[str, Any]:
+    """Extra memory, in ordinary outputs: SDXL's half-resolution level on meta tensors; a small real run at 2x for the allocator."""
+    window, fusion = Size(64, 64), VARIANTS[name]
+    found = extra_outputs(window, scale, fusion, 640, 10, live_peak, **HALF)
+    small = extra_outputs(Size(16, 16), scale, fusion, 320, 5, allocator_peak) if scale == 2 else (None, None)
+    print(f"  attention {scale}x, {name}", flush=True)
+    return dict(zip(("name", "attend", "fuse", "attend_cpu", "fuse_cpu"), (f"{scale}x, {name}", *found, *small), strict=True))
+
+
+def extra_outputs(window: Size, scale: int, fusion: FusionSettings, channels: int, heads: int, peak: Any, **like: Any) -> tuple[Any, Any]:
+    """(attention beyond the plain one's, blur beyond the projected branches or None)."""
+    grid = Size(window.height * scale, window.width * scale)
+    plain, fused = (LoneAttention(window, grid, f, channels, heads, **like) for f in (None, fusion))
+    attended = (peak(fused.attend) - peak(plain.attend)) / plain.output_bytes
+    if not fusion.over_channels:
+        return attended, None
+    projected = fused.attend()
+    return attended, peak(lambda: fused.fuse(projected)) / plain.output_bytes
+
+
+def call_row(model: Any, variant: str, scale: int) -> dict[str, Any]:
+    """Activations of one call in half precision, bytes, for a batch of one and two."""
+    size = Size(model.square.height * scale, model.square.width * scale)
+    print(f"  {model.name} at {size}, {variant}", flush=True)
+    peaks = {str(batch): live_peak(MetaCall(model, model.square, size, CALLS[variant], batch)) for batch in (1, 2)}
+    return {"model": model.name, "size": str(size), "variant": variant, "batch": peaks}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

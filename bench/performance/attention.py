@@ -1,0 +1,62 @@
+"""One fused attention alone, called as the host calls it: for memory and growth, on meta tensors or real ones."""
+
+from typing import Any
+
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
+from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch, output_patch
+from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
+from torch import Tensor
+
+from .models import flash_attention
+
+
+class LoneAttention:
+    """The self-attention of one block; window, grid: in tokens. fusion None: the host's plain attention.
+
+    `attend()` is the attention patch, to which the host gives q, k, v and from which its output projection goes on;
+    `fuse()` is the output patch, on what that projection returned.
+    """
+
+    def __init__(self, window: Size, grid: Size, fusion: FusionSettings | None, channels: int, heads: int, **like: Any) -> None:
+        self.tokens = tuple(_tokens(seed, (1, grid.area, channels), **like) for seed in range(3))
+        self.fusion, cells = fusion, [1, 4, *grid]
+        self.run = StageRun(FreeScaleSettings(fusion=fusion), window, grid, 0, 0.0, 0.0)
+        self.options = {
+            "n_heads": heads,
+            "block": ("middle", 0),
+            "block_index": 0,
+            "activations_shape": [1, channels, *grid],
+            "original_shape": cells,
+            SIGMA_KEY: 3.0,
+        }
+        if self.tokens[0].device.type == "meta":
+            self.options["optimized_attention_override"] = flash_attention
+        self._patch = attention_patch(self.run, None, ChunkBudget())
+
+    @property
+    def output_bytes(self) -> int:
+        """Of one ordinary attention output."""
+        return self.tokens[2].nbytes
+
+    def attend(self) -> Tensor:
+        if self.fusion is None:
+            return optimized_attention(*self.tokens, self.options["n_heads"], transformer_options=self.options)
+        return self._patch(*self.tokens, self.options)
+
+    def fuse(self, projected: Tensor) -> Tensor:
+        if self.fusion is None or not self.fusion.over_channels:
+            return projected
+        return output_patch(self.run, ChunkBudget())(projected, self.options)
+
+    def both(self) -> Tensor:
+        return self.fuse(self.attend())
+
+
+def _tokens(seed: int, shape: tuple[int, ...], **like: Any) -> Tensor:
+    """The same in every run; without data on the meta device."""
+    if torch.device(like.get("device", "cpu")).type == "meta":
+        return torch.empty(shape, **like)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), **like)

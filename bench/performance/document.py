@@ -1,0 +1,143 @@
+"""docs/PERFORMANCE.md, from whatever the benchmarks have kept so far."""
+
+from collections.abc import Callable
+from typing import Any
+
+from . import tables
+from .results import DOCS, load, markdown
+
+INTRODUCTION = """\
+# What FreeScale costs
+
+Written by `python3 dev.py bench speed`, `memory`, `scaling` and `vae_tiling` from the figures they keep in [performance/](performance).
+Operations and bytes are counted on the real UNets with the patches in place, so they hold on any machine. Seconds are of a CPU.
+Nothing here was measured on a GPU.
+"""
+
+COSTS = """\
+## Operations
+
+Floating point operations of one pass (no batch, half precision) and how many times as many with FreeScale. 1x is the base size; 8x of SDXL
+is 8192 x 8192. Exact pays for the windows, most at 2x; fast saves more, the larger the picture. 3-D blurs after the output projection,
+which therefore runs twice. Neighbourhoods are the cheaper local branch, an option whose pictures have not been judged yet.
+
+![Operations of one call](images/performance_calls.png)
+
+{models}
+
+### {name}, the whole cascade
+
+50 steps at the base size and 35 in each stage, against 50 steps of the plain UNet at the final size.
+
+{cascade}
+"""
+
+TIMES = """\
+## Seconds on a CPU
+
+One call of each, in turn, over and over. *Plain* is the same formula without any care: one window at a time, sums and counts in full size,
+two dense blurs ([oracle.py](../bench/performance/oracle.py)); relative difference of the results {difference:.0e}.
+{machine}
+
+{table}
+"""
+
+MEMORY = """\
+## Memory
+
+Most bytes alive at once beyond q, k, v and one ordinary output, in outputs (2-D needs nothing after the projection). The allocator's
+columns are a small real float32 run on a CPU, scratch memory of its kernels included.
+
+{attention}
+
+Activations of one call of SDXL's UNet in half precision; its weights take another {weights:.1f} GiB. Counted on meta tensors with an
+attention that does not store its scores (flash, PyTorch); scratch memory of convolutions is not in it.
+
+![Activations of one UNet call](images/performance_memory.png)
+
+{calls}
+
+### Your GPU (an estimate)
+
+**From the table above, not measured**: weights, one call and {reserve} GiB for the driver, the allocator and convolutions must fit. ComfyUI
+itself goes further: it calls cond and uncond apart, and keeps part of the weights in system memory when they do not fit, which costs time.
+Exact and fast need the same memory; what fast saves is time.
+
+{gpus}
+"""
+
+SCALING = """\
+## Growth with the number of tokens
+
+One self-attention of {channels} channels, windows of {window} x {window} tokens, blur included. Time grows with the tokens to the power of
+{plain:.2f} (plain) and {fused:.2f} (fused): the windows' part is proportional to the picture, so its share falls.
+{machine}
+
+![Time and operations against tokens](images/performance_scaling.png)
+
+{table}
+"""
+
+TILING = """\
+## VAE tiles
+
+The host's own tiling against the whole picture, on a VAE of SDXL's full size with random weights: it shows what tiles do to a network of
+this structure, whose group norms then see one tile at a time, not how visible that is in a real picture. Errors in standard deviations of
+the whole result.
+
+{table}
+"""
+
+MACHINE = "ComfyUI {host}, torch {torch}, {processor}, {threads} thread(s)."
+BUSY = " The machine was busy (load {load} before the start): **these times are to be taken again.**"
+
+
+def write() -> None:
+    kept = {name: load(name) for name in SECTIONS}
+    parts = [INTRODUCTION, *(SECTIONS[name](data) for name, data in kept.items() if data is not None)]
+    (DOCS / "PERFORMANCE.md").write_text("\n".join(parts), encoding="utf-8")
+    print("  written: docs/PERFORMANCE.md")
+
+
+def costs(data: dict[str, Any]) -> str:
+    names = list(data["calls"])
+    models = "\n\n".join(f"### {name}\n\n{markdown(*tables.call_costs(data, name))}" for name in names)
+    return COSTS.format(models=models, name=names[0], cascade=markdown(*tables.cascade_costs(data, names[0])))
+
+
+def times(data: dict[str, Any]) -> str:
+    return TIMES.format(difference=data["difference"], machine=machine(data), table=markdown(*tables.times(data)))
+
+
+def memory(data: dict[str, Any]) -> str:
+    return MEMORY.format(
+        attention=markdown(*tables.attention_memory(data)),
+        weights=data["weights"] / tables.GIB,
+        calls=markdown(*tables.unet_memory(data, "SDXL")),
+        reserve=data["reserve_gib"],
+        gpus=markdown(*tables.gpus(data)),
+    )
+
+
+def scaling(data: dict[str, Any]) -> str:
+    facts = {key: data[key] for key in ("channels", "window")}
+    return SCALING.format(**facts, **data["exponents"], machine=machine(data), table=markdown(*tables.growth(data)))
+
+
+def tiling(data: dict[str, Any]) -> str:
+    return TILING.format(table=markdown(*tables.tiling(data)))
+
+
+def machine(data: dict[str, Any]) -> str:
+    found = data["machine"]
+    busy = found["load"] is not None and found["load"] > 0.5
+    return MACHINE.format(**found) + (BUSY.format(**found) if busy else "")
+
+
+SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "counts": costs,
+    "memory": memory,
+    "times": times,
+    "scaling": scaling,
+    "vae_tiling": tiling,
+}

@@ -1,0 +1,25 @@
+"""Which stage fits a GPU, by the memory model: an estimate."""
+
+from typing import Any
+
+from freescale_pack.nodes.vae_stage import tile_side
+
+GPUS_GIB = (8, 12, 16, 24, 32, 48, 80)
+RESERVE_GIB = 1.5
+"""For the driver, the allocator's gaps and the scratch memory of convolutions."""
+VAE_DECODE_BYTES = 2178 * 64 * 2 / 64
+"""Per pixel, in half precision: the host's own estimate for its KL VAE."""
+
+
+def gpu_rows(calls: list[dict[str, Any]], weights: int) -> list[dict[str, Any]]:
+    """Largest SDXL call (FreeScale exact) that fits beside the weights, with cond and uncond apart and together."""
+    exact = [row for row in calls if row["model"] == "SDXL" and row["variant"] == "exact"]
+    rows = []
+    for gib in GPUS_GIB:
+        room = (gib - RESERVE_GIB) * 2**30 - weights
+        fits = {batch: [row["size"] for row in exact if row["batch"][batch] <= room] for batch in ("1", "2")}
+        alone, together = (sizes[-1] if sizes else None for sizes in fits.values())
+        rows.append(
+            {"gib": gib, "alone": alone, "together": together, "tile": tile_side(lambda side: VAE_DECODE_BYTES * side**2, gib * 2**30)}
+        )
+    return rows

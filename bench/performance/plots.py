@@ -1,0 +1,55 @@
+"""The figures of docs/PERFORMANCE.md."""
+
+from typing import Any
+
+import matplotlib
+
+from .results import DOCS
+
+matplotlib.use("Agg")
+from matplotlib import pyplot  # noqa: E402 (after the choice of a backend that needs no screen)
+
+GIB = 2**30
+
+
+def calls(counts: dict[str, Any], model: str) -> None:
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for name, ratios in counts["ratios"][model]["square"].items():
+        axes.plot([int(scale) for scale in ratios], list(ratios.values()), marker="o", label=name)
+    axes.axhline(1.0, color="grey", linewidth=0.8)
+    axes.set(xscale="log", xlabel="scale", ylabel="operations / plain UNet's", title=f"{model}, one call")
+    axes.set_xticks([2, 4, 8], ["2x", "4x", "8x"])
+    axes.minorticks_off()
+    axes.legend()
+    _save(figure, "calls")
+
+
+def memory(data: dict[str, Any], model: str) -> None:
+    rows = [row for row in data["calls"] if row["model"] == model]
+    sizes, variants = (list(dict.fromkeys(row[key] for row in rows)) for key in ("size", "variant"))
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for i, variant in enumerate(variants):
+        heights = [row["batch"]["1"] / GIB for row in rows if row["variant"] == variant]
+        axes.bar([place + 0.25 * i for place in range(len(sizes))], heights, width=0.25, label=variant)
+    axes.set(yscale="log", ylabel="GiB", title=f"{model}, activations of one call, no batch")
+    axes.set_xticks([place + 0.25 for place in range(len(sizes))], sizes)
+    axes.legend()
+    _save(figure, "memory")
+
+
+def scaling(data: dict[str, Any]) -> None:
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    tokens = [row["tokens"] for row in data["rows"]]
+    for axes, key, label in zip(panels, ("seconds", "flops"), ("seconds", "operations"), strict=True):
+        for side in ("plain", "fused"):
+            axes.plot(tokens, [row[side][key] for row in data["rows"]], marker="o", label=side)
+        axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel=label)
+        axes.legend()
+    _save(figure, "scaling")
+
+
+def _save(figure: Any, name: str) -> None:
+    path = DOCS / "images" / f"performance_{name}.png"
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+    pyplot.close(figure)
+    print(f"  written: docs/images/{path.name}")

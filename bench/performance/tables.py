@@ -1,0 +1,76 @@
+"""The tables of the document, each a header and rows, from what the benchmarks kept."""
+
+from collections.abc import Sequence
+from typing import Any
+
+Table = tuple[Sequence[str], list[list[object]]]
+GIB = 2**30
+
+
+def call_costs(counts: dict[str, Any], model: str) -> Table:
+    flops = counts["calls"][model]["square"]["unpatched"]
+    scales = list(flops)
+    rows: list[list[object]] = [["unpatched, TFLOP", *(f"{flops[scale] / 1e12:.1f}" for scale in scales)]]
+    for shape in ("square", "16:9"):
+        ratios = counts["ratios"][model][shape]
+        rows += [[f"{name}, {shape}", *("" if scale not in r else f"{r[scale]:.3f}" for scale in scales)] for name, r in ratios.items()]
+    return ("one call", *(f"{scale}x" for scale in scales)), rows
+
+
+def cascade_costs(counts: dict[str, Any], model: str) -> Table:
+    shares = counts["cascades"][model]["square"]
+    scales = list(next(iter(shares.values())))
+    return ("whole cascade", *(f"{scale}x" for scale in scales)), [
+        [name, *(f"{share[scale]:.2f}" for scale in scales)] for name, share in shares.items()
+    ]
+
+
+def times(data: dict[str, Any]) -> Table:
+    rows: list[list[object]] = []
+    for case, calls in data["cases"].items():
+        plain = calls["plain"]["median"]
+        for name, call in calls.items():
+            ms, spread = (1000 * call[key] for key in ("median", "spread"))
+            rows.append([f"{case}: {name}", f"{ms:.1f}", f"{spread:.1f}", f"{plain / call['median']:.2f}"])
+    return ("one call", "median, ms", "spread, ms", "times faster than plain"), rows
+
+
+def attention_memory(data: dict[str, Any]) -> Table:
+    header = ("one self-attention", "attention", "blur after the projection", "allocator, attention", "allocator, blur")
+    return header, [
+        [row["name"], *(("" if row[key] is None else f"{row[key]:.2f}") for key in ("attend", "fuse", "attend_cpu", "fuse_cpu"))]
+        for row in data["attention"]
+    ]
+
+
+def unet_memory(data: dict[str, Any], model: str) -> Table:
+    rows = [
+        [f"{row['size']}, {row['variant']}", *(f"{row['batch'][b] / GIB:.1f}" for b in ("1", "2"))]
+        for row in data["calls"]
+        if row["model"] == model
+    ]
+    return ("one UNet call", "cond and uncond apart, GiB", "in one batch, GiB"), rows
+
+
+def gpus(data: dict[str, Any]) -> Table:
+    header = ("GPU memory", "SDXL fits whole up to", "cond and uncond in one batch up to", "VAE tile")
+    return header, [[f"{g['gib']} GB", g["alone"] or "-", g["together"] or "-", g["tile"]] for g in data["gpus"]]
+
+
+def growth(data: dict[str, Any]) -> Table:
+    header = ("tokens", "plain, ms", "fused, ms", "fused / plain, time", "fused / plain, FLOP", "fused, extra outputs")
+    rows: list[list[object]] = []
+    for row in data["rows"]:
+        plain, fused = row["plain"], row["fused"]
+        ms = [f"{1000 * side['seconds']:.1f}" for side in (plain, fused)]
+        ratios = [f"{fused[key] / plain[key]:.2f}" for key in ("seconds", "flops")]
+        rows.append([row["tokens"], *ms, *ratios, f"{row['extra_outputs']:.2f}"])
+    return header, rows
+
+
+def tiling(data: dict[str, Any]) -> Table:
+    header = ("tile / picture", "direction", "greatest error", "mean error", "shift of the mean")
+    return header, [
+        [f"{row['tile']} / {row['side']}", row["direction"], *(f"{row[key]:.3f}" for key in ("max", "mean", "shift"))]
+        for row in data["rows"]
+    ]

@@ -1,0 +1,26 @@
+"""Wall time of several calls, interleaved in one run, so that a disturbance hits all of them alike."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+Times = dict[str, list[float]]
+
+
+def interleaved(calls: dict[str, Callable[[], Any]], repeats: int) -> Times:
+    """Seconds of each call, A B C A B C ..., after one round that is not counted."""
+    seconds: Times = {name: [] for name in calls}
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def median_and_spread(values: list[float]) -> tuple[float, float]:
+    """Median and half the distance between the quartiles."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return statistics.median(values), (high - low) / 2

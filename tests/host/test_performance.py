@@ -1,0 +1,86 @@
+"""What FreeScale costs, counted on tensors without data: no clock, so no machine can disturb it."""
+
+from typing import Any
+
+import pytest
+import torch
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.nodes import fused_attention
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from bench.performance.attention import LoneAttention
+from bench.performance.counting import VARIANTS, call_flops
+from bench.performance.models import MODELS, MetaCall
+from bench.performance.storage import live_peak
+
+SDXL = MODELS[0]
+BASE = Size(1024, 1024)
+# Side of the picture: TFLOP of one pass of the plain UNet, and how many times as many each variant may need.
+LIMITS = {
+    2048: (35.9, {"exact, 2-D": 1.19, "exact, 3-D": 1.22, "fast, 2-D": 0.94, "fast, 3-D": 0.97}),
+    4096: (287.8, {"exact, 2-D": 1.13, "exact, 3-D": 1.145, "fast, 2-D": 0.51, "fast, 3-D": 0.52}),
+    8192: (3459.9, {"exact, 2-D": 1.05, "exact, 3-D": 1.055, "fast, 2-D": 0.18, "fast, 3-D": 0.18}),
+}
+META = {"device": "meta", "dtype": torch.float16}
+
+
+@pytest.mark.parametrize("side", LIMITS)
+def test_a_call_costs_no_more_than_its_limit(side):
+    tflop, limits = LIMITS[side]
+    plain = call_flops(MetaCall(SDXL, BASE, Size(side, side)))
+    assert plain / 1e12 == pytest.approx(tflop, rel=2e-3)
+    for name, limit in limits.items():
+        ratio = call_flops(MetaCall(SDXL, BASE, Size(side, side), VARIANTS[name])) / plain
+        print(f"{side} {name}: {ratio:.3f}")
+        assert limit - 0.02 < ratio <= limit, name  # Far below, something would not be computed at all.
+
+
+def lone(name: str, scale: int, **like: Any) -> LoneAttention:
+    """SDXL's half-resolution level."""
+    return LoneAttention(Size(64, 64), Size(64 * scale, 64 * scale), VARIANTS[name] if name else None, 640, 10, **like)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("name", ["exact, 3-D", "fast, 3-D", "neighbourhoods, 3-D"])
+def test_fused_attention_takes_two_outputs_more_than_plain_attention(name, scale):
+    """One of them is the second branch, the other one all temporaries."""
+    fused, plain = lone(name, scale, **META), lone("", scale, **META)
+    assert live_peak(fused.attend) - live_peak(plain.attend) <= 2 * plain.output_bytes
+
+
+class BlockingCopies(TorchDispatchMode):
+    """Notes copies to another device that make the host wait. (Reading a value back fails on tensors without data.)"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | (kwargs or {})
+        moved = [t for t in tree_leaves(given) if isinstance(t, torch.Tensor) and t.ndim and t.device != getattr(out, "device", t.device)]
+        if moved and not given.get("non_blocking"):
+            self.found.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("name", ["exact, 3-D", "exact, 2-D", "fast, 3-D", "neighbourhoods, 3-D"])
+def test_no_attention_block_waits_for_the_device(name):
+    block = lone(name, 2, **META)
+    block.both()  # Small tables are made and kept.
+    with BlockingCopies() as copies:
+        block.both()
+    assert copies.found == []
+    with BlockingCopies() as copies:
+        torch.ones(1).to("meta")
+    assert len(copies.found) == 1
+
+
+@pytest.mark.parametrize("name", ["exact, 3-D", "exact, 2-D", "fast, 3-D", "fast neighbourhoods, 3-D"])
+def test_results_do_not_depend_on_how_much_memory_is_free(name, monkeypatch):
+    expected = LoneAttention(Size(7, 9), Size(15, 22), VARIANTS[name], 32, 2).both()
+    for share in (1e-9, 1e5, 1e18):
+        monkeypatch.setattr(fused_attention, "FREE_SHARE", share)
+        got = LoneAttention(Size(7, 9), Size(15, 22), VARIANTS[name], 32, 2).both()
+        assert (got - expected).norm() / expected.norm() < 1e-6
