@@ -40,8 +40,13 @@ def main() -> int:
     groups = settings.groups(extent, options.extra)
     store = picture_store(options)
     with torch.inference_mode():
-        missing = make(all_jobs(groups, extent), Painter(*demo_checkpoint()), store, time.monotonic() + 60 * options.limit_minutes)
-    done = [(group, complete(group, extent, store)) for group in groups]
+        jobs = all_jobs(groups, extent)
+        missing = make(
+            jobs[::-1] if options.from_the_end else jobs, Painter(*demo_checkpoint()), store, time.monotonic() + 60 * options.limit_minutes
+        )
+    if options.from_the_end:
+        return 1 if missing else 0
+    done = [(group, complete(group, store)) for group in groups]
     tables = [(group, pictures, table_of(group, extent, pictures, store)) for group, pictures in done if len(pictures) > 1]
     folder = options.output or (DOCS if extent is FULL_TABLE and not missing else WORK / "report")
     document.write(folder, tables, store)
@@ -55,6 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"more rows at 2x: {words}")
     parser.add_argument("--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on")
     parser.add_argument("--threads", type=int, default=settings.THREADS, help="of torch, which change bits (default: %(default)s)")
+    parser.add_argument("--from-the-end", action="store_true", help="make pictures beside another process that goes forwards; no report")
     parser.add_argument("--any-code", action="store_true", help="also take pictures that an earlier state of the pack's code has made")
     parser.add_argument("--output", type=Path, help="folder (default: docs for the full table, else .dev/bench/quality/report)")
     return parser.parse_args()

@@ -6,27 +6,38 @@ from typing import Any
 from .comfy_client import Prompt
 
 CHECKPOINT = "tiny_sdxl.safetensors"
+CONTROL_NET = "tiny_random_control_net.safetensors"
+"""Written by tests/server/make_tiny_control_net.py: no ControlNet was trained for this model."""
 BASE_SIDE = 256
 SDXL_SIDE = 1024
 CFG = 3.0
 ALPHA = 0.5
+SDXL_ALPHA = 2.0
 NEUTRAL_FREEU = {"b1": 1.0, "b2": 1.0, "s1": 1.0, "s2": 1.0}
-SIDES = ("width", "height", "base_width", "base_height", "window_width", "window_height", "largest_size")
-"""Inputs that are pixels of a picture, in any node."""
+SIDES = ("width", "height", "base_width", "base_height", "window_width", "window_height", "largest_size", "x", "y")
+"""Inputs that are sizes or places in pixels of a picture, in any node."""
 BASE_SIDES = ("base_width", "base_height")
 SEEDS = ("seed", "noise_seed")
 
 
-def for_demo_model(prompt: Prompt, *, steps: int, text: str | None = None, seed: int | None = None, base_side: int = BASE_SIDE) -> Prompt:
+def for_demo_model(
+    prompt: Prompt,
+    *,
+    steps: int,
+    text: str | None = None,
+    region_text: str | None = None,
+    seed: int | None = None,
+    base_side: int = BASE_SIDE,
+) -> Prompt:
     """A copy of a prompt made for SDXL that runs on the demo model. Values that come from another node stay.
 
-    * Checkpoint: CHECKPOINT.
+    * Checkpoint: CHECKPOINT; ControlNet: CONTROL_NET.
     * Sizes (SIDES): 1024 -> base_side in proportion. 0 stays 0 (automatic), but a base size of 0 becomes base_side. The target
       of a plan in megapixels likewise.
-    * cfg: 3 and alpha: 0.5, which this model needs.
+    * cfg: 3 and alpha: 0.5, which this model needs. The alphas of detail regions, which differ on purpose, shrink in proportion (2 -> 0.5).
     * steps and later_steps: at most `steps`; start_at_step in proportion.
     * FreeU: all factors 1, those for SDXL deface its pictures.
-    * Text: of every positive prompt, if given; the negative one is emptied, for the model knows no such words.
+    * Text: of every positive prompt and of every prompt region, if given; the negative one is emptied, for the model knows no such words.
     * Seeds, if given: the smallest becomes `seed`, the others keep their distance from it.
 
     The rest stays. base_side: the training size, or less for a quick run without quality.
@@ -39,11 +50,17 @@ def for_demo_model(prompt: Prompt, *, steps: int, text: str | None = None, seed:
     _set_text(prompt, "negative", "")
     if text is not None:
         _set_text(prompt, "positive", text)
+    if region_text is not None:
+        _set_text(prompt, "conditioning", region_text)
     return prompt
 
 
 def _fixed(class_type: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    known = NEUTRAL_FREEU if class_type == "FreeU" else {"ckpt_name": CHECKPOINT, "cfg": CFG, "alpha": ALPHA}
+    known: dict[str, Any] = {"ckpt_name": CHECKPOINT, "control_net_name": CONTROL_NET, "cfg": CFG, "alpha": ALPHA}
+    if class_type == "FreeU":
+        known = NEUTRAL_FREEU
+    elif class_type == "FreeScaleDetailRegion":
+        known = {"alpha": inputs["alpha"] * ALPHA / SDXL_ALPHA}
     return {name: value for name, value in known.items() if name in inputs}
 
 

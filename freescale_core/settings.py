@@ -109,6 +109,8 @@ class FreeScaleSettings:
     """Share of the schedule that stages >= 1 skip."""
     restart_range: tuple[float, float] = (550.0, 800.0)
     """Timesteps t between which such a restart is expected; a warning is given outside."""
+    most_later_steps: int | None = None
+    """At most so many steps (of the whole schedule) in stages >= 1; None = as many as stage 0."""
     fusion: FusionSettings | None = field(default_factory=FusionSettings)
     dilation: DilationSettings | None = field(default_factory=DilationSettings)
     detail: DetailSettings | None = field(default_factory=DetailSettings)
@@ -117,6 +119,7 @@ class FreeScaleSettings:
     def __post_init__(self) -> None:
         _check(self.base is None or min(self.base) >= 64, "a base size of at least 64x64 pixels", self.base)
         _check(0 <= self.restart < 1, "restart from 0 to below 1", self.restart)
+        _check(self.most_later_steps is None or self.most_later_steps >= 1, "most_later_steps of at least 1", self.most_later_steps)
 
 
 def _check(holds: bool, expected: str, got: object) -> None:

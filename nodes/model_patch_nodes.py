@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
-from ..freescale_core.presets import PRESETS
+from ..freescale_core.presets import PRESETS, SPEEDS, Speed
 from ..freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
 from .auto_preset import AUTO, CUSTOM, PRESET_NAMES, auto_preset
 from .host import search_aliases
@@ -25,6 +25,8 @@ FUSIONS: dict[str, dict[str, Any]] = {
     "fast neighbourhood": {"mode": "fast", "local": "neighbourhoods"},
 }
 """Widget value -> both branches of attention."""
+BY_FUSION = "by fusion"
+SPEED_NAMES = [BY_FUSION, *SPEEDS]
 BLUR_AXES = ["3-D (h, w, channel)", "2-D (h, w)"]
 MODEL_TOOLTIP = "An SDXL or SD1.5 model. Put FreeScale after LoRAs and other patches."
 DETAIL_REGIONS_TOOLTIP = "FreeScale Detail Regions: masks with an alpha of their own. Outside them the alpha above counts."
@@ -81,6 +83,14 @@ class FreeScaleModelPatch(io.ComfyNode):
                 PromptRegionsType.Input(
                     "prompt_regions", optional=True, tooltip="FreeScale Prompt Regions: masks with a text of their own in all later stages."
                 ),
+                io.Combo.Input(
+                    "speed",
+                    options=SPEED_NAMES,
+                    default=BY_FUSION,
+                    optional=True,
+                    tooltip="Takes the place of fusion. Release: exact. Balanced: fast. Fast: fast neighbourhood, and 15 steps at most "
+                    "in the later stages of the cascade.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model, good for all stages.")],
             **search_aliases("high resolution", "4k", "scale fusion", "deep shrink", "hidiffusion"),
@@ -98,12 +108,16 @@ class FreeScaleModelPatch(io.ComfyNode):
         plan: CascadePlan | None = None,
         detail_regions: tuple[DetailRegion, ...] = (),
         prompt_regions: tuple[PromptRegion, ...] = (),
+        speed: str = BY_FUSION,
     ) -> io.NodeOutput:
         require_unet(model)
         expect_choice("FreeScale Model Patch", list(FUSIONS), fusion)
+        expect_choice("FreeScale Model Patch", SPEED_NAMES, speed)
+        chosen = SPEEDS[speed] if speed in SPEEDS else Speed(FusionSettings(**FUSIONS[fusion]))
         settings = dataclasses.replace(
             _preset_settings(model, preset, plan.base if plan else size_or_none(base_width, base_height, "base size")),
-            fusion=None if fusion == "off" else FusionSettings(**FUSIONS[fusion]),
+            fusion=None if (speed, fusion) == (BY_FUSION, "off") else chosen.fusion,
+            most_later_steps=chosen.most_later_steps,
             detail=DetailSettings(alpha, detail_regions),
             prompt_regions=prompt_regions,
         )

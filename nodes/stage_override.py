@@ -117,7 +117,7 @@ def _later_stage(stage: Stage, r: int, plan: CascadePlan) -> Stage:
     choice, settings = stage.choice, settings_of(stage.model)
     later = SamplerChoice(
         (choice.seed + r) % MAX_SEED,
-        plan.steps or choice.steps,
+        plan.steps or min(choice.steps, (settings and settings.most_later_steps) or choice.steps),
         choice.cfg,
         plan.sampler_name or choice.sampler_name,
         plan.scheduler or choice.scheduler,

@@ -48,15 +48,15 @@ def texts(count: int) -> list[str]:
     return [f"{concept} {place}" for concept, place in PROMPTS[:count]]
 
 
-def base_jobs(group: Group, prompts: int, seeds: Sequence[int]) -> list[Job]:
-    return [Job(group, "base", None, text, seed) for seed in seeds for text in texts(prompts)]
+def base_jobs(group: Group, seeds: Sequence[int]) -> list[Job]:
+    return [Job(group, "base", None, text, seed) for seed in seeds for text in texts(group.prompts)]
 
 
-def method_jobs(groups: Sequence[Group], prompts: int) -> list[Job]:
+def method_jobs(groups: Sequence[Group]) -> list[Job]:
     """Seed by seed, so that a run that ends early has equally many pictures of every method."""
     jobs = []
     for number in range(max(len(group.seeds) for group in groups)):
         for group in groups:
             for seed in group.seeds[number : number + 1]:
-                jobs += [Job(group, name, method, text, seed) for text in texts(prompts) for name, method in group.methods.items()]
+                jobs += [Job(group, name, method, text, seed) for text in texts(group.prompts) for name, method in group.methods.items()]
     return jobs

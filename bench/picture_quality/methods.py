@@ -44,7 +44,7 @@ class Painter:
             width, height = group.target
             return as_bytes(resize(self.vae.decode(base["samples"]), Size(height, width), "lanczos"))
         if method.kind == "direct":
-            return self.decoded(self._sampled(group, text, seed, group.target))
+            return self.decoded(self._sampled(group, text, seed, group.target, patched(self.model, method, group.base)))
         return self.decoded(self.cascade(method, group, text, seed, base))
 
     def cascade(self, method: Method, group: Group, text: str, seed: int, latent: Latent) -> Latent:
@@ -58,10 +58,10 @@ class Painter:
             )[0]
         return latent
 
-    def _sampled(self, group: Group, text: str, seed: int, size: tuple[int, int]) -> Latent:
-        """Ordinary sampling from noise, as KSampler does. size: (width, height) in pixels."""
+    def _sampled(self, group: Group, text: str, seed: int, size: tuple[int, int], model: Any = None) -> Latent:
+        """Ordinary sampling from noise, as KSampler does. size: (width, height) in pixels; model: None = as it is."""
         empty = {"samples": torch.zeros(1, 4, size[1] // CELL, size[0] // CELL)}
-        return host_nodes.KSampler().sample(self.model, seed, group.steps, CFG, SAMPLER, SCHEDULER, *self._texts(text), empty)[0]
+        return host_nodes.KSampler().sample(model or self.model, seed, group.steps, CFG, SAMPLER, SCHEDULER, *self._texts(text), empty)[0]
 
     def _texts(self, text: str) -> list[Any]:
         """Positive and negative conditioning."""
@@ -83,7 +83,7 @@ def patched(model: Any, method: Method, base: tuple[int, int]) -> Any:
     if not method.patched:
         return model
     model = FreeScaleModelPatch.execute(model, "Auto", "exact", method.alpha or 0.0, *base).result[0]
-    fusion = "off" if method.blur_axes is None else "exact"
+    fusion = "off" if method.blur_axes is None else method.fusion
     axes = method.blur_axes or "3-D (h, w, channel)"
     model = FreeScaleScaleFusion.execute(model, fusion, axes, 1.0, True, 1.0, 0, 0).result[0]
     model = FreeScaleDilatedConv.execute(model, 1 if method.dilation is None else 0, method.dilation_end).result[0]

@@ -22,7 +22,8 @@ def make(jobs: list[Job], painter: Painter, store: Store, deadline: float) -> in
         if time.monotonic() > deadline:
             print(f"  time is up, {len(missing) - count} pictures are missing; the same command goes on with them", flush=True)
             return len(missing) - count
-        store.save(job.key, _made(job, painter, store))
+        if not store.has(job.key):  # A second process may have made it by now.
+            store.save(job.key, _made(job, painter, store))
         done, left, spent = done + job.cost, left - job.cost, time.monotonic() - start
         if time.monotonic() - said > PRINT_SECONDS or count + 1 == len(missing):
             said = time.monotonic()

@@ -8,8 +8,11 @@ from demo import demo_model
 ALPHA, BASE_SIDE, CFG = demo_model.ALPHA, demo_model.BASE_SIDE, demo_model.CFG
 STEPS = 20
 RESTART = 0.3
+FAST_STEPS = 15
+"""As the node's speed Fast has it."""
 SAMPLER, SCHEDULER = "euler", "ddim_uniform"
-THREADS = 2
+THREADS = 1
+"""One, so that two processes can share the work."""
 
 SEEDS = (100, 200, 300)
 """Stage r samples with seed + r, as the cascade does."""
@@ -43,8 +46,11 @@ class Method:
     kind: str = "cascade"
     """cascade (from the base picture, stage by stage), direct (from noise at the target size) or lanczos (base picture enlarged)."""
     patched: bool = True
+    """With those parts of FreeScale that are not None below."""
     blur_axes: str | None = "3-D (h, w, channel)"
     """None: no scale fusion."""
+    fusion: str = "exact"
+    """How both branches of it attend, as the node names it."""
     dilation: str | None = "deepest"
     """deepest (the method), up (the deepest up blocks as well) or None."""
     dilation_end: float = 0.7
@@ -60,7 +66,8 @@ class Method:
 FULL = Method("FreeScale (3-D blur)")
 METHODS = {
     "lanczos": Method("Lanczos of the base", kind="lanczos"),
-    "direct": Method("direct sampling", kind="direct"),
+    "direct": Method("direct sampling", kind="direct", patched=False),
+    "patched_direct": Method("direct, fusion and dilation", kind="direct", alpha=None),
     "hires_fix": Method("plain hires-fix", patched=False),
     "no_fusion": replace(FULL, label="without scale fusion", blur_axes=None),
     "no_dilation": replace(FULL, label="without dilation", dilation=None),
@@ -69,6 +76,9 @@ METHODS = {
     "no_blend": replace(FULL, label="without blend", alpha=None),
     "blur_2d": replace(FULL, label="2-D blur", blur_axes="2-D (h, w)"),
     "full": FULL,
+    "neighbourhood": replace(FULL, label="neighbourhoods for windows", fusion="neighbourhood"),
+    "balanced": replace(FULL, label="speed Balanced", fusion="fast"),
+    "fast": replace(FULL, label="speed Fast", fusion="fast neighbourhood", steps=FAST_STEPS),
 }
 EXTRA = {
     "alpha": {f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (0.5, 1.0, 2.0) if alpha != ALPHA},
@@ -88,6 +98,8 @@ class Group:
     stages: tuple[tuple[int, int], ...]
     methods: dict[str, Method]
     seeds: tuple[int, ...]
+    prompts: int
+    """How many of PROMPTS."""
     steps: int = STEPS
     """Of the base picture and of direct sampling."""
 
@@ -101,13 +113,14 @@ class Extent:
     """How many of the prompts and seeds are used; few: of the tables other than 2x."""
 
     prompts: int
+    few_prompts: int
     seeds: int
     few_seeds: int
     reference_seeds: int
 
 
-FULL_TABLE = Extent(prompts=len(PROMPTS), seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
-SMOKE = Extent(prompts=2, seeds=1, few_seeds=1, reference_seeds=2)
+FULL_TABLE = Extent(prompts=len(PROMPTS), few_prompts=8, seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
+SMOKE = Extent(prompts=2, few_prompts=2, seeds=1, few_seeds=1, reference_seeds=2)
 
 
 def groups(extent: Extent, extra: Sequence[str] = ()) -> tuple[Group, ...]:
@@ -115,9 +128,9 @@ def groups(extent: Extent, extra: Sequence[str] = ()) -> tuple[Group, ...]:
     square = (BASE_SIDE, BASE_SIDE)
     seeds, few_seeds = SEEDS[: extent.seeds], SEEDS[: extent.few_seeds]
     more = {name: method for word in extra for name, method in EXTRA[word].items()}
-    few = {name: METHODS[name] for name in ("lanczos", "direct", "hires_fix", "full")}
+    few = {name: METHODS[name] for name in ("lanczos", "direct", "hires_fix", "full", "balanced", "fast")}
     return (
-        Group("2x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE),), METHODS | more, seeds),
-        Group("4x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE), (4 * BASE_SIDE, 4 * BASE_SIDE)), few, few_seeds),
-        Group("wide", (320, 192), ((640, 384),), few, few_seeds),
+        Group("2x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE),), METHODS | more, seeds, extent.prompts),
+        Group("4x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE), (4 * BASE_SIDE, 4 * BASE_SIDE)), few, few_seeds, extent.few_prompts),
+        Group("wide", (320, 192), ((640, 384),), few, few_seeds, extent.few_prompts),
     )

@@ -22,15 +22,15 @@ def all_jobs(groups: tuple[Group, ...], extent: Extent) -> list[Job]:
     """References first, since no table can do without them. Groups of one base size share its pictures."""
     jobs = {}
     for group in groups:
-        for job in base_jobs(group, extent.prompts, (*settings.REFERENCE_SEEDS[: extent.reference_seeds], *group.seeds)):
+        for job in base_jobs(group, (*settings.REFERENCE_SEEDS[: extent.reference_seeds], *group.seeds)):
             jobs.setdefault((group.base, job.text, job.seed), job)
-    return [*jobs.values(), *method_jobs(groups, extent.prompts)]
+    return [*jobs.values(), *method_jobs(groups)]
 
 
-def complete(group: Group, extent: Extent, store: Store) -> Done:
+def complete(group: Group, store: Store) -> Done:
     """(prompt, seed) -> its jobs by method, base picture included, as far as all of them are done."""
     found: Done = {}
-    for job in [*base_jobs(group, extent.prompts, group.seeds), *method_jobs([group], extent.prompts)]:
+    for job in [*base_jobs(group, group.seeds), *method_jobs([group])]:
         found.setdefault((job.text, job.seed), {})[job.name] = job
     return {where: jobs for where, jobs in found.items() if all(store.has(job.key) for job in jobs.values())}
 
@@ -42,7 +42,7 @@ def table_of(group: Group, extent: Extent, pictures: Done, store: Store) -> Tabl
     def rendered(wheres: list[tuple[str, int]]) -> Pictures:
         return Pictures([partial(render_picture, *PLACES[text], group.target[::-1], seed) for text, seed in wheres])
 
-    known = base_jobs(group, extent.prompts, settings.REFERENCE_SEEDS[: extent.reference_seeds])
+    known = base_jobs(group, settings.REFERENCE_SEEDS[: extent.reference_seeds])
     reference = Reference.of(
         Pictures([partial(store.picture, job.key) for job in known]), rendered([(job.text, job.seed) for job in known]), group
     )

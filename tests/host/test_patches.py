@@ -219,6 +219,20 @@ def test_neighbourhoods_are_another_local_branch(model, mode):
     assert not torch.equal(with_windows, with_neighbourhoods)
 
 
+def test_a_speed_takes_the_place_of_fusion(model):
+    got = {
+        speed: settings_of(FreeScaleModelPatch.execute(model, "Auto", "off", 2.0, 128, 128, speed=speed).result[0])
+        for speed in ("by fusion", "Release", "Balanced", "Fast")
+    }
+    assert [settings.fusion for settings in got.values()] == [
+        None,
+        FusionSettings(),
+        FusionSettings("fast"),
+        FusionSettings("fast", local="neighbourhoods"),
+    ]
+    assert [settings.most_later_steps for settings in got.values()] == [None, None, None, 15]
+
+
 def test_a_part_node_alone_switches_on_only_its_part(model):
     got = settings_of(FreeScaleDilatedConv.execute(model, 0, 0.7).result[0])
     assert (got.fusion, got.detail, got.dilation, got.base_side) == (None, None, DilationSettings(), 1024)
@@ -236,6 +250,11 @@ def test_a_part_node_alone_switches_on_only_its_part(model):
 def test_wrong_values_are_refused_in_one_sentence(model, values, message):
     with pytest.raises(ValueError, match=message):
         FreeScaleModelPatch.execute(model, *values)
+
+
+def test_an_unknown_speed_is_refused(model):
+    with pytest.raises(ValueError, match="expects one of by fusion, Release, Balanced, Fast, got Ludicrous"):
+        FreeScaleModelPatch.execute(model, "Auto", "exact", 2.0, 0, 0, speed="Ludicrous")
 
 
 def test_a_model_without_a_unet_is_refused_by_name():

@@ -7,9 +7,10 @@ import pytest
 import torch
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
+from freescale_pack.nodes.stage_sampling import settings_of
 from freescale_pack.nodes.unet import dilation_convs
 
-from bench.picture_quality.methods import Painter, deepest_up_convs
+from bench.picture_quality.methods import Painter, deepest_up_convs, patched
 from bench.picture_quality.metrics import consistency, repetition
 from bench.picture_quality.pictures import as_tensor
 from bench.picture_quality.settings import ALPHA, CFG, METHODS, SAMPLER, SCHEDULER, Group
@@ -18,7 +19,7 @@ from .demo_model import conditioning, demo_checkpoint
 
 STEPS, SEED = 8, 100
 PROMPTS = ("robot on a blue background", "red car on a gray background")
-GROUP = Group("2x", (256, 256), ((512, 512),), {}, (SEED,), STEPS)
+GROUP = Group("2x", (256, 256), ((512, 512),), {}, (SEED,), 1, STEPS)
 LESS_REPETITION, MORE_CONSISTENCY = 0.05, 0.15
 """By how much FreeScale must be better than direct sampling, on average over PROMPTS (measured: 0.15 and 0.34)."""
 
@@ -37,13 +38,20 @@ def judged():
     return {name: tuple(mean(values) for values in zip(*scores, strict=True)) for name, scores in found.items()}
 
 
-SMALL = Group("2x", (128, 128), ((256, 256),), {}, (SEED,), 5)
+SMALL = Group("2x", (128, 128), ((256, 256),), {}, (SEED,), 1, 5)
 
 
 def small_picture(name):
     painter = Painter(*demo_checkpoint())
     base = painter.base_latent(SMALL, PROMPTS[0], SEED)
     return base, painter.cascade(replace(METHODS[name], steps=SMALL.steps), SMALL, PROMPTS[0], SEED, base)["samples"]
+
+
+def test_the_row_of_speed_fast_is_what_the_node_does():
+    fast = FreeScaleModelPatch.execute(demo_checkpoint()[0], "Auto", "exact", ALPHA, 256, 256, speed="Fast").result[0]
+    row = patched(demo_checkpoint()[0], METHODS["fast"], (256, 256))
+    assert settings_of(row).fusion == settings_of(fast).fusion
+    assert METHODS["fast"].steps == settings_of(fast).most_later_steps
 
 
 def test_the_row_of_freescale_is_the_cascade_node_bit_for_bit():

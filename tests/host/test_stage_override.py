@@ -89,6 +89,13 @@ def test_a_model_without_a_patch_gets_the_cascades_settings_and_a_patched_one_ke
     assert [stage.start_step for stage in stages(first, chain, count=3, restart=0.2)] == [None, 4, 4, 4]
 
 
+def test_speed_fast_shortens_the_schedule_of_later_stages_only(model):
+    fast = patched(model, speed="Fast")
+    assert [(stage.choice.steps, stage.start_step) for stage in stages(fast, ())] == [(20, None), (15, 4), (15, 4)]
+    assert [stage.choice.steps for stage in stages(fast, (), steps=30)] == [20, 30, 30]
+    assert [stage.choice.steps for stage in stages(patched(model), ())] == [20, 20, 20]
+
+
 def test_a_plans_base_wins_in_overrides_too(model):
     (entry,) = override(model=patched(model, base_width=128, base_height=128))
     assert settings_of(entry.with_base(Size(256, 512)).model).base == Size(256, 512)
