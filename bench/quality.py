@@ -57,7 +57,9 @@ def parse_arguments() -> argparse.Namespace:
     words = ", ".join(settings.EXTRA)
     parser = argparse.ArgumentParser(prog="dev.py bench quality", description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="two prompts and one seed: some minutes, figures without meaning")
-    parser.add_argument("--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"more rows at 2x: {words}")
+    parser.add_argument(
+        "--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"a further 2x table with fewer pictures: {words}"
+    )
     parser.add_argument("--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on")
     parser.add_argument("--threads", type=int, default=settings.THREADS, help="of torch, which change bits (default: %(default)s)")
     parser.add_argument("--from-the-end", action="store_true", help="make pictures beside another process that goes forwards; no report")

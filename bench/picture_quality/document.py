@@ -65,6 +65,7 @@ TITLES = {
     "2x": "2x: {size} from {base}",
     "4x": "4x: {size} from {base} in two stages",
     "wide": "16:9-like, 2x: {size} from {base}",
+    "2x_more": "2x, further rows: {size} from {base}",
 }
 
 

@@ -67,7 +67,6 @@ FULL = Method("FreeScale (3-D blur)")
 METHODS = {
     "lanczos": Method("Lanczos of the base", kind="lanczos"),
     "direct": Method("direct sampling", kind="direct", patched=False),
-    "patched_direct": Method("direct, fusion and dilation", kind="direct", alpha=None),
     "hires_fix": Method("plain hires-fix", patched=False),
     "no_fusion": replace(FULL, label="without scale fusion", blur_axes=None),
     "no_dilation": replace(FULL, label="without dilation", dilation=None),
@@ -81,12 +80,13 @@ METHODS = {
     "fast": replace(FULL, label="speed Fast", fusion="fast neighbourhood", steps=FAST_STEPS),
 }
 EXTRA = {
+    "direct": {"patched_direct": Method("direct, fusion and dilation", kind="direct", alpha=None)},
     "alpha": {f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (0.5, 1.0, 2.0) if alpha != ALPHA},
     "restart": {f"restart_{part}": replace(FULL, label=f"restart {part}", restart=part) for part in (0.3, 0.5) if part != RESTART},
     "dilation": {f"dilation_{end}": replace(FULL, label=f"dilation until {end:.0%}", dilation_end=end) for end in (0.3, 0.5, 1.0)},
     "steps": {f"steps_{steps}": replace(FULL, label=f"{steps} steps", steps=steps) for steps in (6, 10, 15)},
 }
-"""Further rows of the 2x table, by the word of --extra."""
+"""Rows of a further 2x table with fewer pictures, by the word of --extra."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,21 @@ class Extent:
     reference_seeds: int
 
 
-FULL_TABLE = Extent(prompts=len(PROMPTS), few_prompts=8, seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
+FULL_TABLE = Extent(prompts=len(PROMPTS), few_prompts=6, seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
 SMOKE = Extent(prompts=2, few_prompts=2, seeds=1, few_seeds=1, reference_seeds=2)
 
 
 def groups(extent: Extent, extra: Sequence[str] = ()) -> tuple[Group, ...]:
-    """The tables; extra: keys of EXTRA whose rows the 2x table gets as well."""
-    square = (BASE_SIDE, BASE_SIDE)
+    """The tables; extra: keys of EXTRA whose rows get a 2x table of their own."""
+    square, twice = (BASE_SIDE, BASE_SIDE), (2 * BASE_SIDE, 2 * BASE_SIDE)
     seeds, few_seeds = SEEDS[: extent.seeds], SEEDS[: extent.few_seeds]
-    more = {name: method for word in extra for name, method in EXTRA[word].items()}
     few = {name: METHODS[name] for name in ("lanczos", "direct", "hires_fix", "full", "balanced", "fast")}
-    return (
-        Group("2x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE),), METHODS | more, seeds, extent.prompts),
-        Group("4x", square, ((2 * BASE_SIDE, 2 * BASE_SIDE), (4 * BASE_SIDE, 4 * BASE_SIDE)), few, few_seeds, extent.few_prompts),
+    more = {name: METHODS[name] for name in ("direct", "hires_fix", "full")} | {
+        name: m for word in extra for name, m in EXTRA[word].items()
+    }
+    tables = (
+        Group("2x", square, (twice,), METHODS, seeds, extent.prompts),
+        Group("4x", square, (twice, (4 * BASE_SIDE, 4 * BASE_SIDE)), few, few_seeds, extent.few_prompts),
         Group("wide", (320, 192), ((640, 384),), few, few_seeds, extent.few_prompts),
     )
+    return (*tables, Group("2x_more", square, (twice,), more, few_seeds, extent.few_prompts)) if extra else tables

@@ -19,12 +19,13 @@ Done = dict[tuple[str, int], dict[str, Job]]
 
 
 def all_jobs(groups: tuple[Group, ...], extent: Extent) -> list[Job]:
-    """References first, since no table can do without them. Groups of one base size share its pictures."""
-    jobs = {}
-    for group in groups:
-        for job in base_jobs(group, (*settings.REFERENCE_SEEDS[: extent.reference_seeds], *group.seeds)):
-            jobs.setdefault((group.base, job.text, job.seed), job)
-    return [*jobs.values(), *method_jobs(groups)]
+    """References first, since no table can do without them. Tables may share pictures: each comes once."""
+    references = settings.REFERENCE_SEEDS[: extent.reference_seeds]
+    jobs = [job for group in groups for job in base_jobs(group, (*references, *group.seeds))] + method_jobs(groups)
+    once: dict[str, Job] = {}
+    for job in jobs:
+        once.setdefault(str(job.key), job)
+    return list(once.values())
 
 
 def complete(group: Group, store: Store) -> Done:

@@ -174,8 +174,9 @@ def test_a_picture_whose_writing_was_interrupted_is_missing(tmp_path: Path, monk
 def test_every_picture_has_a_key_of_its_own_and_seeds_come_one_after_the_other() -> None:
     groups = settings.groups(settings.FULL_TABLE, list(settings.EXTRA))
     jobs = method_jobs(groups)
-    keys = [str(job.key) for job in jobs]
-    assert len(keys) == len(set(keys))
+    for group in groups:
+        keys = [str(job.key) for job in method_jobs([group])]
+        assert len(keys) == len(set(keys)) == len(group.methods) * group.prompts * len(group.seeds)
     seeds = [job.seed for job in jobs]
     assert seeds == sorted(seeds)
     assert len(base_jobs(groups[0], settings.REFERENCE_SEEDS)) == 112
