@@ -60,7 +60,7 @@ def _fixed(class_type: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_type == "FreeU":
         known = NEUTRAL_FREEU
     elif class_type == "FreeScaleDetailRegion":
-        known = {"alpha": inputs["alpha"] * ALPHA / SDXL_ALPHA}
+        known = {"alpha": inputs.get("alpha", SDXL_ALPHA) * ALPHA / SDXL_ALPHA}
     return {name: value for name, value in known.items() if name in inputs}
 
 

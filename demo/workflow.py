@@ -47,14 +47,16 @@ def _linked_inputs(node: dict[str, Any], nodes: dict[int, Any], links: dict[int,
 
 
 def _source(link_id: int | None, nodes: dict[int, Any], links: dict[int, Any]) -> Source | None:
-    """Where a link begins. Muted nodes give nothing; bypassed ones hand on their first input of the same type."""
+    """Where a link begins. Muted nodes give nothing; bypassed ones hand on their input of the same type: the one in the output's
+    place, else the first."""
     if link_id is None:
         return None
     _, origin, slot, _, _, kind = links[link_id]
     node = nodes.get(origin)
     if node is None or node["mode"] != BYPASSED:
         return None if node is None else (str(origin), slot)
-    through = next((i["link"] for i in node["inputs"] if i["type"] == kind), None)
+    inputs = node["inputs"][slot : slot + 1] + node["inputs"]
+    through = next((i["link"] for i in inputs if i["type"] == kind), None)
     return _source(through, nodes, links)
 
 
