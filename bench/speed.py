@@ -16,9 +16,10 @@ import tests.host.conftest  # noqa: E402, F401, I001 (the host, then the pack, r
 
 # isort: split
 import torch  # noqa: E402
+from freescale_pack.freescale_core.presets import SPEEDS  # noqa: E402
 
 from bench.performance import document, plots, tables  # noqa: E402
-from bench.performance.counting import SCALES, cascade_share, model_flops, per_call_ratios  # noqa: E402
+from bench.performance.counting import SCALES, cascade_share, model_flops, per_call_ratios, speed_share  # noqa: E402
 from bench.performance.cpu_calls import demo_unet_calls, sdxl_level_calls  # noqa: E402
 from bench.performance.models import MODELS  # noqa: E402
 from bench.performance.results import machine, save, text  # noqa: E402
@@ -56,7 +57,9 @@ def save_counts() -> None:
             cascades.setdefault(model.name, {})[shape] = {
                 name: {scale: cascade_share(flops, name, scale) for scale in SCALES if scale > 1} for name in names
             }
-    save("counts", {"calls": calls, "ratios": ratios, "cascades": cascades})
+    sdxl = calls[MODELS[0].name]["square"]
+    speeds = {speed: {scale: speed_share(sdxl, speed, scale) for scale in SCALES if scale > 1} for speed in SPEEDS}
+    save("counts", {"calls": calls, "ratios": ratios, "cascades": cascades, "speeds": speeds})
     counts = document.load("counts")
     for model in MODELS:
         print(f"\n{model.name}\n{text(*tables.call_costs(counts, model.name))}\n\n{text(*tables.cascade_costs(counts, model.name))}")

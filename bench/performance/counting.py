@@ -1,12 +1,13 @@
 """Floating point operations of one UNet call and of a whole cascade, counted on meta tensors."""
 
+from freescale_pack.freescale_core.presets import PRESETS, SPEEDS
 from freescale_pack.freescale_core.settings import FusionSettings
+from freescale_pack.freescale_core.stages import restart_step
 from torch.utils.flop_counter import FlopCounterMode
 
 from .models import CountedModel, MetaCall
 
 STEPS = 50
-LATER_STEPS = 35
 SCALES = (1, 2, 4, 8)
 VARIANTS = {
     "exact, 3-D": FusionSettings(),
@@ -39,10 +40,18 @@ def model_flops(model: CountedModel, wide: bool, variants: tuple[str, ...] = tup
     return flops
 
 
-def cascade_share(flops: dict[str, dict[int, int]], variant: str, target: int) -> float:
-    """Cost of base and stages up to `target` over that of 50 direct steps at the final size."""
-    stages = sum(LATER_STEPS * flops[variant][scale] for scale in SCALES if 1 < scale <= target)
+def cascade_share(flops: dict[str, dict[int, int]], variant: str, target: int, later_steps: int = STEPS) -> float:
+    """Cost of base and stages up to `target` over that of 50 direct steps at the final size. later_steps: of the whole schedule."""
+    sampled = later_steps - restart_step(later_steps, PRESETS["SDXL"].restart)
+    stages = sum(sampled * flops[variant][scale] for scale in SCALES if 1 < scale <= target)
     return (STEPS * flops["unpatched"][1] + stages) / (STEPS * flops["unpatched"][target])
+
+
+def speed_share(flops: dict[str, dict[int, int]], speed: str, target: int) -> float:
+    """`cascade_share` of the model patch's speed."""
+    chosen = SPEEDS[speed]
+    variant = next(name for name, fusion in VARIANTS.items() if fusion == chosen.fusion)
+    return cascade_share(flops, variant, target, min(STEPS, chosen.most_later_steps or STEPS))
 
 
 def per_call_ratios(flops: dict[str, dict[int, int]], variant: str) -> dict[int, float]:

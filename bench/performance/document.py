@@ -1,5 +1,6 @@
 """docs/PERFORMANCE.md, from whatever the benchmarks have kept so far."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ COSTS = """\
 
 Floating point operations of one pass (no batch, half precision) and how many times as many with FreeScale. 1x is the base size; 8x of SDXL
 is 8192 x 8192. Exact pays for the windows, most at 2x; fast saves more, the larger the picture. 3-D blurs after the output projection,
-which therefore runs twice. Neighbourhoods are the cheaper local branch, an option whose pictures have not been judged yet.
+which therefore runs twice. Neighbourhoods are the cheaper local branch, an option.
 
 ![Operations of one call](images/performance_calls.png)
 
@@ -30,6 +31,14 @@ which therefore runs twice. Neighbourhoods are the cheaper local branch, an opti
 50 steps at the base size and 35 in each stage, against 50 steps of the plain UNet at the final size.
 
 {cascade}
+
+### {name}, by speed
+
+What *speed* of FreeScale Model Patch costs, in the same measure: Release is exact, Balanced fast, Fast fast neighbourhoods with a
+schedule of 15 steps in the later stages. Beside it, where it was judged, what the pictures are like: the demo model's at 4x, from
+[QUALITY.md](QUALITY.md), where the columns are explained.
+
+{speeds}
 """
 
 TIMES = """\
@@ -102,7 +111,13 @@ def write() -> None:
 def costs(data: dict[str, Any]) -> str:
     names = list(data["calls"])
     models = "\n\n".join(f"### {name}\n\n{markdown(*tables.call_costs(data, name))}" for name in names)
-    return COSTS.format(models=models, name=names[0], cascade=markdown(*tables.cascade_costs(data, names[0])))
+    cascade = markdown(*tables.cascade_costs(data, names[0]))
+    return COSTS.format(models=models, name=names[0], cascade=cascade, speeds=markdown(*tables.speed_costs(data, quality())))
+
+
+def quality() -> dict[str, Any] | None:
+    path = DOCS / "quality.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def times(data: dict[str, Any]) -> str:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bench.picture_quality.measures import MEASURES
+from bench.picture_quality.report import heading
+
 Table = tuple[Sequence[str], list[list[object]]]
 GIB = 2**30
 
@@ -23,6 +26,24 @@ def cascade_costs(counts: dict[str, Any], model: str) -> Table:
     return ("whole cascade", *(f"{scale}x" for scale in scales)), [
         [name, *(f"{share[scale]:.2f}" for scale in scales)] for name, share in shares.items()
     ]
+
+
+QUALITY_COLUMNS = ("kid_crops", "repetition", "consistency")
+SPEED_ROWS = {"Release": "full", "Balanced": "balanced", "Fast": "fast"}
+"""Speed -> its row in docs/quality.json."""
+
+
+def speed_costs(counts: dict[str, Any], quality: dict[str, Any] | None) -> Table:
+    """What a speed costs, and beside it what its pictures are like on the demo model at 4x."""
+    header = ["speed", *(f"cascade to {scale}x" for scale in counts["speeds"]["Release"])]
+    rows: list[list[object]] = [[name, *(f"{share:.2f}" for share in shares.values())] for name, shares in counts["speeds"].items()]
+    if quality is None:
+        return header, rows
+    judged = quality["tables"]["4x"]["rows"]
+    for row in rows:
+        found = judged[SPEED_ROWS[str(row[0])]]
+        row += [f"{found[name]['value'] / MEASURES[name].unit:.2f}" for name in QUALITY_COLUMNS]
+    return [*header, *(f"{heading(name)}, 4x" for name in QUALITY_COLUMNS)], rows
 
 
 def times(data: dict[str, Any]) -> Table:

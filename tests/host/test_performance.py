@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bench.performance.attention import LoneAttention
-from bench.performance.counting import VARIANTS, call_flops
+from bench.performance.counting import SCALES, VARIANTS, call_flops, speed_share
 from bench.performance.models import MODELS, MetaCall
 from bench.performance.storage import live_peak
 
@@ -34,6 +34,16 @@ def test_a_call_costs_no_more_than_its_limit(side):
         ratio = call_flops(MetaCall(SDXL, BASE, Size(side, side), VARIANTS[name])) / plain
         print(f"{side} {name}: {ratio:.3f}")
         assert limit - 0.02 < ratio <= limit, name  # Far below, something would not be computed at all.
+
+
+def test_speed_fast_takes_a_quarter_of_direct_sampling_at_4k():
+    names = ("exact, 3-D", "fast, 3-D", "fast neighbourhoods, 3-D")
+    flops = {"unpatched": {s: call_flops(MetaCall(SDXL, BASE, Size(1024 * s, 1024 * s))) for s in SCALES[:3]}}
+    for name in names:
+        flops[name] = {s: call_flops(MetaCall(SDXL, BASE, Size(1024 * s, 1024 * s), VARIANTS[name])) for s in SCALES[1:3]}
+    release, balanced, fast = (speed_share(flops, speed, 4) for speed in ("Release", "Balanced", "Fast"))
+    print(f"4096 Release: {release:.3f}, Balanced: {balanced:.3f}, Fast: {fast:.3f}")
+    assert 0.1 < fast <= 0.25 < balanced <= 0.5 < release <= 0.95
 
 
 def lone(name: str, scale: int, **like: Any) -> LoneAttention:
