@@ -14,7 +14,7 @@ import requests
 
 from .comfy_client import ComfyClient
 
-START_SECONDS = 180
+START_SECONDS = 600
 STOP_SECONDS = 15
 LOG_TAIL = 30
 

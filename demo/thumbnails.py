@@ -32,13 +32,21 @@ Compose = Callable[[Sequence[Image.Image]], Image.Image]
 """Pictures from the smallest to the largest -> one of SIDE x SIDE pixels."""
 
 
-def inset(pictures: Sequence[Image.Image]) -> Image.Image:
-    """The largest, and in a corner the smallest: in true proportion, but no larger than LARGEST_INSET."""
+def inset(pictures: Sequence[Image.Image], count: int = 1) -> Image.Image:
+    """The largest, and in a corner the `count` smallest: in true proportion, but no larger than LARGEST_INSET."""
     thumbnail = square(pictures[-1])
-    small = square(pictures[0], min(SIDE * pictures[0].width // pictures[-1].width, LARGEST_INSET))
-    framed = ImageOps.expand(small, LINE, "white")
-    thumbnail.paste(framed, (INSET_MARGIN, SIDE - INSET_MARGIN - framed.height))
+    left = INSET_MARGIN
+    for picture in pictures[:count]:
+        small = square(picture, min(SIDE * picture.width // pictures[-1].width, LARGEST_INSET))
+        framed = ImageOps.expand(small, LINE, "white")
+        thumbnail.paste(framed, (left, SIDE - INSET_MARGIN - framed.height))
+        left += framed.width + INSET_MARGIN
     return thumbnail
+
+
+def inset_with_map(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The largest, and in a corner the base picture and the map of alpha."""
+    return inset(pictures, 2)
 
 
 def slices(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -77,11 +85,13 @@ def square(picture: Image.Image, side: int = SIDE) -> Image.Image:
 
 @dataclass(frozen=True)
 class Recipe:
-    """base_side: side in pixels of the base picture."""
+    """base_side: side in pixels of the base picture. bypassed: a type of node to do without."""
 
     text: str
     compose: Compose
     base_side: int = BASE_SIDE
+    region_text: str | None = None
+    bypassed: str | None = None
 
 
 RECIPES = {
@@ -93,7 +103,14 @@ RECIPES = {
     "freescale_few_step": Recipe("red car on a yellow background", inset),
     "freescale_compare_direct": Recipe("penguin on a orange background", two_middles),
     "freescale_ablation": Recipe("rocket on a purple background", grid),
+    "freescale_detail_regions": Recipe("house in a meadow", inset_with_map),
+    "freescale_prompt_regions": Recipe("house in a meadow", inset_with_map, region_text="house at night"),
+    # No ControlNet was trained for the demo model.
+    "freescale_controlnet_4k": Recipe("bus on a green background", slices, bypassed="ControlNetApplyAdvanced"),
+    "freescale_flux_to_4k": Recipe("robot on a yellow background", inset),
 }
+FROM_A_PICTURE = ("freescale_image_to_image", "freescale_flux_to_4k")
+"""Templates that load a picture: here one by the demo model."""
 
 
 def main() -> int:
@@ -101,10 +118,10 @@ def main() -> int:
     host = selected_host(DEFAULT_HOST, None)
     server = ComfyServer(host.comfyui, host.base)
     with server as client:
-        if "freescale_image_to_image" in names:
-            base, *_ = pictures_of(client, "freescale_text_to_image_2k", RECIPES["freescale_image_to_image"])
-            base.save(server.folder / "input" / EXAMPLE)
         for name in names:
+            if name in FROM_A_PICTURE:
+                base, *_ = pictures_of(client, "freescale_text_to_image_2k", RECIPES[name])
+                base.save(server.folder / "input" / EXAMPLE)
             save(RECIPES[name].compose(pictures_of(client, name, RECIPES[name])), workflow.TEMPLATES / f"{name}.jpg")
     return 0
 
@@ -112,8 +129,12 @@ def main() -> int:
 def pictures_of(client: ComfyClient, name: str, recipe: Recipe) -> list[Image.Image]:
     """What a template loads, shows and saves, from the smallest to the largest; equal sizes in the order of its nodes."""
     graph = workflow.load(workflow.TEMPLATES / f"{name}.json")
+    for node in graph["nodes"]:
+        if node["type"] == recipe.bypassed:
+            node["mode"] = workflow.BYPASSED
     prompt = workflow.api_prompt(graph, client.get("/object_info"))
-    prompt = for_demo_model(prompt, steps=STEPS, text=recipe.text, seed=SEED, base_side=recipe.base_side)
+    texts = {"text": recipe.text, "region_text": recipe.region_text}
+    prompt = for_demo_model(prompt, steps=STEPS, seed=SEED, base_side=recipe.base_side, **texts)
     run = client.run(prompt, graph)
     if run.outcome != "success":
         raise RuntimeError(f"{name}: expected a finished run, got {run.outcome}: {run.error}")

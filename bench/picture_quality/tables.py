@@ -20,8 +20,9 @@ Done = dict[tuple[str, int], dict[str, Job]]
 
 def all_jobs(groups: tuple[Group, ...], extent: Extent) -> list[Job]:
     """References first, since no table can do without them. Tables may share pictures: each comes once."""
+    short_first = sorted(groups, key=lambda group: len(group.seeds))  # A run that ends early has these tables at least.
     references = settings.REFERENCE_SEEDS[: extent.reference_seeds]
-    jobs = [job for group in groups for job in base_jobs(group, (*references, *group.seeds))] + method_jobs(groups)
+    jobs = [job for group in groups for job in base_jobs(group, (*references, *group.seeds))] + method_jobs(short_first)
     once: dict[str, Job] = {}
     for job in jobs:
         once.setdefault(str(job.key), job)

@@ -13,6 +13,8 @@ from demo.workflow import Workflow
 from devtools.machine import require_browser
 
 WAIT_MS = 30_000
+RUN_MS = 240_000
+"""Longest wait for something that a run on the demo model does, on a busy machine."""
 VIEW = {"width": 1600, "height": 1000}
 # Whoever asks for a name other than this machine's gets no answer: the tests call nobody.
 NO_NETWORK = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking", "--disable-component-update")
@@ -20,6 +22,7 @@ SETTINGS = {
     "Comfy.TutorialCompleted": True,
     "Comfy.Locale": "en",
     "Comfy.Minimap.Visible": False,
+    "Comfy.RightSidePanel.IsOpen": False,
     "Comfy.Workflow.ShowMissingModelsWarning": False,  # the templates name SDXL, which is not here
     # Names in nodes at any zoom; the setting of newer and of older pages.
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,
@@ -65,10 +68,12 @@ SET_WIDGETS = """(changes) => {
     }
 }"""
 
+# The page moves to a view in many small steps and does not begin at once.
 VIEW_STANDS_STILL = """() => {
-    const last = window.freescaleScale;
-    window.freescaleScale = app.canvas.ds.scale;
-    return last === window.freescaleScale;
+    const view = [app.canvas.ds.scale, ...app.canvas.ds.offset].join();
+    const last = window.freescaleView ?? {};
+    window.freescaleView = { view, frames: last.view === view ? last.frames + 1 : 0 };
+    return window.freescaleView.frames > 10;
 }"""
 
 DROP_PICTURE = """async (address) => {
@@ -126,9 +131,9 @@ class ComfyPage:
         self._pictures.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=self._pictures / f"{name}.png")
 
-    def wait_for(self, condition: str, value: Any = None) -> None:
+    def wait_for(self, condition: str, value: Any = None, timeout: int = WAIT_MS) -> None:
         """Wait until a JavaScript function of `value` gives something true."""
-        self.page.wait_for_function(condition, arg=value)
+        self.page.wait_for_function(condition, arg=value, timeout=timeout)
 
     def command(self, name: str) -> None:
         """Carry out a command of a menu or key."""
@@ -172,7 +177,8 @@ class ComfyPage:
             self.page.evaluate(DROP_PICTURE, address)
 
     def fit(self) -> None:
-        """Zoom so that all nodes are in view."""
+        """Zoom so that all nodes are in view, the mouse away from them."""
+        self.page.mouse.move(0, 0)
         self.command("Comfy.Canvas.FitView")
         self.wait_for(VIEW_STANDS_STILL)
 

@@ -57,19 +57,25 @@ def test_the_template_browser_shows_all_templates_and_opens_one(ui: ComfyPage) -
 def test_a_template_opens_with_all_its_nodes(ui: ComfyPage, file: Path) -> None:
     ui.open_file(file)
     ui.fit()
+    plans = [node for node in ui.workflow()["nodes"] if node["type"] == "FreeScalePlan"]
+    expect(ui.page.locator("svg").filter(has_text="UNet")).to_have_count(len(plans))
     ui.screenshot(f"template_{file.stem}")
     assert ui.unknown_nodes() == []
     assert any(node["class_type"].startswith("FreeScale") for node in ui.prompt().values())
 
 
-def test_the_help_panel_shows_our_page(ui: ComfyPage) -> None:
+def test_the_help_panel_shows_our_page_and_finds_every_nodes_picture(ui: ComfyPage, object_info: dict) -> None:
     ui.add_node("FreeScaleModelPatch")
     ui.page.get_by_test_id("info-button").click()
     help_page = ui.page.locator(".node-help-content")
     expect(help_page.get_by_role("heading", name="FreeScale Model Patch")).to_be_visible()
     expect(help_page.get_by_role("heading", name="Pitfalls")).to_be_attached()
-    expect(help_page.get_by_role("img", name="FreeScale Model Patch")).not_to_have_js_property("naturalWidth", 0)
+    picture = help_page.get_by_role("img", name="FreeScale Model Patch")
+    expect(picture).not_to_have_js_property("naturalWidth", 0)
     ui.screenshot("help")
+    address = picture.evaluate("(image) => new URL(image.src).pathname")
+    for kind in (kind for kind in object_info if kind.startswith("FreeScale")):
+        assert ui.client.picture_at(address.replace("FreeScaleModelPatch", kind)).format == "PNG"
 
 
 def test_a_page_in_chinese_names_the_nodes_in_chinese(client: ComfyClient, browser: Browser, screenshots: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from comfy_page import ComfyPage
+from comfy_page import RUN_MS, ComfyPage
 from playwright.sync_api import expect
 
 from demo.comfy_client import Prompt
@@ -46,8 +46,8 @@ def shown(open_page: ComfyPage) -> Shown:
     open_page.watch()
     open_page.press_run()
     saved = only(prompt, "SaveImage")
-    open_page.wait_for("(id) => freescaleSeen.pictures[id]?.at(-1).includes('/api/view?')", saved)
-    open_page.wait_for(LAST_RUN, "execution_success")
+    open_page.wait_for("(id) => freescaleSeen.pictures[id]?.at(-1).includes('/api/view?')", saved, RUN_MS)
+    open_page.wait_for(LAST_RUN, "execution_success", RUN_MS)
     open_page.screenshot("finished_run")
     return Shown(prompt, open_page.workflow(), **open_page.seen())
 
@@ -73,9 +73,9 @@ def test_a_saved_picture_opens_its_workflow_when_dropped(ui: ComfyPage, shown: S
 def test_cancel_ends_the_run_and_the_page_says_nothing(ui: ComfyPage) -> None:
     open_for_demo_model(ui, steps=50)
     ui.press_run()
-    ui.wait_for("() => /[1-9]\\d*%\\] FreeScaleCascade/.test(document.title)")
+    ui.wait_for("() => /[1-9]\\d*%\\] FreeScaleCascade/.test(document.title)", timeout=RUN_MS)
     ui.press_cancel()
-    ui.wait_for(LAST_RUN, "execution_interrupted")
+    ui.wait_for(LAST_RUN, "execution_interrupted", RUN_MS)
     expect(ui.page.get_by_role("dialog")).to_have_count(0)
 
 

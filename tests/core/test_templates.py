@@ -14,20 +14,28 @@ OWN_NODES = {name for path in (REPO / "nodes").glob("*.py") for name in re.finda
 CORE_NODES = {
     "CheckpointLoaderSimple",
     "CLIPTextEncode",
+    "Canny",
+    "ControlNetApplyAdvanced",
+    "ControlNetLoader",
     "EmptyLatentImage",
+    "EmptySD3LatentImage",
+    "FluxGuidance",
     "FreeU",
     "ImageScaleToMaxDimension",
     "ImageStitch",
+    "InvertMask",
     "KSampler",
     "KSamplerAdvanced",
     "LoadImage",
     "MarkdownNote",
+    "MaskComposite",
     "PreviewImage",
     "SaveImage",
+    "SolidMask",
     "UpscaleModelLoader",
     "VAEDecode",
 }
-"""Nodes of ComfyUI 0.3.75 that templates use; tests/server/test_templates.py runs them."""
+"""Nodes of ComfyUI 0.3.75 that templates use; tests/server/test_templates.py holds them against the server and runs those that are on."""
 TITLE = 30
 """Height of a node's title bar, which lies above its position."""
 
@@ -38,8 +46,12 @@ def test_these_are_the_templates():
     assert [file.stem for file in FILES] == [
         "freescale_ablation",
         "freescale_compare_direct",
+        "freescale_controlnet_4k",
+        "freescale_detail_regions",
         "freescale_few_step",
+        "freescale_flux_to_4k",
         "freescale_image_to_image",
+        "freescale_prompt_regions",
         "freescale_stage_by_stage",
         "freescale_text_to_image_2k",
         "freescale_text_to_image_4k",
@@ -78,6 +90,28 @@ def test_the_ablation_switches_each_part_off():
     assert [values[part] for part in parts] == ["off", 1, False]
 
 
+@pytest.mark.parametrize("name", ["freescale_detail_regions", "freescale_prompt_regions", "freescale_controlnet_4k"])
+def test_the_base_picture_stays_cached_while_regions_and_controlnet_change(name):
+    kinds = {"FreeScaleDetailRegion", "FreeScalePromptRegion", "ControlNetApplyAdvanced"}
+    graph = load(REPO / "workflows" / f"{name}.json")
+    assert kinds & above(graph, "FreeScaleCascade")
+    assert not kinds & above(graph, "KSampler")
+
+
+def test_the_controlnet_lets_go_before_the_end_but_after_the_later_stages_begin():
+    graph = load(REPO / "workflows" / "freescale_controlnet_4k.json")
+    (apply,) = [node for node in graph["nodes"] if node["type"] == "ControlNetApplyAdvanced"]
+    _, start, end = apply["widgets_values"]
+    assert (start, 0.4 < end < 0.8) == (0.0, True)
+
+
+def test_the_flux_graph_is_muted_and_nothing_that_is_on_needs_it():
+    graph = load(REPO / "workflows" / "freescale_flux_to_4k.json")
+    muted = {node["id"] for node in graph["nodes"] if node["mode"] == 2}
+    assert {"FluxGuidance", "EmptySD3LatentImage"} < {node["type"] for node in graph["nodes"] if node["id"] in muted}
+    assert all((origin in muted) == (target in muted) for _, origin, _, target, *_ in graph["links"])
+
+
 @templates
 def test_a_template_names_no_folder_of_one_machine(template):
     texts = [str(value) for node in load(template)["nodes"] for value in node.get("widgets_values", [])]
@@ -110,6 +144,14 @@ def test_no_node_lies_on_another_and_each_but_the_notes_is_in_one_group(template
 
 def load(file):
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def above(graph, kind):
+    """Types of the nodes that the nodes of a type need, directly or not."""
+    needed = {node["id"] for node in graph["nodes"] if node["type"] == kind}
+    for _ in graph["nodes"]:
+        needed |= {origin for _, origin, _, target, *_ in graph["links"] if target in needed}
+    return {node["type"] for node in graph["nodes"] if node["id"] in needed}
 
 
 def box(node):

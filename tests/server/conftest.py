@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from demo.comfy_client import ComfyClient
 from demo.comfy_server import ComfyServer
-from demo.demo_model import CHECKPOINT
+from demo.demo_model import CHECKPOINT, CONTROL_NET
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -31,6 +31,15 @@ def tiny_sd3() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def tiny_control_net() -> None:
+    """A ControlNet for the demo model among the server's models."""
+    folder = Path(os.environ["FREESCALE_BASE"]) / "models" / "controlnet"
+    folder.mkdir(parents=True, exist_ok=True)
+    script = Path(__file__).with_name("make_tiny_control_net.py")
+    subprocess.run([sys.executable, script, folder / CONTROL_NET], check=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def checkpoint_without_vae() -> None:
     """The demo checkpoint's UNet and text encoders alone."""
     folder = Path(os.environ["FREESCALE_BASE"]) / "models" / "checkpoints"
@@ -40,7 +49,7 @@ def checkpoint_without_vae() -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tiny_sd3: None, checkpoint_without_vae: None) -> Iterator[ComfyServer]:
+def server(tiny_sd3: None, tiny_control_net: None, checkpoint_without_vae: None) -> Iterator[ComfyServer]:
     yield ComfyServer.from_environment()
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from prompts import changed, pixels
 
 from demo import workflow
-from demo.comfy_client import ComfyClient
-from demo.demo_model import for_demo_model
+from demo.comfy_client import ComfyClient, Prompt
+from demo.demo_model import for_demo_model, only
 
 STEPS = 4
 BASE = 64
@@ -19,6 +20,10 @@ SAVED = {
     "freescale_stage_by_stage": [(256, 256)],
     "freescale_few_step": [(64, 64), (128, 128)],
     "freescale_compare_direct": [(128 + 16 + 128, 128)],
+    "freescale_controlnet_4k": [(256, 256)],
+    "freescale_detail_regions": [(128, 128)],
+    "freescale_flux_to_4k": [(256, 256)],
+    "freescale_prompt_regions": [(128, 128)],
     "freescale_ablation": [(128, 128)] * 4,
 }
 """Template -> sizes of the pictures that it saves."""
@@ -30,15 +35,35 @@ def load(name: str) -> workflow.Workflow:
     return workflow.load(workflow.TEMPLATES / f"{name}.json")
 
 
+def small(graph: workflow.Workflow, object_info: dict) -> Prompt:
+    return for_demo_model(workflow.api_prompt(graph, object_info), steps=STEPS, text="owl on a blue background", base_side=BASE)
+
+
 @each_template
 def test_it_runs_and_saves_pictures_of_the_right_sizes(client: ComfyClient, object_info: dict, name: str) -> None:
     graph = load(name)
-    prompt = for_demo_model(workflow.api_prompt(graph, object_info), steps=STEPS, text="owl on a blue background", base_side=BASE)
+    prompt = small(graph, object_info)
     run = client.run(prompt, graph)
     assert run.outcome == "success", run.error
     saved = [file for node, values in prompt.items() if values["class_type"] == "SaveImage" for file in run.files(node)]
     assert [client.picture(file).size for file in saved] == SAVED[name]
     assert all(file["subfolder"] == "FreeScale" for file in saved)
+
+
+def test_the_controlnet_acts_in_the_later_stages(client: ComfyClient, object_info: dict) -> None:
+    prompt = small(load("freescale_controlnet_4k"), object_info)
+    apply, saved = only(prompt, "ControlNetApplyAdvanced"), only(prompt, "SaveImage")
+    without, strong = (pixels(client, client.run(changed(prompt, apply, strength=strength)), saved) for strength in (0.0, 1.0))
+    assert (without != strong).any()
+
+
+def test_a_bypassed_controlnet_hands_on_both_prompts(object_info: dict) -> None:
+    graph = load("freescale_controlnet_4k")
+    (apply,) = [node for node in graph["nodes"] if node["type"] == "ControlNetApplyAdvanced"]
+    apply["mode"] = workflow.BYPASSED
+    prompt = workflow.api_prompt(graph, object_info)
+    base, cascade = (prompt[only(prompt, kind)]["inputs"] for kind in ("KSampler", "FreeScaleCascade"))
+    assert [cascade["positive"], cascade["negative"]] == [base["positive"], base["negative"]]
 
 
 @each_template
