@@ -24,7 +24,7 @@ from bench.picture_quality.methods import Painter  # noqa: E402
 from bench.picture_quality.run import make  # noqa: E402
 from bench.picture_quality.settings import FULL_TABLE, SMOKE  # noqa: E402
 from bench.picture_quality.store import Store, file_digest  # noqa: E402
-from bench.picture_quality.tables import all_jobs, complete, table_of  # noqa: E402
+from bench.picture_quality.tables import all_jobs, complete, shown_bases, table_of  # noqa: E402
 from demo.demo_model import CHECKPOINT  # noqa: E402
 from tests.host.demo_model import demo_checkpoint  # noqa: E402
 
@@ -48,8 +48,9 @@ def main() -> int:
         return 1 if missing else 0
     done = [(group, complete(group, store)) for group in groups]
     tables = [(group, pictures, table_of(group, extent, pictures, store)) for group, pictures in done if len(pictures) > 1]
+    bases = [job for job in shown_bases(groups) if store.has(job.key)]
     folder = options.output or (DOCS if extent is FULL_TABLE and not missing else WORK / "report")
-    document.write(folder, tables, store)
+    document.write(folder, bases, tables, store)
     return 1 if missing else 0
 
 

@@ -6,6 +6,14 @@ from typing import Any
 from bench.picture_quality.measures import MEASURES
 from bench.picture_quality.report import heading
 
+USE = {
+    None: "SD1.5",
+    "2048x2048": "2k, speed Release",
+    "4096x4096": "4k, speed Balanced; Fast to hurry",
+    "8192x8192": "4k, speed Balanced; 8k, speed Fast, alpha 1",
+}
+"""Largest size that fits -> what we would take. Memory says what fits, operations what one waits for."""
+
 Table = tuple[Sequence[str], list[list[object]]]
 GIB = 2**30
 
@@ -74,8 +82,8 @@ def unet_memory(data: dict[str, Any], model: str) -> Table:
 
 
 def gpus(data: dict[str, Any]) -> Table:
-    header = ("GPU memory", "SDXL fits whole up to", "cond and uncond in one batch up to", "VAE tile")
-    return header, [[f"{g['gib']} GB", g["alone"] or "-", g["together"] or "-", g["tile"]] for g in data["gpus"]]
+    header = ("GPU memory", "SDXL fits whole up to", "cond and uncond in one batch up to", "VAE tile", "use")
+    return header, [[f"{g['gib']} GB", g["alone"] or "-", g["together"] or "-", g["tile"], USE[g["alone"]]] for g in data["gpus"]]
 
 
 def growth(data: dict[str, Any]) -> Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import report, settings
+from .jobs import Job
 from .report import Table
 from .settings import Group
 from .sheets import save_sheet
@@ -17,6 +18,7 @@ PACKAGES = ("torch", "torchmetrics", "kornia", "scipy", "efficientnet-lite0-pyto
 FINDINGS = Path(__file__).resolve().parents[1] / "quality_findings.md"
 """What a person saw in the pictures. Its first line, <!-- checkpoint SHA -->, says of which checkpoint."""
 SHEET_ROWS = 5
+BASES_IN_A_ROW = 5
 
 INTRODUCTION = """\
 # Quality, measured
@@ -45,6 +47,14 @@ brackets: 95 % of the values that other sets of such prompts would give (bootstr
   row of renders.
 """
 
+BASES = """\
+## What the model itself draws
+
+Every prompt at the base size, seed {seed}, nothing picked. Row by row: {prompts}.
+
+![{count} base pictures](images/quality_base.jpg)
+"""
+
 TABLE = """\
 ## {title}
 
@@ -69,10 +79,10 @@ TITLES = {
 }
 
 
-def write(folder: Path, tables: Sequence[tuple[Group, Done, Table]], store: Store) -> None:
-    """Print the tables, write all files below `folder`."""
+def write(folder: Path, bases: Sequence[Job], tables: Sequence[tuple[Group, Done, Table]], store: Store) -> None:
+    """Print the tables, write all files below `folder`. bases: pictures that show what the model can draw."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    parts = [_introduction(store), _findings(store)]
+    parts = [_introduction(store), _findings(store), _bases(folder, bases, store) if bases else ""]
     for group, done, table in tables:
         names = labels(group)
         _save_sheet(folder / "images" / f"quality_{group.name}.jpg", group, done, store)
@@ -110,6 +120,13 @@ def _findings(store: Store) -> str:
         return ""
     first, text = FINDINGS.read_text(encoding="utf-8").split("\n", 1)
     return text.strip() + "\n" if store.common["checkpoint"][:12] in first else ""
+
+
+def _bases(folder: Path, jobs: Sequence[Job], store: Store) -> str:
+    pictures = [store.picture(job.key) for job in jobs]
+    rows = [pictures[start : start + BASES_IN_A_ROW] for start in range(0, len(pictures), BASES_IN_A_ROW)]
+    save_sheet(folder / "images" / "quality_base.jpg", [""] * BASES_IN_A_ROW, rows)
+    return BASES.format(seed=jobs[0].seed, prompts=", ".join(job.text for job in jobs), count=len(jobs))
 
 
 def _title(group: Group) -> str:

@@ -34,8 +34,14 @@ PROMPTS = (
     ("frog", "on a purple background"),
     ("snowman", "on a brown background"),
     ("ladybug", "on a orange background"),
+    ("red apple", "on a blue background"),
+    ("bus", "in a meadow"),
+    ("sailboat", "on a teal background"),
+    ("cactus", "on a yellow background"),
+    ("mushroom", "at night"),
+    ("strawberry", "on a white background"),
 )
-"""(concept, place), as demo/train/concepts.py names them."""
+"""(concept, place), as demo/train/concepts.py names them: everything the demo model knows. The tables take the first ones."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class Extent:
     reference_seeds: int
 
 
-FULL_TABLE = Extent(prompts=len(PROMPTS), few_prompts=6, seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
+FULL_TABLE = Extent(prompts=14, few_prompts=6, seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
 SMOKE = Extent(prompts=2, few_prompts=2, seeds=1, few_seeds=1, reference_seeds=2)
 
 

@@ -1,5 +1,6 @@
 """Which pictures a table is made of, and the table."""
 
+from dataclasses import replace
 from functools import partial
 
 from demo.train.pictures import render_picture
@@ -22,11 +23,18 @@ def all_jobs(groups: tuple[Group, ...], extent: Extent) -> list[Job]:
     """References first, since no table can do without them. Tables may share pictures: each comes once."""
     short_first = sorted(groups, key=lambda group: len(group.seeds))  # A run that ends early has these tables at least.
     references = settings.REFERENCE_SEEDS[: extent.reference_seeds]
-    jobs = [job for group in groups for job in base_jobs(group, (*references, *group.seeds))] + method_jobs(short_first)
+    jobs = (
+        shown_bases(groups) + [job for group in groups for job in base_jobs(group, (*references, *group.seeds))] + method_jobs(short_first)
+    )
     once: dict[str, Job] = {}
     for job in jobs:
         once.setdefault(str(job.key), job)
     return list(once.values())
+
+
+def shown_bases(groups: tuple[Group, ...]) -> list[Job]:
+    """One base picture of every prompt."""
+    return base_jobs(replace(groups[0], prompts=len(settings.PROMPTS)), settings.SEEDS[:1])
 
 
 def complete(group: Group, store: Store) -> Done:
