@@ -104,10 +104,10 @@ RECIPES = {
     "freescale_compare_direct": Recipe("penguin on a orange background", two_middles),
     "freescale_ablation": Recipe("rocket on a purple background", grid),
     "freescale_detail_regions": Recipe("house in a meadow", inset_with_map),
-    "freescale_prompt_regions": Recipe("house in a meadow", inset_with_map, region_text="house at night"),
+    "freescale_prompt_regions": Recipe("red apple on a white background", inset, region_text="strawberry on a white background"),
     # No ControlNet was trained for the demo model.
-    "freescale_controlnet_4k": Recipe("bus on a green background", slices, bypassed="ControlNetApplyAdvanced"),
-    "freescale_flux_to_4k": Recipe("robot on a yellow background", inset),
+    "freescale_controlnet_4k": Recipe("bus on a green background", slices, base_side=128, bypassed="ControlNetApplyAdvanced"),
+    "freescale_flux_to_4k": Recipe("robot on a yellow background", inset, base_side=128),
 }
 FROM_A_PICTURE = ("freescale_image_to_image", "freescale_flux_to_4k")
 """Templates that load a picture: here one by the demo model."""

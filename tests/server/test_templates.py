@@ -52,6 +52,7 @@ def test_it_runs_and_saves_pictures_of_the_right_sizes(client: ComfyClient, obje
 
 def test_the_controlnet_acts_in_the_later_stages(client: ComfyClient, object_info: dict) -> None:
     prompt = small(load("freescale_controlnet_4k"), object_info)
+    prompt = changed(prompt, only(prompt, "FreeScaleCascade"), factor=2.0)
     apply, saved = only(prompt, "ControlNetApplyAdvanced"), only(prompt, "SaveImage")
     without, strong = (pixels(client, client.run(changed(prompt, apply, strength=strength)), saved) for strength in (0.0, 1.0))
     assert (without != strong).any()
