@@ -142,7 +142,13 @@ class ComfyPage:
     # The graph
 
     def clear(self) -> None:
-        self.page.evaluate("() => app.graph.clear()")
+        """Remove all nodes. New ones get new ids, for Nodes 2.0 shows the values of an earlier node with the same id."""
+        self.page.evaluate(
+            """() => {
+                app.graph.clear();
+                app.graph.state.lastNodeId = window.freescaleLastId = (window.freescaleLastId ?? 0) + 1000;
+            }"""
+        )
 
     def add_node(self, kind: str) -> str:
         """Put a node into the middle and select it; its id."""
