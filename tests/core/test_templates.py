@@ -23,7 +23,6 @@ CORE_NODES = {
     "FreeU",
     "ImageScaleToMaxDimension",
     "ImageStitch",
-    "InvertMask",
     "KSampler",
     "KSamplerAdvanced",
     "LoadImage",
