@@ -133,8 +133,7 @@ def pictures_of(client: ComfyClient, name: str, recipe: Recipe) -> list[Image.Im
         if node["type"] == recipe.bypassed:
             node["mode"] = workflow.BYPASSED
     prompt = workflow.api_prompt(graph, client.get("/object_info"))
-    texts = {"text": recipe.text, "region_text": recipe.region_text}
-    prompt = for_demo_model(prompt, steps=STEPS, seed=SEED, base_side=recipe.base_side, **texts)
+    prompt = for_demo_model(prompt, steps=STEPS, text=recipe.text, region_text=recipe.region_text, seed=SEED, base_side=recipe.base_side)
     run = client.run(prompt, graph)
     if run.outcome != "success":
         raise RuntimeError(f"{name}: expected a finished run, got {run.outcome}: {run.error}")
