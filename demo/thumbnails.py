@@ -107,7 +107,7 @@ RECIPES = {
     "freescale_prompt_regions": Recipe("red apple on a white background", inset, region_text="strawberry on a white background"),
     # No ControlNet was trained for the demo model.
     "freescale_controlnet_4k": Recipe("bus on a green background", slices, base_side=128, bypassed="ControlNetApplyAdvanced"),
-    "freescale_flux_to_4k": Recipe("robot on a yellow background", inset, base_side=128),
+    "freescale_flux_to_4k": Recipe("house on a pink background", slices),
 }
 FROM_A_PICTURE = ("freescale_image_to_image", "freescale_flux_to_4k")
 """Templates that load a picture: here one by the demo model."""
