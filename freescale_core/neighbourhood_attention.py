@@ -51,7 +51,7 @@ def neighbourhood_attention(
     pairs = neighbourhoods(grid, window)
     patch, keys = (part.size for part in pairs[0])
     bytes_per_patch = 2 * (patch.area + keys.area) * v[:, 0, 0].nbytes  # q and what attend returns; k and v
-    for some in in_chunks(pairs, (bytes_at_once or v.nbytes) // bytes_per_patch):
+    for some in in_chunks(pairs, (v.nbytes if bytes_at_once is None else bytes_at_once) // bytes_per_patch):
         queries, around = zip(*some, strict=True)
         _put_(places, queries, attended_parts(q, k, v, grid, queries, around, NO_PAD, attend))
     return out

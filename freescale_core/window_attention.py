@@ -43,15 +43,15 @@ def window_attention(
     """
     out = torch.zeros_like(v) if out is None else out.zero_()
     q, k, v, total = (rearrange(x, "b (h w) c -> b h w c", h=grid.height) for x in (q, k, v, out))
-    count = np.zeros(grid, np.float32)
+    count = np.zeros(grid, np.uint8)
     bytes_per_window = 4 * windows[0].size.area * v[:, 0, 0].nbytes  # q, k, v and what attend returns
-    for some in in_chunks(windows, (bytes_at_once or v.nbytes) // bytes_per_window):
+    for some in in_chunks(windows, (v.nbytes if bytes_at_once is None else bytes_at_once) // bytes_per_window):
         _add_(total, q, k, v, grid, some, pad, attend)
         for window in some:
             on_grid = window.without_pad(grid, pad)[0]
             count[on_grid.top : on_grid.bottom, on_grid.left : on_grid.right] += 1
-    # Counted on the host: no launches, and no wait for the device.
-    return out.div_(torch.from_numpy(count).view(-1, 1).to(v.device, v.dtype, non_blocking=True))
+    # Counted on the host and copied as bytes: no launches, and no wait for the device.
+    return out.div_(torch.from_numpy(count).view(-1, 1).to(v.device, non_blocking=True))
 
 
 def attended_parts(q: Tensor, k: Tensor, v: Tensor, grid: Size, queries: Windows, keys: Windows, pad: Size, attend: Attend) -> Tensor:

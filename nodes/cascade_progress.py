@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..freescale_core.geometry import Size, scaled
+from .host import LATENT_CELL
 
 PREVIEW_SIDE = 1024
 
@@ -31,7 +32,7 @@ class CascadeProgress:
 
         def callback(step: int, x0: Tensor, x: Tensor, total_steps: int) -> None:
             self._done = start + step + 1
-            preview = self._previewer.decode_latent_to_preview_image("JPEG", x0) if self._previewer else None
+            preview = self._previewer.decode_latent_to_preview_image("JPEG", small_latent(x0)) if self._previewer else None
             self._bar.update_absolute(self._done, self._total, preview)
 
         return callback
@@ -40,6 +41,16 @@ class CascadeProgress:
         """Show a finished stage's picture (b, H, W, 3) under the node."""
         pixels = shrunk(image[:1])[0].clamp(0, 1).mul(255).cpu().numpy().astype(np.uint8)
         self._bar.update_absolute(self._done, self._total, ("JPEG", Image.fromarray(pixels), PREVIEW_SIDE))
+
+
+def small_latent(x0: Tensor) -> Tensor:
+    """The first latent (b, c, h, w), shrunk to what a preview can show: previewers decode all they get, in memory that stages need."""
+    size = Size(*x0.shape[-2:])
+    most = PREVIEW_SIDE // LATENT_CELL
+    if max(size) <= most:
+        return x0[:1]
+    small = scaled(size, most / max(size), 1)
+    return comfy.utils.common_upscale(x0[:1], small.width, small.height, "area", "disabled")
 
 
 def shrunk(image: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import torch
 from comfy import model_management
 from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
@@ -23,19 +24,23 @@ from .unet import BlockKey
 
 log = logging.getLogger("FreeScale")
 T = TypeVar("T")
+FreeMemory = Callable[[torch.device], float]
+"""Bytes that are free on a device."""
 FREE_SHARE = 4
 """Temporaries get at most one part in so many of the memory that is free when a run begins to attend."""
 FULL_SHARE = 16
-"""Once memory ran out they get one part in so many of an attention output."""
+"""Once memory ran out, or where none is free, they get one part in so many of an attention output."""
 WORTH_CUTTING = 2**20
 """A blur that needs fewer bytes is made in one go."""
 BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
 
 
-def install(options: dict[str, Any], run: StageRun, blocks: list[BlockKey]) -> None:
+def install(
+    options: dict[str, Any], run: StageRun, blocks: list[BlockKey], free_memory: FreeMemory = model_management.get_free_memory
+) -> None:
     """Put scale fusion into one run's transformer_options, in front of what other nodes put there."""
     replaced = options.setdefault("patches_replace", {}).setdefault("attn1", {})
-    budget = ChunkBudget()
+    budget = ChunkBudget(free_memory)
     # The host prefers another node's entry for one transformer of a block (SAG) to one for the block: that one is wrapped, too.
     for key in [*blocks, *(key for key in replaced if len(key) == 3 and key[:2] in blocks)]:
         replaced[key] = attention_patch(run, replaced.get(key), budget)
@@ -47,13 +52,14 @@ def install(options: dict[str, Any], run: StageRun, blocks: list[BlockKey]) -> N
 
 class ChunkBudget:
     """How many bytes of temporaries attention and blur of one run may take: as many as one attention output has, less
-    where little memory is free, little once the device was full. Results do not depend on it.
+    where little memory is free, little once the device was full. Results do not depend on it, but for rounding.
 
     It also says once what it cannot do.
     """
 
-    def __init__(self) -> None:
-        self._most: int | None = None
+    def __init__(self, free_memory: FreeMemory = model_management.get_free_memory) -> None:
+        self._free_memory = free_memory
+        self._most: dict[torch.device, int] = {}
         self._full = False
         self._said = False
 
@@ -62,20 +68,21 @@ class ChunkBudget:
             log.warning("FreeScale: other tokens than the picture's reach self-attention (HyperTile, ToMe): scale fusion is off there.")
         self._said = True
 
-    def within(self, compute: Callable[[int], T], output_bytes: int) -> T:
+    def within(self, compute: Callable[[int], T], output_bytes: int, device: torch.device) -> T:
         """compute(bytes), again with less if memory runs out. output_bytes: of one attention output."""
-        if self._most is None:
-            self._most = int(model_management.get_free_memory() / FREE_SHARE)
+        if device not in self._most:
+            self._most[device] = int(self._free_memory(device) / FREE_SHARE)
+        least = output_bytes // FULL_SHARE
         if not self._full:
             try:
-                return compute(min(output_bytes, self._most))
+                return compute(max(least, min(output_bytes, self._most[device])))
             except RuntimeError as error:  # Cancel is no RuntimeError on any host.
                 if not out_of_memory(error):
                     raise
             # Outside the except block, which would keep the failed call's tensors alive.
             log.warning("FreeScale: out of memory, attention goes on in small chunks for the rest of this run.")
             self._full = True
-        return compute(output_bytes // FULL_SHARE)
+        return compute(least)
 
 
 def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budget: ChunkBudget) -> Callable[..., Tensor]:
@@ -120,10 +127,10 @@ def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budge
             return window_attention(q, k, v, grid, _draw(run, windows, extra_options), windows.jitter, attend, local, size)
 
         if previous is None:
-            budget.within(global_pass, v.nbytes)
+            budget.within(global_pass, v.nbytes, v.device)
         else:
             global_.copy_(whole())
-        budget.within(local_pass, v.nbytes)
+        budget.within(local_pass, v.nbytes, v.device)
         return both if fusion.over_channels else _fused(run, budget, both, grid)
 
     return uncompiled(patch)
@@ -145,7 +152,7 @@ def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, grid: Size) -> Tens
     """Eq. 7 of [global; local], in place: its first half."""
     fusion = run.settings.fusion or FusionSettings()
     global_, local = both[: len(both) // 2], both[len(both) // 2 :]
-    within = partial(budget.within, output_bytes=max(local.nbytes, WORTH_CUTTING))
+    within = partial(budget.within, output_bytes=max(local.nbytes, WORTH_CUTTING), device=both.device)
     return fuse_(global_, local, grid, run.kernel_size, fusion.sigma, fusion.over_channels, within)
 
 

@@ -37,6 +37,12 @@ def without_grid_hints(latent: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in latent.items() if not k.startswith("downscale_ratio_")}
 
 
+def free_memory_of(patcher: Any) -> Callable[[torch.device], float]:
+    """free(device) -> bytes. Newer hosts count what they can move away of the patcher's own weights, too."""
+    free: Callable[[torch.device], float] = getattr(patcher, "get_free_memory", model_management.get_free_memory)
+    return free
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether a RuntimeError of a model call says that the device is full."""
     if hasattr(model_management, "is_oom"):

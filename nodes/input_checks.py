@@ -48,4 +48,4 @@ def expect_mask(node: str, mask: object) -> Tensor:
         raise ValueError(
             f"{node} expects a mask of shape (pictures, height, width) with floating-point values, got {got}: connect another mask."
         )
-    return mask.reshape(-1, *mask.shape[-2:]).clamp(0, 1)
+    return mask.float().reshape(-1, *mask.shape[-2:]).clamp(0, 1)

@@ -17,7 +17,7 @@ from ..freescale_core.geometry import Size
 from ..freescale_core.settings import DetailSettings, FreeScaleSettings
 from . import fused_attention, region_attention
 from .detail_sampler import nothing_to_blend, with_detail_blend
-from .host import LATENT_CELL
+from .host import LATENT_CELL, free_memory_of
 from .model_call import apply_model_wrapper
 from .noise_level import variance_exploding_sigma
 from .size_conditioning import with_base_size
@@ -101,7 +101,7 @@ def _patched_options(model_options: dict[str, Any], run: StageRun, guider: Any) 
     if run.settings.fusion is not None:
         if not blocks:
             log.warning("FreeScale: the model has no self-attention blocks: scale fusion has no effect.")
-        fused_attention.install(options.setdefault("transformer_options", {}), run, blocks)
+        fused_attention.install(options.setdefault("transformer_options", {}), run, blocks, free_memory_of(guider.model_patcher))
     if run.settings.prompt_regions:
         # By uuid, for the number in cond_or_uncond means something else to every guider.
         positive = frozenset(cond["uuid"] for cond in guider.conds.get("positive", []))

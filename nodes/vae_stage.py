@@ -16,6 +16,8 @@ log = logging.getLogger("FreeScale")
 Tiling = Literal["auto", "on", "off"]
 TILES = (512, 768, 1024, 1536, 2048)
 """Tile sides in pixels; the host averages three tilings of about this area. Larger tiles differ less from the whole picture."""
+WHOLE_SHARE = 0.9
+"""Of the total memory, for a whole picture: some is never free."""
 TILE_SHARE = 0.25
 """Of the total memory, for one tile."""
 
@@ -72,7 +74,7 @@ def _tiled(what: str, vae: Any, needed: float, tiling: Tiling) -> bool:
     """Decided from size and total memory, not from what happens to be free, so that a seed gives one picture."""
     if tiling == "auto":
         total = model_management.get_total_memory(vae.device)
-        tiled = needed > total
+        tiled = needed > WHOLE_SHARE * total
         log.info("FreeScale: VAE %s needs about %.1f of %.1f GiB: %s.", what, needed / 2**30, total / 2**30, "tiled" if tiled else "whole")
         return tiled
     return tiling == "on"

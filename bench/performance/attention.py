@@ -10,7 +10,7 @@ from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch, o
 from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
 from torch import Tensor
 
-from .models import flash_attention
+from .models import flash_attention, unlimited
 
 
 class LoneAttention:
@@ -34,7 +34,7 @@ class LoneAttention:
         }
         if self.tokens[0].device.type == "meta":
             self.options["optimized_attention_override"] = flash_attention
-        self._patch = attention_patch(self.run, None, ChunkBudget())
+        self._patch = attention_patch(self.run, None, self._budget())
 
     @property
     def output_bytes(self) -> int:
@@ -49,7 +49,10 @@ class LoneAttention:
     def fuse(self, projected: Tensor) -> Tensor:
         if self.fusion is None or not self.fusion.over_channels:
             return projected
-        return output_patch(self.run, ChunkBudget())(projected, self.options)
+        return output_patch(self.run, self._budget())(projected, self.options)
+
+    def _budget(self) -> ChunkBudget:
+        return ChunkBudget(unlimited) if self.tokens[0].device.type == "meta" else ChunkBudget()
 
     def both(self) -> Tensor:
         return self.fuse(self.attend())

@@ -70,7 +70,9 @@ attention that does not store its scores (flash, PyTorch); scratch memory of con
 
 **From the table above, not measured**: weights, one call and {reserve} GiB for the driver, the allocator and convolutions must fit. ComfyUI
 itself goes further: it calls cond and uncond apart, and keeps part of the weights in system memory when they do not fit, which costs time.
-Exact and fast need the same memory; what fast saves is time.
+Exact and fast need the same memory; what fast saves is time. Not in it: ControlNets, and FreeU, whose Fourier transforms of the widest
+level take several GiB at 8192 x 8192 (leave it out there). The VAE goes in tiles of the given side; at 8192 x 8192 the pictures of all
+stages and the tiles' sums take some GiB of system memory.
 
 {gpus}
 """

@@ -12,14 +12,13 @@ VAE_DECODE_BYTES = 2178 * 64 * 2 / 64
 
 
 def gpu_rows(calls: list[dict[str, Any]], weights: int) -> list[dict[str, Any]]:
-    """Largest SDXL call (FreeScale exact) that fits beside the weights, with cond and uncond apart and together."""
+    """Largest SDXL call (FreeScale exact; cond and uncond apart, as the host does when memory is short) that fits beside the weights."""
     exact = [row for row in calls if row["model"] == "SDXL" and row["variant"] == "exact"]
     rows = []
     for gib in GPUS_GIB:
         room = (gib - RESERVE_GIB) * 2**30 - weights
-        fits = {batch: [row["size"] for row in exact if row["batch"][batch] <= room] for batch in ("1", "2")}
-        alone, together = (sizes[-1] if sizes else None for sizes in fits.values())
+        fits = [row["size"] for row in exact if row["batch"]["1"] <= room]
         rows.append(
-            {"gib": gib, "alone": alone, "together": together, "tile": tile_side(lambda side: VAE_DECODE_BYTES * side**2, gib * 2**30)}
+            {"gib": gib, "fits": fits[-1] if fits else None, "tile": tile_side(lambda side: VAE_DECODE_BYTES * side**2, gib * 2**30)}
         )
     return rows

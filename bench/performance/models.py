@@ -57,7 +57,7 @@ class MetaCall:
         self.options: dict[str, Any] = {SIGMA_KEY: 3.0, "optimized_attention_override": flash_attention}
         if fusion is not None:
             run = StageRun(FreeScaleSettings(base, fusion=fusion), Size(base.height // CELL, base.width // CELL), cells, 0, 0.0, 0.0)
-            fused_attention.install(self.options, run, attention_blocks(self.unet))
+            fused_attention.install(self.options, run, attention_blocks(self.unet), unlimited)
         self.x = _meta(batch, 4, *cells)
         self.context = _meta(batch, CONTEXT_TOKENS, model.config["context_dim"])
         self.y = None if model.config["adm_in_channels"] is None else _meta(batch, model.config["adm_in_channels"])
@@ -66,6 +66,11 @@ class MetaCall:
         timesteps = torch.empty(len(self.x), device="meta")
         with torch.inference_mode():
             return self.unet(self.x, timesteps, self.context, y=self.y, transformer_options=self.options)
+
+
+def unlimited(device: torch.device) -> float:
+    """The free memory of a device without data."""
+    return 1e18
 
 
 def flash_attention(func: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, *args: Any, **kwargs: Any) -> Tensor:

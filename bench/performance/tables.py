@@ -82,8 +82,8 @@ def unet_memory(data: dict[str, Any], model: str) -> Table:
 
 
 def gpus(data: dict[str, Any]) -> Table:
-    header = ("GPU memory", "SDXL fits whole up to", "cond and uncond in one batch up to", "VAE tile", "use")
-    return header, [[f"{g['gib']} GB", g["alone"] or "-", g["together"] or "-", g["tile"], USE[g["alone"]]] for g in data["gpus"]]
+    header = ("GPU memory", "SDXL fits whole up to", "VAE tile", "use")
+    return header, [[f"{g['gib']} GB", g["fits"] or "-", g["tile"], USE[g["fits"]]] for g in data["gpus"]]
 
 
 def growth(data: dict[str, Any]) -> Table:

@@ -17,6 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.performance.models import unlimited
+
 from .demo_model import demo_checkpoint
 from .test_sizes import meta_unet
 
@@ -65,7 +67,7 @@ def count(unet, size, mode):
     cells = Size(size.height // 8, size.width // 8)
     if mode:
         run = StageRun(FreeScaleSettings(fusion=FusionSettings(mode=mode)), Size(128, 128), cells, 0, 0.0, 0.0)
-        fused_attention.install(options, run, attention_blocks(unet))
+        fused_attention.install(options, run, attention_blocks(unet), unlimited)
     x, context, y = (torch.empty(PASSES, *shape, device="meta", dtype=torch.float16) for shape in ((4, *cells), (77, 2048), (2816,)))
     memory = LiveMemory(unet.parameters())
     with torch.inference_mode(False), torch.no_grad(), FlopCounterMode(display=False) as rest, memory:

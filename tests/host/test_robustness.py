@@ -11,9 +11,11 @@ from pathlib import Path
 import comfy.sample
 import pytest
 import torch
+from comfy import model_management
 from freescale_pack.freescale_core import scale_fusion
 from freescale_pack.freescale_core.settings import FusionSettings
 from freescale_pack.nodes import fused_attention
+from freescale_pack.nodes.host import free_memory_of
 from torch.overrides import TorchFunctionMode
 
 from .demo_model import conditioning, demo_checkpoint
@@ -109,6 +111,34 @@ def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, 
     assert calls == [tokens]
     assert (got - expected).norm() / expected.norm() < 1e-5
     assert caplog.text.count("attention goes on in small chunks for the rest of this run") == 1
+
+
+def test_where_no_memory_is_free_attention_goes_on_in_a_few_chunks(model, monkeypatch):
+    """A full card is no reason for thousands of calls of a few tokens each."""
+    patched, calls = with_settings(model, settings(*PARTS)), []
+    original = fused_attention.optimized_attention
+
+    def counted(q, *args, **kwargs):
+        calls[-1] += 1
+        return original(q, *args, **kwargs)
+
+    monkeypatch.setattr(fused_attention, "optimized_attention", counted)
+    pictures = []
+    for free in (1e18, 0):
+        monkeypatch.setattr("freescale_pack.nodes.stage_sampling.free_memory_of", lambda _, free=free: lambda device: free)
+        calls.append(0)
+        pictures.append(sample(patched))
+    assert calls[0] < calls[1] <= 16 * calls[0]
+    assert (pictures[1] - pictures[0]).norm() / pictures[0].norm() < 1e-5
+
+
+def test_free_memory_is_asked_of_the_models_own_patcher_where_it_knows():
+    class Patcher:
+        def get_free_memory(self, device):
+            return 7
+
+    assert free_memory_of(Patcher())(torch.device("cpu")) == 7
+    assert free_memory_of(object()) is model_management.get_free_memory
 
 
 @pytest.mark.parametrize("over_channels", [True, False])

@@ -11,6 +11,8 @@ from freescale_pack.nodes import fused_attention
 from freescale_pack.nodes.stage_run import SIGMA_KEY, stage_run
 from freescale_pack.nodes.unet import attention_blocks
 
+from bench.performance.models import unlimited
+
 from .demo_model import demo_checkpoint
 from .test_unet_layers import SDXL
 
@@ -59,7 +61,7 @@ def windows_used(unet, base, target, mode):
 
     run = run_for(base, target, mode=mode, draw_windows=draw)
     options = {SIGMA_KEY: 3.0}
-    fused_attention.install(options, run, attention_blocks(unet))
+    fused_attention.install(options, run, attention_blocks(unet), unlimited)
     x = torch.empty(2, 4, *run.target, device="meta", dtype=torch.float16)
     context, y = torch.empty(2, 77, 2048, device="meta", dtype=torch.float16), torch.empty(2, 2816, device="meta", dtype=torch.float16)
     out = unet(x, torch.empty(2, device="meta"), context, y=y, transformer_options=options)
