@@ -106,7 +106,7 @@ RECIPES = {
     "freescale_detail_regions": Recipe("house in a meadow", inset_with_map),
     "freescale_prompt_regions": Recipe("red apple on a white background", inset, region_text="strawberry on a white background"),
     # No ControlNet was trained for the demo model.
-    "freescale_controlnet_4k": Recipe("bus on a green background", slices, base_side=128, bypassed="ControlNetApplyAdvanced"),
+    "freescale_controlnet_4k": Recipe("house on a pink background", slices, bypassed="ControlNetApplyAdvanced"),
     "freescale_flux_to_4k": Recipe("house on a pink background", slices),
 }
 FROM_A_PICTURE = ("freescale_image_to_image", "freescale_flux_to_4k")
