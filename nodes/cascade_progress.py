@@ -45,18 +45,18 @@ class CascadeProgress:
 
 def small_latent(x0: Tensor) -> Tensor:
     """The first latent (b, c, h, w), shrunk to what a preview can show: previewers decode all they get, in memory that stages need."""
-    size = Size(*x0.shape[-2:])
-    most = PREVIEW_SIDE // LATENT_CELL
-    if max(size) <= most:
-        return x0[:1]
-    small = scaled(size, most / max(size), 1)
-    return comfy.utils.common_upscale(x0[:1], small.width, small.height, "area", "disabled")
+    return _within(x0[:1], PREVIEW_SIDE // LATENT_CELL)
 
 
 def shrunk(image: Tensor) -> Tensor:
     """Pictures (b, H, W, 3) with no side above PREVIEW_SIDE."""
-    size = Size(image.shape[1], image.shape[2])
-    if max(size) <= PREVIEW_SIDE:
-        return image
-    small = scaled(size, PREVIEW_SIDE / max(size), 1)
-    return comfy.utils.common_upscale(image.movedim(-1, 1), small.width, small.height, "area", "disabled").movedim(1, -1)
+    return _within(image.movedim(-1, 1), PREVIEW_SIDE).movedim(1, -1)
+
+
+def _within(x: Tensor, side: int) -> Tensor:
+    """(b, c, h, w) with no side above `side`."""
+    size = Size(*x.shape[-2:])
+    if max(size) <= side:
+        return x
+    small = scaled(size, side / max(size), 1)
+    return comfy.utils.common_upscale(x, small.width, small.height, "area", "disabled")

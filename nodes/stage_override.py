@@ -115,9 +115,10 @@ def _fitted(model: Any, before: Any) -> Any:
 
 def _later_stage(stage: Stage, r: int, plan: CascadePlan) -> Stage:
     choice, settings = stage.choice, settings_of(stage.model)
+    most_steps = settings.most_later_steps if settings is not None else None
     later = SamplerChoice(
         (choice.seed + r) % MAX_SEED,
-        plan.steps or min(choice.steps, (settings and settings.most_later_steps) or choice.steps),
+        plan.steps or min(choice.steps, most_steps or choice.steps),
         choice.cfg,
         plan.sampler_name or choice.sampler_name,
         plan.scheduler or choice.scheduler,

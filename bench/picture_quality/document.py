@@ -50,7 +50,7 @@ brackets: 95 % of the values that other sets of such prompts would give (bootstr
 BASES = """\
 ## What the model itself draws
 
-Every prompt at the base size, seed {seed}, nothing picked. Row by row: {prompts}.
+Prompts at the base size, seed {seed}, nothing picked. Row by row: {prompts}.
 
 ![{count} base pictures](images/quality_base.jpg)
 """
