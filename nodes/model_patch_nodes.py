@@ -52,7 +52,7 @@ class FreeScaleModelPatch(io.ComfyNode):
                     "fusion",
                     options=list(FUSIONS),
                     default="exact",
-                    tooltip="Scale fusion: exact as published, fast (far cheaper at 4k and 8k) or off; with neighbourhood: cheaper local attention.",
+                    tooltip="Scale fusion: exact as published, fast (far cheaper at 4k and 8k) or off; neighbourhood: cheaper windows.",
                 ),
                 io.Float.Input(
                     "alpha",
