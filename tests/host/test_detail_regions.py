@@ -5,6 +5,7 @@ import pytest
 import torch
 from freescale_pack.freescale_core.settings import DetailSettings
 from freescale_pack.nodes.detail_sampler import with_detail_blend
+from freescale_pack.nodes.input_checks import expect_mask
 from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleModelPatch
 from freescale_pack.nodes.region_nodes import FreeScaleDetailRegion
 from freescale_pack.nodes.stage_sampling import settings_of
@@ -121,3 +122,7 @@ def test_a_mask_of_another_shape_or_type_is_refused_in_one_sentence(mask, got):
 def test_a_mask_may_have_two_dimensions_and_counts_from_0_to_1():
     assert region(torch.full((4, 6), 7.0))[0].mask.shape == (1, 4, 6)
     assert region(torch.full((4, 6), 7.0))[0].mask.max() == 1
+
+
+def test_a_mask_in_half_precision_is_resized_in_full_precision():
+    assert expect_mask("node", torch.full((4, 6), 0.3, dtype=torch.float16)).dtype == torch.float32
