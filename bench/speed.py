@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from freescale_pack.freescale_core.presets import SPEEDS  # noqa: E402
 
 from bench.performance import document, plots, tables  # noqa: E402
-from bench.performance.counting import SCALES, cascade_share, model_flops, per_call_ratios, speed_share  # noqa: E402
+from bench.performance.counting import SCALES, cascade_share, model_flops, per_call_ratios, real_flops, speed_share  # noqa: E402
 from bench.performance.cpu_calls import demo_unet_calls, sdxl_level_calls  # noqa: E402
 from bench.performance.models import MODELS  # noqa: E402
 from bench.performance.results import machine, save, text  # noqa: E402
@@ -74,9 +74,11 @@ def save_times(repeats: int) -> None:
         with torch.inference_mode():
             calls = make()
             found["difference"] = max(found["difference"], relative_difference(calls["FreeScale"], calls["plain"]))
+            flops = {call: real_flops(run) for call, run in calls.items()}
             seconds = interleaved(calls, repeats)
         found["cases"][name] = {
-            call: dict(zip(("median", "spread"), median_and_spread(taken), strict=True)) for call, taken in seconds.items()
+            call: {**dict(zip(("median", "spread"), median_and_spread(taken), strict=True)), "flops": flops[call]}
+            for call, taken in seconds.items()
         }
     save("times", found)
     print(f"\n{text(*tables.times(found))}")

@@ -62,14 +62,25 @@ def attended_parts(q: Tensor, k: Tensor, v: Tensor, grid: Size, queries: Windows
 
 def gathered(x: Tensor, grid: Size, windows: Windows, pad: Size) -> Tensor:
     """The tokens of n equally large windows: (b, h, w, c) -> (n b, window tokens, c), zero on the pad."""
-    size = windows[0].size
-    parts = x.new_empty((len(windows), x.shape[0], *size, x.shape[3]))
+    parts = x.new_empty((len(windows), x.shape[0], *windows[0].size, x.shape[3]))
     for window, part in zip(windows, parts, strict=True):
         on_grid, in_window = window.without_pad(grid, pad)
-        if in_window.size != size:
-            part.zero_()
         cut(part, in_window).copy_(cut(x, on_grid))
+        _clear_around_(part, in_window)
     return rearrange(parts, "n b h w c -> (n b) (h w) c")
+
+
+def _clear_around_(part: Tensor, window: Window) -> None:
+    """Zero what lies outside `window`: strips, since nearly every window of a 2x grid lies a little on the pad."""
+    height, width = part.shape[1:3]
+    if window.top > 0:
+        part[:, : window.top].zero_()
+    if window.bottom < height:
+        part[:, window.bottom :].zero_()
+    if window.left > 0:
+        part[:, :, : window.left].zero_()
+    if window.right < width:
+        part[:, :, window.right :].zero_()
 
 
 def cut(x: Tensor, window: Window) -> Tensor:

@@ -1,9 +1,13 @@
 """Floating point operations of one UNet call and of a whole cascade, counted on meta tensors."""
 
+from collections.abc import Callable
+from typing import Any
+
+import torch
 from freescale_pack.freescale_core.presets import PRESETS, SPEEDS
 from freescale_pack.freescale_core.settings import FusionSettings
 from freescale_pack.freescale_core.stages import restart_step
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from .models import CountedModel, MetaCall
 
@@ -17,6 +21,21 @@ VARIANTS = {
     "neighbourhoods, 3-D": FusionSettings(local="neighbourhoods"),
     "fast neighbourhoods, 3-D": FusionSettings(mode="fast", local="neighbourhoods"),
 }
+
+
+def _cpu_attention(q: torch.Size, k: torch.Size, v: torch.Size, *args: Any, **kwargs: Any) -> int:
+    return int(sdpa_flop_count(q, k, v))
+
+
+CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention}
+"""What torch's counter leaves out."""
+
+
+def real_flops(call: Callable[[], Any]) -> int:
+    """FLOPs of a call on real tensors on the CPU."""
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
+        call()
+    return int(counter.get_total_flops())
 
 
 def call_flops(call: MetaCall) -> int:

@@ -85,11 +85,19 @@ METHODS = {
     "balanced": replace(FULL, label="speed Balanced", fusion="fast"),
     "fast": replace(FULL, label="speed Fast", fusion="fast neighbourhood", steps=FAST_STEPS),
 }
+FREE = replace(FULL, alpha=2.0)
+"""The release's alpha, at which the blend leaves the other parts more to do."""
 EXTRA = {
     "direct": {"patched_direct": Method("direct, fusion and dilation", kind="direct", alpha=None)},
-    "alpha": {f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (0.5, 1.0, 2.0) if alpha != ALPHA},
+    "alpha": {f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (0.5, 1.0, 3.0) if alpha != ALPHA},
     "restart": {f"restart_{part}": replace(FULL, label=f"restart {part}", restart=part) for part in (0.3, 0.5) if part != RESTART},
     "dilation": {f"dilation_{end}": replace(FULL, label=f"dilation until {end:.0%}", dilation_end=end) for end in (0.3, 0.5, 1.0)},
+    "parts": {
+        "free": replace(FREE, label="alpha 2.0"),
+        "free_no_fusion": replace(FREE, label="alpha 2.0, no fusion", blur_axes=None),
+        "free_no_dilation": replace(FREE, label="alpha 2.0, no dilation", dilation=None),
+        "free_blur_2d": replace(FREE, label="alpha 2.0, 2-D blur", blur_axes="2-D (h, w)"),
+    },
     "steps": {f"steps_{steps}": replace(FULL, label=f"{steps} steps", steps=steps) for steps in (6, 10, 15)},
 }
 """Rows of a further 2x table with fewer pictures, by the word of --extra."""
