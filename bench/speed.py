@@ -23,7 +23,7 @@ from bench.performance.counting import SCALES, cascade_share, model_flops, per_c
 from bench.performance.cpu_calls import demo_unet_calls, sdxl_level_calls  # noqa: E402
 from bench.performance.models import MODELS  # noqa: E402
 from bench.performance.results import machine, save, text  # noqa: E402
-from bench.performance.timing import interleaved, median_and_spread  # noqa: E402
+from bench.performance.timing import interleaved, median_and_spread, median_ratio  # noqa: E402
 
 SHAPES = {"square": False, "16:9": True}
 
@@ -31,7 +31,7 @@ SHAPES = {"square": False, "16:9": True}
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py bench speed", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=("counts", "times"), help="one half of it")
-    parser.add_argument("--repeats", type=int, default=15, help="rounds of calls whose median is taken (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=25, help="rounds of calls whose median is taken (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of torch (default: %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -77,7 +77,12 @@ def save_times(repeats: int) -> None:
             flops = {call: real_flops(run) for call, run in calls.items()}
             seconds = interleaved(calls, repeats)
         found["cases"][name] = {
-            call: {**dict(zip(("median", "spread"), median_and_spread(taken), strict=True)), "flops": flops[call]}
+            call: {
+                **dict(zip(("median", "spread"), median_and_spread(taken), strict=True)),
+                "flops": flops[call],
+                "of_unpatched": median_ratio(taken, seconds["unpatched"]),
+                "of_plain": median_ratio(taken, seconds["plain"]),
+            }
             for call, taken in seconds.items()
         }
     save("times", found)

@@ -44,7 +44,7 @@ schedule of 15 steps in the later stages. Beside it, where it was judged, what t
 TIMES = """\
 ## Seconds on a CPU
 
-One call of each, in turn, over and over. *Plain* is the same formula without any care: one window at a time, sums and counts in full size,
+One call of each, in turn, over and over; ratios are medians over the rounds. *Plain* is the same formula without any care: one window at a time, sums and counts in full size,
 two dense blurs ([oracle.py](../bench/performance/oracle.py)); relative difference of the results {difference:.0e}. *Time / (FLOP ratio x
 unpatched)* says how near the time is to what the operations alone would cost: 1.00 is ideal; the rest is copies, averages and blur.
 {machine}

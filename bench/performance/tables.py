@@ -57,12 +57,11 @@ def speed_costs(counts: dict[str, Any], quality: dict[str, Any] | None) -> Table
 def times(data: dict[str, Any]) -> Table:
     rows: list[list[object]] = []
     for case, calls in data["cases"].items():
-        plain, unpatched = calls["plain"]["median"], calls["unpatched"]
         for name, call in calls.items():
             ms, spread = (1000 * call[key] for key in ("median", "spread"))
-            ratio = call["flops"] / unpatched["flops"]
-            due = call["median"] / (ratio * unpatched["median"])
-            rows.append([f"{case}: {name}", f"{ms:.1f}", f"{spread:.1f}", f"{ratio:.3f}", f"{due:.2f}", f"{plain / call['median']:.2f}"])
+            flops = call["flops"] / calls["unpatched"]["flops"]
+            ratios = (f"{flops:.3f}", f"{call['of_unpatched'] / flops:.2f}", f"{1 / call['of_plain']:.2f}")
+            rows.append([f"{case}: {name}", f"{ms:.1f}", f"{spread:.1f}", *ratios])
     return ("one call", "median, ms", "spread, ms", "FLOP / unpatched", "time / (FLOP ratio x unpatched)", "times faster than plain"), rows
 
 

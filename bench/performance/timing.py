@@ -24,3 +24,8 @@ def median_and_spread(values: list[float]) -> tuple[float, float]:
     """Median and half the distance between the quartiles."""
     low, _, high = statistics.quantiles(values, n=4)
     return statistics.median(values), (high - low) / 2
+
+
+def median_ratio(values: list[float], others: list[float]) -> float:
+    """Median of values / others, round by round: what slows the machine for a while slows both."""
+    return statistics.median(value / other for value, other in zip(values, others, strict=True))
