@@ -37,10 +37,11 @@ def main() -> int:
     comfy.utils.set_progress_bar_enabled(False)
     torch.set_num_threads(options.threads)
     extent = SMOKE if options.smoke else FULL_TABLE
-    groups = settings.groups(extent, options.extra)
+    everything = settings.groups(extent, options.extra)
+    groups = tuple(group for group in everything if group.name in options.tables)
     store = picture_store(options)
     with torch.inference_mode():
-        jobs = all_jobs(groups, extent)
+        jobs = all_jobs(shown_bases(everything), groups, extent)
         missing = make(
             jobs[::-1] if options.from_the_end else jobs, Painter(*demo_checkpoint()), store, time.monotonic() + 60 * options.limit_minutes
         )
@@ -48,8 +49,9 @@ def main() -> int:
         return 1 if missing else 0
     done = [(group, complete(group, store)) for group in groups]
     tables = [(group, pictures, table_of(group, extent, pictures, store)) for group, pictures in done if len(pictures) > 1]
-    bases = [job for job in shown_bases(groups) if store.has(job.key)]
-    folder = options.output or (DOCS if extent is FULL_TABLE and not missing else WORK / "report")
+    bases = [job for job in shown_bases(everything) if store.has(job.key)]
+    whole = extent is FULL_TABLE and {group.name for group in groups} == set(settings.TABLES) and not missing
+    folder = options.output or (DOCS if whole else WORK / "report")
     document.write(folder, bases, tables, store)
     return 1 if missing else 0
 
@@ -61,12 +63,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"a further 2x table with fewer pictures: {words}"
     )
+    parser.add_argument(
+        "--tables", nargs="+", choices=settings.TABLES, default=settings.TABLES, help="only these (default: all; 2x_more needs --extra)"
+    )
     parser.add_argument("--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on")
     parser.add_argument("--threads", type=int, default=settings.THREADS, help="of torch, which change bits (default: %(default)s)")
     parser.add_argument("--from-the-end", action="store_true", help="make pictures beside another process that goes forwards; no report")
     parser.add_argument("--any-code", action="store_true", help="also take pictures that an earlier state of the pack's code has made")
     parser.add_argument("--output", type=Path, help="folder (default: docs for the full table, else .dev/bench/quality/report)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if list(options.tables) == ["2x_more"] and not options.extra:
+        parser.error("expected --extra with the table 2x_more, got none: name its rows")
+    return options
 
 
 def picture_store(options: argparse.Namespace) -> Store:

@@ -44,9 +44,10 @@ schedule of 15 steps in the later stages. Beside it, where it was judged, what t
 TIMES = """\
 ## Seconds on a CPU
 
-One call of each, in turn, over and over; ratios are medians over the rounds. *Plain* is the same formula without any care: one window at a time, sums and counts in full size,
-two dense blurs ([oracle.py](../bench/performance/oracle.py)); relative difference of the results {difference:.0e}. *Time / (FLOP ratio x
-unpatched)* says how near the time is to what the operations alone would cost: 1.00 is ideal; the rest is copies, averages and blur.
+One call of each, in turn, over and over; ratios are medians over the rounds. *Plain* is the same formula without any care: one window at
+a time, sums and counts in full size, two dense blurs ([oracle.py](../bench/performance/oracle.py)); relative difference of the results
+{difference:.0e}. *Time / (FLOP ratio x unpatched)*: at 1.00 an operation costs as much as in the unpatched call; what is above it are copies,
+averages, and kernels that do fewer operations a second. Seven tenths of the demo UNet's time are spent outside self-attention.
 {machine}
 
 {table}
@@ -82,7 +83,8 @@ SCALING = """\
 ## Growth with the number of tokens
 
 One self-attention of {channels} channels, windows of {window} x {window} tokens, blur included. Time grows with the tokens to the power of
-{plain:.2f} (plain) and {fused:.2f} (fused): the windows' part is proportional to the picture, so its share falls.
+{plain:.2f} (plain) and {fused:.2f} (fused): the windows' part is proportional to the picture, so its share falls. An attention takes two
+outputs more than a plain one, but outputs below 4 MiB are not worth cutting: there up to 4 MiB are taken.
 {machine}
 
 ![Time and operations against tokens](images/performance_scaling.png)

@@ -23,8 +23,8 @@ BASES_IN_A_ROW = 5
 INTRODUCTION = """\
 # Quality, measured
 
-Written by `python3 dev.py bench quality`, with the same figures in [quality.json](quality.json). On one kind of machine the
-command gives the same figures again.
+Written by `python3 dev.py bench quality --extra direct alpha restart dilation parts`, with the same figures in
+[quality.json](quality.json). On one kind of machine the command gives the same figures again.
 
 The paper's tables 1 and 3 in small: the same prompts and seeds by many methods, on the demo model (trained at {base} px, so 2x is
 {double} px and 4x is {fourfold} px). It says which parts of FreeScale help *this* model, and it can say no. It does not say how
@@ -66,7 +66,7 @@ TABLE = """\
 """
 
 VERDICTS = """\
-What the intervals of the differences say (value minus FreeScale's on the same pictures, KID x 1000):
+What the intervals of the differences say (value minus the other row's on the same pictures, KID x 1000):
 
 {sentences}
 """
@@ -84,9 +84,9 @@ def write(folder: Path, bases: Sequence[Job], tables: Sequence[tuple[Group, Done
     (folder / "images").mkdir(parents=True, exist_ok=True)
     parts = [_introduction(store), _findings(store), _bases(folder, bases, store) if bases else ""]
     for group, done, table in tables:
-        names = labels(group)
+        names, against = labels(group), {name: method.against for name, method in group.methods.items()}
         _save_sheet(folder / "images" / f"quality_{group.name}.jpg", group, done, store)
-        parts += [_table(group, done, report.as_markdown(names, table)), _verdicts(report.findings(names, table))]
+        parts += [_table(group, done, report.as_markdown(names, table)), _verdicts(report.findings(names, table, against))]
         print(f"\n{_title(group)}\n{report.as_text(names, table)}")
     (folder / "QUALITY.md").write_text("\n".join(part for part in parts if part), encoding="utf-8")
     (folder / "quality.json").write_text(json.dumps(_data(tables, store), indent=1) + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ class Job:
         if self.method is None:
             return base_key(self.group, self.text, self.seed)
         made = dataclasses.asdict(self.method)
-        del made["label"]
+        del made["label"], made["against"]
         return base_key(self.group, self.text, self.seed) | {"stages": self.group.stages, "method": made}
 
     @property

@@ -47,13 +47,14 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
 
 
-def findings(labels: dict[str, str], table: Table) -> list[str]:
-    """A sentence for each method: in what it is better or worse than FreeScale, as far as the intervals say."""
-    return [_finding(labels[name], row) for name, row in table.items() if name not in (OURS, *KNOWN) and _compared(row)]
+def findings(labels: dict[str, str], table: Table, against: dict[str, str]) -> list[str]:
+    """A sentence for each method: in what it is better or worse than its row of `against`, as far as the intervals say."""
+    judged = {name: row for name, row in table.items() if name not in (OURS, *KNOWN) and _compared(row)}
+    return [_finding(labels[name], labels[against[name]], row) for name, row in judged.items()]
 
 
 def _compared(row: dict[str, Figure]) -> dict[str, int]:
-    """Measures with a difference to FreeScale -> 1 better than it, -1 worse, 0 not shown."""
+    """Measures with a difference to another row -> 1 better than it, -1 worse, 0 not shown."""
     return {name: _verdict(MEASURES[name].better, row[name].difference) for name in row if MEASURES[name].better and row[name].difference}
 
 
@@ -63,7 +64,7 @@ def _verdict(better: int, difference: tuple[float, float, float]) -> int:
     return better * ((low > 0) - (high < 0))
 
 
-def _finding(label: str, row: dict[str, Figure]) -> str:
+def _finding(label: str, other: str, row: dict[str, Figure]) -> str:
     verdicts = _compared(row)
 
     def names(wanted: int) -> str:
@@ -72,7 +73,7 @@ def _finding(label: str, row: dict[str, Figure]) -> str:
     parts = [
         f"{word} in {names(verdict)}" for verdict, word in ((-1, "worse"), (1, "better"), (0, "no difference shown")) if names(verdict)
     ]
-    return f"**{label}** against FreeScale: {'; '.join(parts)}."
+    return f"**{label}** against {other}: {'; '.join(parts)}."
 
 
 def _change(measure: str, figure: Figure) -> str:

@@ -37,14 +37,16 @@ class Reference:
 
 
 def figures(group: Group, rows: dict[str, Row], prompts: Sequence[str], reference: Reference) -> dict[str, dict[str, Figure]]:
-    """rows: all over the same prompts and seeds, in one order; prompts: the prompt of each picture. Row "full" is FreeScale."""
+    """rows: all over the same prompts and seeds, in one order; prompts: the prompt of each picture. Differences are from row "full", which is
+    FreeScale, unless the method names another."""
     known: dict[str, dict[str, float | Statistic]] = {}
     for name, row in rows.items():
         known[name] = _statistics(group, row, reference)
         print(f"  judged {group.name} {name}", flush=True)
     weights = np.ones(len(prompts))
+    others = {name: known[group.methods[name].against if name in group.methods else OURS] for name in rows}
     return {
-        name: {measure: _figure(value, known[OURS].get(measure), weights, prompts) for measure, value in found.items()}
+        name: {measure: _figure(value, others[name].get(measure), weights, prompts) for measure, value in found.items()}
         for name, found in known.items()
     }
 

@@ -67,6 +67,8 @@ class Method:
     restart: float = RESTART
     steps: int = STEPS
     """Of the stages after the base."""
+    against: str = "full"
+    """The row that its differences are taken from."""
 
 
 FULL = Method("FreeScale (3-D blur)")
@@ -85,18 +87,19 @@ METHODS = {
     "balanced": replace(FULL, label="speed Balanced", fusion="fast"),
     "fast": replace(FULL, label="speed Fast", fusion="fast neighbourhood", steps=FAST_STEPS),
 }
-FREE = replace(FULL, alpha=2.0)
-"""The release's alpha, at which the blend leaves the other parts more to do."""
+FREE = replace(FULL, label="alpha 2.0", alpha=2.0)
+"""At the release's alpha the blend leaves the other parts more to do."""
+WITHIN_FREE = replace(FREE, against="alpha_2.0")
 EXTRA = {
     "direct": {"patched_direct": Method("direct, fusion and dilation", kind="direct", alpha=None)},
-    "alpha": {f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (0.5, 1.0, 3.0) if alpha != ALPHA},
+    "alpha": {f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (0.5, 1.0, 2.0, 3.0) if alpha != ALPHA},
     "restart": {f"restart_{part}": replace(FULL, label=f"restart {part}", restart=part) for part in (0.3, 0.5) if part != RESTART},
     "dilation": {f"dilation_{end}": replace(FULL, label=f"dilation until {end:.0%}", dilation_end=end) for end in (0.3, 0.5, 1.0)},
     "parts": {
-        "free": replace(FREE, label="alpha 2.0"),
-        "free_no_fusion": replace(FREE, label="alpha 2.0, no fusion", blur_axes=None),
-        "free_no_dilation": replace(FREE, label="alpha 2.0, no dilation", dilation=None),
-        "free_blur_2d": replace(FREE, label="alpha 2.0, 2-D blur", blur_axes="2-D (h, w)"),
+        "alpha_2.0": FREE,
+        "free_no_fusion": replace(WITHIN_FREE, label="alpha 2.0, no fusion", blur_axes=None),
+        "free_no_dilation": replace(WITHIN_FREE, label="alpha 2.0, no dilation", dilation=None),
+        "free_blur_2d": replace(WITHIN_FREE, label="alpha 2.0, 2-D blur", blur_axes="2-D (h, w)"),
     },
     "steps": {f"steps_{steps}": replace(FULL, label=f"{steps} steps", steps=steps) for steps in (6, 10, 15)},
 }
@@ -133,6 +136,8 @@ class Extent:
     reference_seeds: int
 
 
+TABLES = ("2x", "4x", "wide", "2x_more")
+"""Names of the tables, the last one of the rows of --extra."""
 FULL_TABLE = Extent(prompts=14, few_prompts=6, seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
 SMOKE = Extent(prompts=2, few_prompts=2, seeds=1, few_seeds=1, reference_seeds=2)
 

@@ -19,13 +19,12 @@ Done = dict[tuple[str, int], dict[str, Job]]
 """(prompt, seed) -> its jobs by method, the base picture's among them."""
 
 
-def all_jobs(groups: tuple[Group, ...], extent: Extent) -> list[Job]:
-    """References first, since no table can do without them. Tables may share pictures: each comes once."""
+def all_jobs(shown: list[Job], groups: tuple[Group, ...], extent: Extent) -> list[Job]:
+    """`shown`, then references, since no table can do without them. Tables may share pictures: each comes once."""
     short_first = sorted(groups, key=lambda group: len(group.seeds))  # A run that ends early has these tables at least.
     references = settings.REFERENCE_SEEDS[: extent.reference_seeds]
-    jobs = (
-        shown_bases(groups) + [job for group in groups for job in base_jobs(group, (*references, *group.seeds))] + method_jobs(short_first)
-    )
+    known = [job for group in groups for job in base_jobs(group, (*references, *group.seeds))]
+    jobs = [*shown, *known, *method_jobs(short_first)]
     once: dict[str, Job] = {}
     for job in jobs:
         once.setdefault(str(job.key), job)

@@ -6,7 +6,7 @@ import torch
 from freescale_core.chunked_attention import chunked_attention
 from freescale_core.geometry import Size
 from freescale_core.strided_attention import strided_attention
-from freescale_core.window_attention import window_attention
+from freescale_core.window_attention import gathered, window_attention
 from freescale_core.windows import Window, WindowGrid, window_rng
 
 
@@ -43,6 +43,24 @@ def test_padded_tokens_take_part_as_zero_keys_and_values():
     q = k = torch.zeros(1, 1, 1)
     out = window_attention(q, k, torch.full((1, 1, 1), 6.0), Size(1, 1), [Window(0, 1, 0, 2)], Size(0, 1), softmax_attention)
     assert out.item() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("top", [0, 2, 5, 7])
+@pytest.mark.parametrize("left", [0, 3, 4, 6])
+def test_gathered_windows_are_cuts_of_the_padded_grid(top, left, monkeypatch):
+    """5 x 6 tokens, padded by 2 and 3: windows of 4 x 6 over every border, every corner and none. New memory holds NaN here."""
+    grid, pad, x = Size(5, 6), Size(2, 3), tokens((5, 6)).unflatten(1, (5, 6))
+    new_empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, *shape: new_empty(self, *shape).fill_(float("nan")))
+    windows = [Window(min(top, 5), min(top, 5) + 4, left, left + 6), Window(2, 6, 3, 9)]
+    padded = torch.nn.functional.pad(x, (0, 0, 3, 3, 2, 2))
+    expected = torch.cat([padded[:, w.top : w.bottom, w.left : w.right].flatten(1, 2) for w in windows])
+    assert torch.equal(gathered(x, grid, windows, pad), expected)
+
+
+def test_a_window_wider_than_the_grid_is_zero_on_both_sides():
+    x = torch.ones(1, 1, 2, 1)
+    assert gathered(x, Size(1, 2), [Window(0, 3, 0, 4)], Size(1, 1)).flatten().tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
 
 
 def test_projecting_once_equals_projecting_every_window():

@@ -1,6 +1,7 @@
 """The measures of `dev.py bench quality`, on pictures whose values are known."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.picture_quality import settings
+from bench.picture_quality import document, settings
 from bench.picture_quality.intervals import interval, mean_of
-from bench.picture_quality.jobs import base_jobs, method_jobs
+from bench.picture_quality.jobs import Job, base_jobs, method_jobs
 from bench.picture_quality.kid import kid_terms
 from bench.picture_quality.measures import Figure
 from bench.picture_quality.metrics import consistency, repetition, resized, sharpness
@@ -131,7 +132,7 @@ def test_findings_say_better_worse_or_no_difference_shown() -> None:
         },
     }
     table["render"] = table["direct"]  # no method: nothing to say about it
-    assert findings({"direct": "Direct"}, table) == [
+    assert findings({"direct": "Direct", "full": "FreeScale"}, table, {"direct": "full"}) == [
         "**Direct** against FreeScale: worse in KID of the whole (+2.00, +1.00 to +3.00); better in repetition (-0.05, -0.06 to -0.04); "
         "no difference shown in consistency (-0.05, -0.10 to +0.01)."
     ]
@@ -181,6 +182,20 @@ def test_every_picture_has_a_key_of_its_own_and_seeds_come_one_after_the_other()
     assert seeds == sorted(seeds)
     assert len(base_jobs(groups[0], settings.REFERENCE_SEEDS)) == 112
     assert not set(settings.SEEDS) & set(settings.REFERENCE_SEEDS)
+
+
+def test_every_table_has_a_name_a_title_and_rows_to_compare_with() -> None:
+    groups = settings.groups(settings.FULL_TABLE, list(settings.EXTRA))
+    assert tuple(group.name for group in groups) == settings.TABLES
+    assert set(document.TITLES) == set(settings.TABLES)
+    for group in [*groups, settings.groups(settings.FULL_TABLE, ["parts"])[-1]]:
+        assert {method.against for method in group.methods.values()} <= set(group.methods)
+
+
+def test_a_row_compared_with_another_one_is_the_same_picture() -> None:
+    method = settings.METHODS["full"]
+    one, other = (Job(settings.groups(settings.SMOKE)[0], "full", replace(method, against=a), "owl", 1) for a in ("full", "direct"))
+    assert one.key == other.key
 
 
 def test_the_demo_model_was_taught_every_prompt() -> None:

@@ -1,5 +1,6 @@
 """What FreeScale costs, counted on tensors without data: no clock, so no machine can disturb it."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bench.performance.attention import LoneAttention
-from bench.performance.counting import SCALES, VARIANTS, call_flops, speed_share
+from bench.performance.counting import SCALES, VARIANTS, call_flops, real_flops, speed_share
 from bench.performance.models import MODELS, MetaCall
 from bench.performance.storage import live_peak
+from bench.performance.timing import median_ratio
 
 SDXL = MODELS[0]
 BASE = Size(1024, 1024)
@@ -59,6 +61,26 @@ def test_fused_attention_takes_two_outputs_more_than_plain_attention(name, scale
     assert live_peak(fused.attend) - live_peak(plain.attend) <= 2 * plain.output_bytes
 
 
+def test_small_attentions_take_a_few_bytes_more():
+    """SDXL's smallest level at 2x still holds the bound of two outputs; below 4 MiB an output, 4 MiB are allowed."""
+    for window, most in ((32, 0), (16, fused_attention.WORTH_CUTTING), (8, fused_attention.WORTH_CUTTING)):
+        plain, fused = (
+            LoneAttention(Size(window, window), Size(2 * window, 2 * window), fusion, 1280, 20, **META)
+            for fusion in (None, VARIANTS["exact, 3-D"])
+        )
+        extra = live_peak(fused.attend) - live_peak(plain.attend)
+        assert extra <= plain.output_bytes + max(plain.output_bytes, most), window
+
+
+def test_attention_on_the_cpu_is_counted_too():
+    q, k = torch.randn(1, 2, 12, 16), torch.randn(1, 2, 20, 16)
+    assert real_flops(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, k)) == 4 * 2 * 12 * 20 * 16
+
+
+def test_ratios_of_times_are_taken_round_by_round():
+    assert median_ratio([2.0, 30.0, 6.0], [1.0, 10.0, 3.0]) == 2.0
+
+
 class BlockingCopies(TorchDispatchMode):
     """Notes copies to another device that make the host wait. (Reading a value back fails on tensors without data.)"""
 
@@ -89,8 +111,11 @@ def test_no_attention_block_waits_for_the_device(name):
 
 @pytest.mark.parametrize("name", ["exact, 3-D", "exact, 2-D", "fast, 3-D", "fast neighbourhoods, 3-D"])
 def test_results_do_not_depend_on_how_much_memory_is_free(name, monkeypatch):
-    expected = LoneAttention(Size(7, 9), Size(15, 22), VARIANTS[name], 32, 2).both()
-    for share in (1e-9, 1e5, 1e18):
-        monkeypatch.setattr(fused_attention, "FREE_SHARE", share)
+    """From all in one call down to one window, a few queries and rows at a time."""
+    block = LoneAttention(Size(7, 9), Size(15, 22), VARIANTS[name], 32, 2)
+    expected = block.both()
+    for free in (block.output_bytes, block.output_bytes // 3, 0):
+        budget = partial(fused_attention.ChunkBudget, lambda device, free=free: free * fused_attention.FREE_SHARE)
+        monkeypatch.setattr(LoneAttention, "_budget", lambda self, budget=budget: budget())
         got = LoneAttention(Size(7, 9), Size(15, 22), VARIANTS[name], 32, 2).both()
         assert (got - expected).norm() / expected.norm() < 1e-6
