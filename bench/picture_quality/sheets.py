@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 MARGIN = 4
 TITLE = 26
+FONT = 15
 LONGEST = 2400
 
 
@@ -18,11 +19,18 @@ def save_sheet(file: Path, titles: Sequence[str], rows: Sequence[Sequence[np.nda
     size = (shown, round(height * shown / width))
     step_x, step_y = size[0] + MARGIN, size[1] + MARGIN
     sheet = Image.new("RGB", (len(titles) * step_x + MARGIN, TITLE + len(rows) * step_y), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    for x, title in enumerate(titles):
-        draw.text((MARGIN + x * step_x, TITLE // 2), title, "black", font, anchor="lm")
+    _write_titles(sheet, titles, step_x)
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):
             image = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
             sheet.paste(image, (MARGIN + x * step_x, TITLE + y * step_y))
     sheet.save(file, quality=85)
+
+
+def _write_titles(sheet: Image.Image, titles: Sequence[str], step: int) -> None:
+    """One over each column, `step` px apart, in letters so small that the longest one fits."""
+    draw = ImageDraw.Draw(sheet)
+    longest = max(draw.textlength(title, ImageFont.load_default(FONT)) for title in titles)
+    font = ImageFont.load_default(int(FONT * min(1, (step - 2 * MARGIN) / max(longest, 1))))
+    for x, title in enumerate(titles):
+        draw.text((MARGIN + x * step, TITLE // 2), title, "black", font, anchor="lm")
