@@ -32,6 +32,8 @@ FULL_SHARE = 16
 """Once memory ran out, or where none is free, they get one part in so many of an attention output."""
 WORTH_CUTTING = 2**22
 """Fewer bytes are not worth more calls, however small the output is. All of SDXL's from 2048 px on are larger, in half precision too."""
+BLUR_WORTH_CUTTING = 2**23
+"""The same for a blur, which reads the rows around each piece again."""
 BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
 
 
@@ -152,7 +154,7 @@ def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, grid: Size) -> Tens
     """Eq. 7 of [global; local], in place: its first half."""
     fusion = run.settings.fusion or FusionSettings()
     global_, local = both[: len(both) // 2], both[len(both) // 2 :]
-    within = partial(budget.within, output_bytes=local.nbytes, device=both.device)
+    within = partial(budget.within, output_bytes=max(local.nbytes, BLUR_WORTH_CUTTING), device=both.device)
     return fuse_(global_, local, grid, run.kernel_size, fusion.sigma, fusion.over_channels, within)
 
 
