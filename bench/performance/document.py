@@ -46,8 +46,9 @@ TIMES = """\
 
 One call of each, in turn, over and over; ratios are medians over the rounds. *Plain* is the same formula without any care: one window at
 a time, sums and counts in full size, two dense blurs ([oracle.py](../bench/performance/oracle.py)); relative difference of the results
-{difference:.0e}. *Time / (FLOP ratio x unpatched)*: at 1.00 an operation costs as much as in the unpatched call; what is above it are copies,
-averages, and kernels that do fewer operations a second. Of the demo UNet's plain call seven tenths are the unpatched call, so little can be gained.
+{difference:.0e}. *Time / (FLOP ratio x unpatched)*: at 1.00 an operation costs as much as in the unpatched call; what is above it are
+copies, averages, and kernels that do fewer operations a second. Of the demo UNet's plain call seven tenths are the unpatched
+call, so little can be gained.
 {machine}
 
 {table}

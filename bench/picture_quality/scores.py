@@ -37,8 +37,10 @@ class Reference:
 
 
 def figures(group: Group, rows: dict[str, Row], prompts: Sequence[str], reference: Reference) -> dict[str, dict[str, Figure]]:
-    """rows: all over the same prompts and seeds, in one order; prompts: the prompt of each picture. Differences are from row "full", which is
-    FreeScale, unless the method names another."""
+    """rows: all over the same prompts and seeds, in one order; prompts: the prompt of each picture.
+
+    Differences are from row "full", which is FreeScale, unless the method names another.
+    """
     known: dict[str, dict[str, float | Statistic]] = {}
     for name, row in rows.items():
         known[name] = _statistics(group, row, reference)
