@@ -64,7 +64,11 @@ def parse_arguments() -> argparse.Namespace:
         "--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"a further 2x table with fewer pictures: {words}"
     )
     parser.add_argument(
-        "--tables", nargs="+", choices=settings.TABLES, default=settings.TABLES, help="only these (default: all; 2x_more needs --extra)"
+        "--tables",
+        nargs="+",
+        choices=settings.TABLES,
+        default=list(settings.TABLES),
+        help="only these (default: all; 2x_more needs --extra)",
     )
     parser.add_argument("--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on")
     parser.add_argument("--threads", type=int, default=settings.THREADS, help="of torch, which change bits (default: %(default)s)")
@@ -72,7 +76,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--any-code", action="store_true", help="also take pictures that an earlier state of the pack's code has made")
     parser.add_argument("--output", type=Path, help="folder (default: docs for the full table, else .dev/bench/quality/report)")
     options = parser.parse_args()
-    if list(options.tables) == ["2x_more"] and not options.extra:
+    if options.tables == ["2x_more"] and not options.extra:
         parser.error("expected --extra with the table 2x_more, got none: name its rows")
     return options
 

@@ -71,13 +71,6 @@ What the intervals of the differences say (value minus the other row's on the sa
 {sentences}
 """
 
-TITLES = {
-    "2x": "2x: {size} from {base}",
-    "4x": "4x: {size} from {base} in two stages",
-    "wide": "16:9-like, 2x: {size} from {base}",
-    "2x_more": "2x, further rows: {size} from {base}",
-}
-
 
 def write(folder: Path, bases: Sequence[Job], tables: Sequence[tuple[Group, Done, Table]], store: Store) -> None:
     """Print the tables, write all files below `folder`. bases: pictures that show what the model can draw."""
@@ -130,7 +123,7 @@ def _bases(folder: Path, jobs: Sequence[Job], store: Store) -> str:
 
 
 def _title(group: Group) -> str:
-    return TITLES[group.name].format(base="x".join(map(str, group.base)), size="x".join(map(str, group.target)))
+    return settings.TABLES[group.name].format(base="x".join(map(str, group.base)), size="x".join(map(str, group.target)))
 
 
 def _table(group: Group, done: Done, table: str) -> str:

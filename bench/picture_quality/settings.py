@@ -136,8 +136,13 @@ class Extent:
     reference_seeds: int
 
 
-TABLES = ("2x", "4x", "wide", "2x_more")
-"""Names of the tables, the last one of the rows of --extra."""
+TABLES = {
+    "2x": "2x: {size} from {base}",
+    "4x": "4x: {size} from {base} in two stages",
+    "wide": "16:9-like, 2x: {size} from {base}",
+    "2x_more": "2x, further rows: {size} from {base}",
+}
+"""Name and title of the tables, the last one of the rows of --extra."""
 FULL_TABLE = Extent(prompts=14, few_prompts=6, seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS))
 SMOKE = Extent(prompts=2, few_prompts=2, seeds=1, few_seeds=1, reference_seeds=2)
 
