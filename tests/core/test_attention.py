@@ -45,14 +45,14 @@ def test_padded_tokens_take_part_as_zero_keys_and_values():
     assert out.item() == pytest.approx(3.0)
 
 
-@pytest.mark.parametrize("top", [0, 2, 5, 7])
+@pytest.mark.parametrize("top", [0, 2, 3, 5])
 @pytest.mark.parametrize("left", [0, 3, 4, 6])
 def test_gathered_windows_are_cuts_of_the_padded_grid(top, left, monkeypatch):
     """5 x 6 tokens, padded by 2 and 3: windows of 4 x 6 over every border, every corner and none. New memory holds NaN here."""
     grid, pad, x = Size(5, 6), Size(2, 3), tokens((5, 6)).unflatten(1, (5, 6))
     new_empty = torch.Tensor.new_empty
     monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, *shape: new_empty(self, *shape).fill_(float("nan")))
-    windows = [Window(min(top, 5), min(top, 5) + 4, left, left + 6), Window(2, 6, 3, 9)]
+    windows = [Window(top, top + 4, left, left + 6), Window(2, 6, 3, 9)]
     padded = torch.nn.functional.pad(x, (0, 0, 3, 3, 2, 2))
     expected = torch.cat([padded[:, w.top : w.bottom, w.left : w.right].flatten(1, 2) for w in windows])
     assert torch.equal(gathered(x, grid, windows, pad), expected)
