@@ -8,7 +8,8 @@ from einops import rearrange
 from torch import Tensor
 
 from .geometry import Size
-from .window_attention import Attend, attended_parts, cut, in_chunks
+from .window_attention import Attend, cut, in_chunks
+from .window_gather import gathered
 from .windows import Window
 
 NO_PAD = Size(0, 0)
@@ -47,18 +48,20 @@ def neighbourhood_attention(
     Returns: (b, h*w, c), which is `out` if that was given. Nothing is averaged: every token gets one result.
     """
     out = torch.empty_like(v) if out is None else out
-    q, k, v, places = (rearrange(x, "b (h w) c -> b h w c", h=grid.height) for x in (q, k, v, out))
     pairs = neighbourhoods(grid, window)
     patch, keys = (part.size for part in pairs[0])
-    bytes_per_patch = 2 * (patch.area + keys.area) * v[:, 0, 0].nbytes  # q and what attend returns; k and v
+    bytes_per_patch = 2 * (patch.area + keys.area) * v[:, 0].nbytes  # q and what attend returns; k and v
     for some in in_chunks(pairs, (v.nbytes if bytes_at_once is None else bytes_at_once) // bytes_per_patch):
         queries, around = zip(*some, strict=True)
-        _put_(places, queries, attended_parts(q, k, v, grid, queries, around, NO_PAD, attend))
+        parts = attend(*gathered((q,), grid, queries, NO_PAD), *gathered((k, v), grid, around, NO_PAD))
+        _put_(rearrange(out, "b (h w) c -> b h w c", h=grid.height), queries, parts)
+        del parts  # before the next ones are made
     return out
 
 
 def _put_(places: Tensor, windows: Sequence[Window], parts: Tensor) -> None:
-    for window, part in zip(windows, parts, strict=True):
+    """(n*b, window tokens, c) -> the windows of places, (b, h, w, c)."""
+    for window, part in zip(windows, parts.view(len(windows), -1, *windows[0].size, parts.shape[2]), strict=True):
         cut(places, window).copy_(part)
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from .gaussian_blur import blur_tokens
 from .geometry import Size
 
-BLUR_BYTES = 20
-"""Temporaries of the blur per element: five float32 copies."""
+BLUR_BYTES = 12
+"""Temporaries of the blur per element: three float32 copies."""
 
 Within = Callable[[Callable[[int], int]], int]
 """within(step) -> step(bytes_at_once). Repeats the step with less where memory ran out."""

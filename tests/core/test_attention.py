@@ -6,7 +6,8 @@ import torch
 from freescale_core.chunked_attention import chunked_attention
 from freescale_core.geometry import Size
 from freescale_core.strided_attention import strided_attention
-from freescale_core.window_attention import gathered, window_attention
+from freescale_core.window_attention import in_chunks, window_attention
+from freescale_core.window_gather import gathered
 from freescale_core.windows import Window, WindowGrid, window_rng
 
 
@@ -47,20 +48,33 @@ def test_padded_tokens_take_part_as_zero_keys_and_values():
 
 @pytest.mark.parametrize("top", [0, 2, 3, 5])
 @pytest.mark.parametrize("left", [0, 3, 4, 6])
-def test_gathered_windows_are_cuts_of_the_padded_grid(top, left, monkeypatch):
-    """5 x 6 tokens, padded by 2 and 3: windows of 4 x 6 over every border, every corner and none. New memory holds NaN here."""
-    grid, pad, x = Size(5, 6), Size(2, 3), tokens((5, 6)).unflatten(1, (5, 6))
-    new_empty = torch.Tensor.new_empty
-    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, *shape: new_empty(self, *shape).fill_(float("nan")))
+def test_gathered_windows_are_cuts_of_the_padded_grid(top, left):
+    """Two pictures of 5 x 6 tokens, padded by 2 and 3: windows of 4 x 6 over every border, every corner and none."""
+    grid, pad, x = Size(5, 6), Size(2, 3), tokens((5, 6))
     windows = [Window(top, top + 4, left, left + 6), Window(2, 6, 3, 9)]
-    padded = torch.nn.functional.pad(x, (0, 0, 3, 3, 2, 2))
+    got = gathered((x, -2 * x), grid, windows, pad)
+    padded = torch.nn.functional.pad(x.unflatten(1, grid), (0, 0, 3, 3, 2, 2))
     expected = torch.cat([padded[:, w.top : w.bottom, w.left : w.right].flatten(1, 2) for w in windows])
-    assert torch.equal(gathered(x, grid, windows, pad), expected)
+    assert torch.equal(got, torch.stack([expected, -2 * expected]))
 
 
 def test_a_window_wider_than_the_grid_is_zero_on_both_sides():
-    x = torch.ones(1, 1, 2, 1)
-    assert gathered(x, Size(1, 2), [Window(0, 3, 0, 4)], Size(1, 1)).flatten().tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
+    x = torch.ones(1, 2, 1)
+    assert gathered((x,), Size(1, 2), [Window(0, 3, 0, 4)], Size(1, 1)).flatten().tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
+
+
+def test_tokens_that_are_a_view_of_something_larger_are_gathered_as_well():
+    """Some nodes project q, k, v at once and cut the result."""
+    x = tokens((3, 4), 12).chunk(3, dim=2)[1]
+    windows = [Window(0, 2, 0, 3), Window(1, 3, 1, 4)]
+    got, expected = (gathered((y,), Size(3, 4), windows, Size(0, 0)) for y in (x, x.contiguous()))
+    assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(9, [9]), (8, [4, 5]), (4, [3, 3, 3]), (2, [1, 2, 2, 2, 2]), (0, [1] * 9)])
+def test_chunks_are_as_few_and_as_even_as_can_be(most, sizes):
+    assert sorted(len(chunk) for chunk in in_chunks(range(9), most)) == sizes
+    assert [item for chunk in in_chunks(range(9), most) for item in chunk] == list(range(9))
 
 
 def test_projecting_once_equals_projecting_every_window():
