@@ -70,11 +70,11 @@ class ChunkBudget:
             log.warning("FreeScale: other tokens than the picture's reach self-attention (HyperTile, ToMe): scale fusion is off there.")
         self._said = True
 
-    def within(self, compute: Callable[[int], T], output_bytes: int, device: torch.device) -> T:
+    def within(self, compute: Callable[[int], T], output_bytes: int, device: torch.device, worth_cutting: int = WORTH_CUTTING) -> T:
         """compute(bytes), again with less if memory runs out. output_bytes: of one attention output."""
         if device not in self._most:
             self._most[device] = int(self._free_memory(device) / FREE_SHARE)
-        least, most = output_bytes // FULL_SHARE, max(output_bytes, WORTH_CUTTING)
+        least, most = output_bytes // FULL_SHARE, max(output_bytes, worth_cutting)
         if not self._full:
             try:
                 return compute(max(least, min(most, self._most[device])))
@@ -154,7 +154,7 @@ def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, grid: Size) -> Tens
     """Eq. 7 of [global; local], in place: its first half."""
     fusion = run.settings.fusion or FusionSettings()
     global_, local = both[: len(both) // 2], both[len(both) // 2 :]
-    within = partial(budget.within, output_bytes=max(local.nbytes, BLUR_WORTH_CUTTING), device=both.device)
+    within = partial(budget.within, output_bytes=local.nbytes, device=both.device, worth_cutting=BLUR_WORTH_CUTTING)
     return fuse_(global_, local, grid, run.kernel_size, fusion.sigma, fusion.over_channels, within)
 
 
