@@ -23,15 +23,17 @@ def blur_tokens(x: Tensor, grid: Size, kernel_size: int, sigma: float, over_chan
     """
     if kernel_size == 1:
         return x
-    taps, reach = _taps(kernel_size, sigma, x.device), kernel_size // 2
+    taps = _taps(kernel_size, sigma, x.device)
+    # Three by three taps in one pass over the tokens, more of them in one pass along each axis.
+    kernels = [torch.outer(taps, taps)] if kernel_size == 3 else [taps[None, :], taps[:, None]]
     # The convolutions pad by themselves: kornia's filters copy the tokens to pad them, and take two to six times as long on a CPU.
     image = rearrange(x.float(), "b (h w) c -> b c h w", h=grid.height)
-    image = F.conv2d(image, _per_channel(taps[None, :], image), padding=(0, reach), groups=image.shape[1])
-    image = F.conv2d(image, _per_channel(taps[:, None], image), padding=(reach, 0), groups=image.shape[1])
+    for kernel in kernels:
+        image = F.conv2d(image, _per_channel(kernel, image), padding="same", groups=image.shape[1])
     out = rearrange(image, "b c h w -> b (h w) c")
     if over_channels:
         # Tokens as the channels of a row: far faster than one large image of one channel.
-        out = F.conv1d(out, _per_channel(taps, out), padding=reach, groups=out.shape[1])
+        out = F.conv1d(out, _per_channel(taps, out), padding="same", groups=out.shape[1])
     return out.to(x.dtype)
 
 
