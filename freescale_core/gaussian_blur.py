@@ -1,4 +1,4 @@
-"""Separable Gaussian low-pass over token grids, with zero padding."""
+"""Gaussian low-pass over token grids, with zero padding."""
 
 from functools import lru_cache
 

@@ -17,6 +17,8 @@ T = TypeVar("T")
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """attend(q, k, v) -> out, each (batch, tokens, channels); heads are the callable's business."""
 Windows = Sequence[Window]
+STAGED = ("cuda", "meta")
+"""Devices that take a copy of small host memory without waiting, even if that memory is free again at once. Not so Apple's."""
 
 
 def window_attention(
@@ -49,7 +51,7 @@ def window_attention(
     for some in in_chunks(windows, (v.nbytes if bytes_at_once is None else bytes_at_once) // bytes_per_window):
         _add_(total, count, q, k, v, some, pad, attend)
     # Counted on the host and copied as bytes: no launches, and no wait for the device.
-    return out.div_(torch.from_numpy(count).view(-1, 1).to(v.device, non_blocking=True))
+    return out.div_(torch.from_numpy(count).view(-1, 1).to(v.device, non_blocking=v.device.type in STAGED))
 
 
 def cut(x: Tensor, window: Window) -> Tensor:

@@ -10,30 +10,31 @@ from .geometry import Size
 from .windows import Window
 
 
-def gathered(tensors: Sequence[Tensor], grid: Size, windows: Sequence[Window], pad: Size) -> Tensor:
+def gathered(tensors: Sequence[Tensor], grid: Size, windows: Sequence[Window], pad: Size) -> list[Tensor]:
     """The tokens of n equally large windows of each tensor.
 
     Args:
-        tensors: m of them, each (b, h*w, c), on one device. grid: h, w in tokens.
-        windows: in coordinates of the grid padded by `pad` on every side.
+        tensors: each (b, h*w, c), on one device. Copied whole if batch and tokens are no view of one another.
+        grid: h, w in tokens.
+        windows: in coordinates of the grid padded by `pad` on every side; each overlaps the grid.
 
-    Returns: (m, n*b, window tokens, c), zero on the pad.
+    Returns: (n*b, window tokens, c) of each, zero on the pad.
     """
-    (batch, _, channels), size, like = tensors[0].shape, windows[0].size, tensors[0]
+    batch, size, device = len(tensors[0]), windows[0].size, tensors[0].device
+    # Corners are added as numbers: for a copy of the whole table to the device the host would wait.
     corners = [(window.top - pad.height) * grid.width + window.left - pad.width for window in windows]
-    # Only the corners are copied to the device: for a whole table the host would wait.
-    offsets = torch.tensor(corners).to(like.device, non_blocking=True)
-    table = (offsets[:, None] + _first_window(batch, grid, size, like.device)).clamp_(0, batch * grid.area - 1).flatten()
-    parts = like.new_empty((len(tensors), len(table), channels))
-    for x, part in zip(tensors, parts, strict=True):
-        torch.index_select(x.flatten(0, 1), 0, table, out=part)
-    _clear_pad_(parts.view(len(tensors), len(windows), batch, *size, channels), grid, windows, pad)
-    return parts.view(len(tensors), -1, size.area, channels)
+    first = _numbers_of_first_window(batch, grid, size, device)
+    table = torch.stack([first + corner for corner in corners]).clamp_(0, batch * grid.area - 1).flatten()
+    # Not with out=, which writes to the wrong place of a larger tensor on Apple's GPUs (PyTorch up to 2.13).
+    parts = [x.flatten(0, 1).index_select(0, table) for x in tensors]
+    for part in parts:
+        _clear_pad_(part.view(len(windows), batch, *size, -1), grid, windows, pad)
+    return [part.view(-1, size.area, part.shape[1]) for part in parts]
 
 
 @lru_cache(maxsize=64)
-def _first_window(batch: int, grid: Size, window: Size, device: torch.device) -> Tensor:
-    """(b * window tokens,): the rows of (b*h*w, c) that a window in the top left corner reads."""
+def _numbers_of_first_window(batch: int, grid: Size, window: Size, device: torch.device) -> Tensor:
+    """(b * window tokens,): which of the (b*h*w, c) tokens a window in the top left corner reads. Kept, so no inference tensor."""
     with torch.inference_mode(False):
         rows, columns = torch.arange(window.height, device=device), torch.arange(window.width, device=device)
         pictures = torch.arange(batch, device=device)[:, None, None] * grid.area
@@ -41,15 +42,15 @@ def _first_window(batch: int, grid: Size, window: Size, device: torch.device) ->
 
 
 def _clear_pad_(parts: Tensor, grid: Size, windows: Sequence[Window], pad: Size) -> None:
-    """(m, n, b, h, w, c): there the table read other tokens of the grid. In strips, since the pad is a small part of a window."""
+    """Zero the pad of (n, b, h, w, c), where the table read other tokens. In strips, since it is a small part of a window."""
     size = windows[0].size
-    for window, part in zip(windows, parts.unbind(1), strict=True):
+    for window, part in zip(windows, parts, strict=True):
         inside = window.without_pad(grid, pad)[1]
         if inside.top > 0:
-            part[:, :, : inside.top].zero_()
+            part[:, : inside.top].zero_()
         if inside.bottom < size.height:
-            part[:, :, inside.bottom :].zero_()
+            part[:, inside.bottom :].zero_()
         if inside.left > 0:
-            part[:, :, :, : inside.left].zero_()
+            part[:, :, : inside.left].zero_()
         if inside.right < size.width:
-            part[:, :, :, inside.right :].zero_()
+            part[:, :, inside.right :].zero_()

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from freescale_pack.freescale_core import scale_fusion
+from freescale_pack.freescale_core.gaussian_blur import blur_tokens
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.nodes import fused_attention
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -13,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from bench.performance.attention import LoneAttention
 from bench.performance.counting import SCALES, VARIANTS, call_flops, real_flops, speed_share
 from bench.performance.models import MODELS, MetaCall
-from bench.performance.storage import live_peak
+from bench.performance.storage import allocator_peak, live_peak
 from bench.performance.timing import median_ratio
 
 SDXL = MODELS[0]
@@ -70,6 +72,16 @@ def test_small_attentions_take_a_few_bytes_more():
         )
         extra = live_peak(fused.attend) - live_peak(plain.attend)
         assert extra <= plain.output_bytes + max(plain.output_bytes, most), window
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("kernel_size", [3, 15])
+@pytest.mark.parametrize("over_channels", [True, False])
+def test_a_blur_takes_the_bytes_that_its_chunks_are_cut_by(dtype, kernel_size, over_channels):
+    """The allocator's own figures, scratch memory of the convolutions included."""
+    x = torch.zeros(2, 24 * 32, 64, dtype=dtype)
+    peak = allocator_peak(lambda: blur_tokens(x, Size(24, 32), kernel_size, 1.0, over_channels))
+    assert (0.9 if over_channels else 0.3) < peak / (scale_fusion.BLUR_BYTES * x.numel()) < 1.05
 
 
 def test_attention_on_the_cpu_is_counted_too():
