@@ -58,7 +58,8 @@ MEMORY = """\
 ## Memory
 
 Most bytes alive at once beyond q, k, v and one ordinary output, in outputs (2-D needs nothing after the projection). The allocator's
-columns are a small real float32 run on a CPU, scratch memory of its kernels included.
+columns are a small real float32 run on a CPU, scratch memory of its kernels included; its blur stays below 8 MiB, which is not worth
+cutting, so it takes more outputs than that of a large picture.
 
 {attention}
 
