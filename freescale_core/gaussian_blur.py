@@ -26,7 +26,7 @@ def blur_tokens(x: Tensor, grid: Size, kernel_size: int, sigma: float, over_chan
     taps = _taps(kernel_size, sigma, x.device)
     # Three by three taps in one pass over the tokens, more of them in one pass along each axis.
     kernels = [torch.outer(taps, taps)] if kernel_size == 3 else [taps[None, :], taps[:, None]]
-    # The convolutions pad by themselves: kornia's filters copy the tokens to pad them, and take two to six times as long on a CPU.
+    # The convolutions pad by themselves: kornia's filters would copy the tokens first.
     image = rearrange(x.float(), "b (h w) c -> b c h w", h=grid.height)
     for kernel in kernels:
         image = F.conv2d(image, _per_channel(kernel, image), padding="same", groups=image.shape[1])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .geometry import Size
 from .window_attention import Attend, cut, in_chunks
-from .window_gather import gathered
+from .window_gather import by_window, gathered
 from .windows import Window
 
 NO_PAD = Size(0, 0)
@@ -48,20 +48,18 @@ def neighbourhood_attention(
     Returns: (b, h*w, c), which is `out` if that was given. Nothing is averaged: every token gets one result.
     """
     out = torch.empty_like(v) if out is None else out
+    places = rearrange(out, "b (h w) c -> b h w c", h=grid.height)
     pairs = neighbourhoods(grid, window)
     patch, keys = (part.size for part in pairs[0])
     bytes_per_patch = 2 * (patch.area + keys.area) * v[:, 0].nbytes  # q and what attend returns; k and v
     for some in in_chunks(pairs, (v.nbytes if bytes_at_once is None else bytes_at_once) // bytes_per_patch):
         queries, around = zip(*some, strict=True)
-        parts = attend(*gathered((q,), grid, queries, NO_PAD), *gathered((k, v), grid, around, NO_PAD))
-        _put_(rearrange(out, "b (h w) c -> b h w c", h=grid.height), queries, parts)
-        del parts  # before the next ones are made
+        _put_(places, queries, attend(*gathered((q,), grid, queries, NO_PAD), *gathered((k, v), grid, around, NO_PAD)))
     return out
 
 
 def _put_(places: Tensor, windows: Sequence[Window], parts: Tensor) -> None:
-    """(n*b, window tokens, c) -> the windows of places, (b, h, w, c)."""
-    for window, part in zip(windows, parts.view(len(windows), -1, *windows[0].size, parts.shape[2]), strict=True):
+    for window, part in zip(windows, by_window(parts, windows), strict=True):
         cut(places, window).copy_(part)
 
 

@@ -10,14 +10,14 @@ from einops import rearrange
 from torch import Tensor
 
 from .geometry import Size
-from .window_gather import gathered
+from .window_gather import by_window, gathered
 from .windows import Window
 
 T = TypeVar("T")
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """attend(q, k, v) -> out, each (batch, tokens, channels); heads are the callable's business."""
 Windows = Sequence[Window]
-STAGED = ("cuda", "meta")
+NO_WAIT = ("cuda", "meta")
 """Devices that take a copy of small host memory without waiting, even if that memory is free again at once. Not so Apple's."""
 
 
@@ -51,7 +51,7 @@ def window_attention(
     for some in in_chunks(windows, (v.nbytes if bytes_at_once is None else bytes_at_once) // bytes_per_window):
         _add_(total, count, q, k, v, some, pad, attend)
     # Counted on the host and copied as bytes: no launches, and no wait for the device.
-    return out.div_(torch.from_numpy(count).view(-1, 1).to(v.device, non_blocking=v.device.type in STAGED))
+    return out.div_(torch.from_numpy(count).view(-1, 1).to(v.device, non_blocking=v.device.type in NO_WAIT))
 
 
 def cut(x: Tensor, window: Window) -> Tensor:
@@ -71,7 +71,7 @@ def _add_(total: Tensor, count: np.ndarray, q: Tensor, k: Tensor, v: Tensor, win
     grid = Size(*count.shape)
     parts = attend(*gathered((q, k, v), grid, windows, pad))
     # One slice at a time: an indexed add would sum overlaps in no fixed order on a GPU.
-    for window, part in zip(windows, parts.view(len(windows), -1, *windows[0].size, parts.shape[2]), strict=True):
+    for window, part in zip(windows, by_window(parts, windows), strict=True):
         on_grid, in_window = window.without_pad(grid, pad)
         cut(total, on_grid).add_(cut(part, in_window))
         count[on_grid.top : on_grid.bottom, on_grid.left : on_grid.right] += 1

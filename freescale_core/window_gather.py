@@ -27,9 +27,16 @@ def gathered(tensors: Sequence[Tensor], grid: Size, windows: Sequence[Window], p
     table = torch.stack([first + corner for corner in corners]).clamp_(0, batch * grid.area - 1).flatten()
     # Not with out=, which writes to the wrong place of a larger tensor on Apple's GPUs (PyTorch up to 2.13).
     parts = [x.flatten(0, 1).index_select(0, table) for x in tensors]
+    parts = [part.view(-1, size.area, part.shape[1]) for part in parts]
+    inside = [window.without_pad(grid, pad)[1] for window in windows]
     for part in parts:
-        _clear_pad_(part.view(len(windows), batch, *size, -1), grid, windows, pad)
-    return [part.view(-1, size.area, part.shape[1]) for part in parts]
+        _clear_around_(by_window(part, windows), inside)
+    return parts
+
+
+def by_window(parts: Tensor, windows: Sequence[Window]) -> Tensor:
+    """(n*b, window tokens, c) -> (n, b, h, w, c), a view."""
+    return parts.view(len(windows), -1, *windows[0].size, parts.shape[2])
 
 
 @lru_cache(maxsize=64)
@@ -41,16 +48,15 @@ def _numbers_of_first_window(batch: int, grid: Size, window: Size, device: torch
         return (pictures + (rows * grid.width)[:, None] + columns).flatten()
 
 
-def _clear_pad_(parts: Tensor, grid: Size, windows: Sequence[Window], pad: Size) -> None:
-    """Zero the pad of (n, b, h, w, c), where the table read other tokens. In strips, since it is a small part of a window."""
-    size = windows[0].size
-    for window, part in zip(windows, parts, strict=True):
-        inside = window.without_pad(grid, pad)[1]
-        if inside.top > 0:
-            part[:, : inside.top].zero_()
-        if inside.bottom < size.height:
-            part[:, inside.bottom :].zero_()
-        if inside.left > 0:
-            part[:, :, : inside.left].zero_()
-        if inside.right < size.width:
-            part[:, :, inside.right :].zero_()
+def _clear_around_(parts: Tensor, inside: Sequence[Window]) -> None:
+    """Zero (n, b, h, w, c) outside `inside`, where the table read other tokens. In strips, since that is a small part of a window."""
+    height, width = parts.shape[2:4]
+    for part, on_grid in zip(parts, inside, strict=True):
+        if on_grid.top > 0:
+            part[:, : on_grid.top].zero_()
+        if on_grid.bottom < height:
+            part[:, on_grid.bottom :].zero_()
+        if on_grid.left > 0:
+            part[:, :, : on_grid.left].zero_()
+        if on_grid.right < width:
+            part[:, :, on_grid.right :].zero_()

@@ -1,7 +1,5 @@
 """The closed formulas of cost and memory, counted again on the real SDXL UNet: tensors without data, every operation."""
 
-import weakref
-
 import comfy.samplers
 import pytest
 import torch
@@ -13,41 +11,16 @@ from freescale_pack.freescale_core.stages import ddim_uniform_timestep
 from freescale_pack.nodes import fused_attention
 from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
 from freescale_pack.nodes.unet import attention_blocks
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.performance.models import unlimited
+from bench.performance.storage import LiveBytes
 
 from .demo_model import demo_checkpoint
 from .test_sizes import meta_unet
 
 BASE = Size(1024, 1024)
 PASSES = 2  # cond and uncond
-
-
-class LiveMemory(TorchDispatchMode):
-    """Counts the bytes of tensors that are alive at the same time, without those that were there before."""
-
-    def __init__(self, before):
-        super().__init__()
-        self._known = {tensor.untyped_storage()._cdata for tensor in before}
-        self._alive = self.peak = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self._known:
-                storage = tensor.untyped_storage()
-                self._known.add(storage._cdata)
-                self._alive += storage.nbytes()
-                self.peak = max(self.peak, self._alive)
-                weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
-        return out
-
-    def _gone(self, key, size):
-        self._known.discard(key)
-        self._alive -= size
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +42,7 @@ def count(unet, size, mode):
         run = StageRun(FreeScaleSettings(fusion=FusionSettings(mode=mode)), Size(128, 128), cells, 0, 0.0, 0.0)
         fused_attention.install(options, run, attention_blocks(unet), unlimited)
     x, context, y = (torch.empty(PASSES, *shape, device="meta", dtype=torch.float16) for shape in ((4, *cells), (77, 2048), (2816,)))
-    memory = LiveMemory(unet.parameters())
+    memory = LiveBytes()
     with torch.inference_mode(False), torch.no_grad(), FlopCounterMode(display=False) as rest, memory:
         unet(x, torch.empty(PASSES, device="meta"), context, y=y, transformer_options=options)
     return (rest.get_total_flops() + sum(attention)) / PASSES, memory.peak
