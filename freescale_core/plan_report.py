@@ -7,7 +7,7 @@ from .cost import TILED_VAE_GIB, fused_operations, unet_gib, unet_operations, va
 from .geometry import Size, blur_kernel_size, dilation_factor, level_size, scale_between
 from .plan import PIXELS_PER_CELL, CascadePlan
 from .presets import PRESETS
-from .stages import ddim_uniform_timestep, restart_step
+from .stages import ddim_uniform_timesteps, restart_step
 from .windows import WindowGrid
 
 STEPS = 50
@@ -54,13 +54,13 @@ class PlanReport:
 
 def report(plan: CascadePlan) -> PlanReport:
     """The numbers of a plan, for SDXL, STEPS steps in stage 0 and, where the plan leaves it open, SDXL's restart."""
-    steps = plan.steps or STEPS
-    skipped = restart_step(steps, PRESETS["SDXL"].restart if plan.restart is None else plan.restart)
+    timesteps = ddim_uniform_timesteps(plan.steps or STEPS)
+    skipped = restart_step(timesteps, PRESETS["SDXL"].restart if plan.restart is None else plan.restart)
     base = dataclasses.replace(_stage(plan.base, plan.base, 1.0), exact=1.0, fast=1.0)  # ordinary sampling
     return PlanReport(
-        stages=(base, *(_stage(plan.base, size, (steps - skipped) / STEPS) for size in plan.stages)),
+        stages=(base, *(_stage(plan.base, size, (len(timesteps) - skipped) / STEPS) for size in plan.stages)),
         direct=unet_operations(plan.stages[-1]) / unet_operations(plan.base),
-        restart_timestep=ddim_uniform_timestep(steps, skipped) if plan.scheduler in (None, SCHEDULER) else None,
+        restart_timestep=timesteps[skipped] if plan.scheduler in (None, SCHEDULER) else None,
     )
 
 

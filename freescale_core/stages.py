@@ -1,6 +1,12 @@
 """The tailored self-cascade (paper, section 3.2): which sizes it goes through and where a stage restarts."""
 
+from collections.abc import Sequence
+
+from .detail_blend import TIMESTEPS
 from .geometry import MIN_SCALE, Size, scale_between, scaled
+
+ROUNDING = 0.01
+"""Timesteps by which a level that went through float32 may miss its t."""
 
 SMALLEST_LAST_STEP = 1.25
 """A last stage that would grow the picture by less than this is merged into the one before."""
@@ -31,13 +37,20 @@ def doubling_stages(start: Size, target: Size, multiple: int = 8) -> tuple[Size,
     return (*sizes, target)
 
 
-def restart_step(steps: int, restart: float) -> int:
-    """K = int(restart * steps), the step of the full schedule at which stages >= 1 begin."""
-    return int(restart * steps + 1e-6)
+def restart_step(timesteps: Sequence[float], restart: float) -> int:
+    """K, the step at which stages >= 1 begin: the first one at t <= (1 - restart) * 1000, or else the last step.
+
+    Decided by noise level and not by number, so that every scheduler and every kind of model restarts at the same noise.
+    With the authors' 50 steps of ddim_uniform it is their K = int(0.3 * 50), at t = 681.
+
+    Args:
+        timesteps: t at which each step of the full schedule begins, descending.
+        restart: share of the schedule that is skipped, 0 to below 1.
+    """
+    latest = (1.0 - restart) * TIMESTEPS + ROUNDING
+    return next((step for step, t in enumerate(timesteps) if t <= latest), len(timesteps) - 1)
 
 
-def ddim_uniform_timestep(steps: int, step: int, timesteps: int = 1000) -> int:
-    """t at which step number `step` of ComfyUI's ddim_uniform schedule begins, e.g. 681 for step 15 of 50."""
-    apart = max(timesteps // steps, 1)
-    descending = range(1, timesteps, apart)[::-1]
-    return descending[min(step, len(descending) - 1)]
+def ddim_uniform_timesteps(steps: int) -> Sequence[int]:
+    """t at which each step of ComfyUI's ddim_uniform schedule begins: 981, 961, ... 1 for 50 steps, but 7 of them for 6."""
+    return range(1, TIMESTEPS, max(TIMESTEPS // steps, 1))[::-1]

@@ -1,5 +1,6 @@
 """The self-cascade as ordinary sampler runs: one per stage, each upscaled from the one before."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
+from ..freescale_core.stages import restart_step
 from .cascade_progress import CascadeProgress
 from .host import out_of_memory, without_grid_hints
+from .noise_level import timestep
 from .vae_stage import decode, encode, resize
 
 log = logging.getLogger("FreeScale")
@@ -41,10 +44,21 @@ class Stage:
     start_step: int | None = None
 
     def step_count(self) -> int:
-        """Steps that are really sampled: ddim_uniform makes 7 out of 6."""
+        """Number of steps that will be sampled. It can differ from `steps`: ddim_uniform turns 6 into 7."""
+        return len(self.sigmas()) - 1 - (self.start_step or 0)
+
+    def sigmas(self) -> Tensor:
+        """The noise levels of the full schedule, the last one 0."""
         choice = self.choice
         sampler = comfy.samplers.KSampler(self.model, choice.steps, self.model.load_device, choice.sampler_name, choice.scheduler)
-        return len(sampler.sigmas) - 1 - (self.start_step or 0)
+        sigmas: Tensor = sampler.sigmas
+        return sigmas
+
+    def restarted(self, restart: float) -> "Stage":
+        """The stage without the first share `restart` of its schedule."""
+        model_sampling = self.model.get_model_object("model_sampling")
+        timesteps = [timestep(model_sampling, sigma) for sigma in self.sigmas()[:-1].tolist()]
+        return dataclasses.replace(self, start_step=restart_step(timesteps, restart))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..freescale_core.detail_blend import blend_, blend_weight
@@ -19,19 +18,24 @@ log = logging.getLogger("FreeScale")
 
 
 def with_detail_blend(sampler: Any, settings: DetailSettings, noise: Tensor, model_sampling: Any) -> Any:
-    """A copy of the SAMPLER that applies eq. 4. noise: eps of the run, unscaled, (b, c, h, w).
+    """A copy of the SAMPLER that applies eq. 4, or, with a warning, the SAMPLER as it is if nobody knows which of its calls opens a step.
+
+    Args:
+        noise: eps of the run, unscaled, (b, c, h, w).
 
     Raises:
         ValueError: the sampler never hands its own state to the model.
     """
     function = getattr(sampler, "sampler_function", None)
-    if function is None:
-        log.warning("FreeScale: detail control is off: %s is not a sampler function.", type(sampler).__name__)
-        return sampler
     check_sampler(sampler)
     name = _function_name(sampler)
-    if name not in LATER_CALLS and name not in ONE_CALL:
-        log.warning("FreeScale: unknown sampler %s: detail control assumes one model call per step.", name)
+    if function is None or (name not in LATER_CALLS and name not in ONE_CALL):
+        # Blending the calls between two steps, or copies of the sampler's state, would give a wrong picture and no error.
+        log.warning(
+            "FreeScale: detail control is off in this run, since it does not know the sampler %s: choose one of KSampler's, such as euler.",
+            type(sampler).__name__ if function is None else name,
+        )
+        return sampler
     later_calls = LATER_CALLS.get(name, lambda left: 0)
 
     def blended(
@@ -102,12 +106,3 @@ def _alpha_for(settings: DetailSettings, noise: Tensor) -> float | Tensor:
     if not settings.regions:
         return settings.alpha
     return alpha_map(settings.alpha, settings.regions, noise.shape[0], Size(*noise.shape[2:]))
-
-
-def nothing_to_blend(latent_image: Tensor, noise: Tensor) -> str | None:
-    """Why eq. 4 has no reference in this run, or None."""
-    if torch.count_nonzero(latent_image) == 0:
-        return "the latent is empty"
-    if torch.count_nonzero(noise) == 0:
-        return "the run adds no noise"
-    return None

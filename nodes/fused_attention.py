@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import torch
 from comfy import model_management
-from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
 from ..freescale_core.chunked_attention import chunked_attention
@@ -18,9 +17,11 @@ from ..freescale_core.settings import FusionSettings
 from ..freescale_core.strided_attention import strided_attention
 from ..freescale_core.window_attention import window_attention
 from ..freescale_core.windows import Window, WindowGrid, window_rng
+from .attention_call import AttentionCall, CallSigma
 from .host import out_of_memory, uncompiled
-from .stage_run import SIGMA_KEY, StageRun
+from .stage_run import StageRun
 from .unet import BlockKey
+from .warn_once import WarnOnce
 
 log = logging.getLogger("FreeScale")
 T = TypeVar("T")
@@ -42,10 +43,12 @@ def install(
 ) -> None:
     """Put scale fusion into one run's transformer_options, in front of what other nodes put there."""
     replaced = options.setdefault("patches_replace", {}).setdefault("attn1", {})
-    budget = ChunkBudget(free_memory)
-    # The host prefers another node's entry for one transformer of a block (SAG) to one for the block: that one is wrapped, too.
+    budget, warn = ChunkBudget(free_memory), WarnOnce()
+    sigma_of = CallSigma(run, warn)
+    # ComfyUI looks up (name, block, transformer) before (name, block). Such entries of other nodes (SAG) are wrapped, too,
+    # or they would bypass scale fusion.
     for key in [*blocks, *(key for key in replaced if len(key) == 3 and key[:2] in blocks)]:
-        replaced[key] = attention_patch(run, replaced.get(key), budget)
+        replaced[key] = attention_patch(run, replaced.get(key), budget, sigma_of, warn)
     if run.settings.fusion and run.settings.fusion.over_channels:
         patches = options.setdefault("patches", {})
         # First, so that later output patches see one ordinary batch again.
@@ -55,20 +58,12 @@ def install(
 class ChunkBudget:
     """How many bytes of temporaries attention and blur of one run may take: as many as one attention output has (but not
     for tiny ones), less where little memory is free, little once the device was full. Results do not depend on it, but for rounding.
-
-    It also says once what it cannot do.
     """
 
     def __init__(self, free_memory: FreeMemory = model_management.get_free_memory) -> None:
         self._free_memory = free_memory
         self._most: dict[torch.device, int] = {}
         self._full = False
-        self._said = False
-
-    def foreign_tokens(self) -> None:
-        if not self._said:
-            log.warning("FreeScale: other tokens than the picture's reach self-attention (HyperTile, ToMe): scale fusion is off there.")
-        self._said = True
 
     def within(self, compute: Callable[[int], T], output_bytes: int, device: torch.device, worth_cutting: int = WORTH_CUTTING) -> T:
         """compute(bytes), again with less if memory runs out. output_bytes: of one attention output."""
@@ -87,80 +82,126 @@ class ChunkBudget:
         return compute(least)
 
 
-def attention_patch(run: StageRun, previous: Callable[..., Tensor] | None, budget: ChunkBudget) -> Callable[..., Tensor]:
+def attention_patch(
+    run: StageRun, previous: Callable[..., Tensor] | None, budget: ChunkBudget, sigma_of: CallSigma, warn: WarnOnce
+) -> Callable[..., Tensor]:
     """attn1 replace: fused attention. `previous`, an attn1 replace of another node, serves as the global branch.
 
     With the 3-D blur it returns [global; local] stacked on the batch axis, to be fused after to_out.
     """
-    fusion = run.settings.fusion or FusionSettings()
 
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any], mask: Tensor | None = None, **kwargs: Any) -> Tensor:
-        def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-            precision = extra_options.get("attn_precision")
-            return optimized_attention(
-                q, k, v, extra_options["n_heads"], mask=mask, attn_precision=precision, transformer_options=extra_options
-            )
+        call = AttentionCall(extra_options, "attn1")
 
         def whole() -> Tensor:
+            """The layer's attention without scale fusion."""
             if previous is None:
-                return attend(q, k, v, mask)
+                return call.attend(q, k, v, mask)
             return previous(q, k, v, extra_options, **({} if mask is None else {"mask": mask}), **kwargs)
 
-        grid = Size(*extra_options["activations_shape"][2:])
-        windows = run.window_grid(grid, full=Size(*extra_options["original_shape"][2:]))
-        if not q.shape[1] == k.shape[1] == grid.area:
-            budget.foreign_tokens()
+        # The call's own size decides: tiles, crops and areas of the base size are ordinary calls.
+        if not run.acts_on(call.full):
             return whole()
-        if mask is not None or windows.covers_grid or extra_options[SIGMA_KEY] < run.fusion_end_sigma:
+        sigma = sigma_of(extra_options)
+        windows = run.window_grid(call.grid, call.full)
+        reason = _not_fused(call.grid, q, k, mask)
+        if reason is not None:
+            warn(f"{reason}: scale fusion is off in those layers.")
+        if reason is not None or windows.covers_grid or not run.is_on(run.settings.fusion, sigma):
             return whole()
-
-        both = v.new_empty((2 * len(v), *v.shape[1:]))
-        global_, local = both[: len(v)], both[len(v) :]
-
-        def global_pass(size: int) -> Tensor:
-            if fusion.mode == "exact":
-                return chunked_attention(q, k, v, attend, size, global_)
-            strides = fusion.strides or strides_between(windows.clipped, grid)
-            return strided_attention(q, k, v, grid, strides, partial(chunked_attention, attend=attend, bytes_at_once=size), global_)
-
-        def local_pass(size: int) -> Tensor:
-            if fusion.local == "neighbourhoods":
-                return neighbourhood_attention(q, k, v, grid, windows.clipped, attend, local, size)
-            return window_attention(q, k, v, grid, _draw(run, windows, extra_options), windows.jitter, attend, local, size)
-
+        if k.shape[1] > call.grid.area:
+            warn("another node added tokens to self-attention: both branches of scale fusion attend to them.", logging.INFO)
+        branches = Branches(run, call, sigma, windows, (q, k, v))
+        both = v.new_empty((2 * len(q), *q.shape[1:]))
+        global_, local = both[: len(q)], both[len(q) :]
         if previous is None:
-            budget.within(global_pass, v.nbytes, v.device)
+            budget.within(lambda size: branches.attend_globally(global_, size), global_.nbytes, v.device)
         else:
             global_.copy_(whole())
-        budget.within(local_pass, v.nbytes, v.device)
-        return both if fusion.over_channels else _fused(run, budget, both, grid)
+        budget.within(lambda size: branches.attend_locally(local, size), local.nbytes, v.device)
+        over_channels = run.settings.fusion is not None and run.settings.fusion.over_channels
+        return both if over_channels else _fused(run, budget, both, call)
 
     return uncompiled(patch)
+
+
+def _not_fused(grid: Size, q: Tensor, k: Tensor, mask: Tensor | None) -> str | None:
+    """Why the queries and keys of a layer cannot be fused, or None."""
+    if q.shape[1] != grid.area or k.shape[1] < grid.area:
+        return "another node has tiled or merged the tokens (HyperTile, ToMe)"
+    if mask is not None:
+        return "another node masks self-attention"
+    return None
+
+
+class Branches:
+    """Both branches of scale fusion for one layer of one model call.
+
+    Keys and values beyond the picture's own tokens come from other nodes (reference-only, StyleAligned), which append them:
+    both branches attend to all of them, each window too.
+    """
+
+    def __init__(
+        self, run: StageRun, call: AttentionCall, sigma: float, windows: WindowGrid, tokens: tuple[Tensor, Tensor, Tensor]
+    ) -> None:
+        """tokens: q (b, h*w, c), k and v (b, h*w + added, c)."""
+        self._run, self._call, self._sigma, self._windows = run, call, sigma, windows
+        self._fusion = run.settings.fusion or FusionSettings()
+        self._q, self._k, self._v = tokens
+        area = call.grid.area
+        self._own = self._k[:, :area], self._v[:, :area]
+        self._added = self._k[:, area:], self._v[:, area:]
+
+    def attend_globally(self, out: Tensor, bytes_at_once: int) -> Tensor:
+        """Every token to every token, or in mode "fast" to those of its strided sub-grid; (b, h*w, c) into `out`."""
+        if self._fusion.mode == "exact":
+            return chunked_attention(self._q, self._k, self._v, self._call.attend, bytes_at_once, out)
+        grid = self._call.grid
+        strides = self._fusion.strides or strides_between(self._windows.clipped, grid)
+        chunks = partial(chunked_attention, attend=self._attend_with_added, bytes_at_once=bytes_at_once)
+        return strided_attention(self._q, *self._own, grid, strides, chunks, out)
+
+    def attend_locally(self, out: Tensor, bytes_at_once: int) -> Tensor:
+        """Every token to its windows or its neighbourhood; (b, h*w, c) into `out`."""
+        grid, attend = self._call.grid, self._attend_with_added
+        if self._fusion.local == "neighbourhoods":
+            return neighbourhood_attention(self._q, *self._own, grid, self._windows.clipped, attend, out, bytes_at_once)
+        return window_attention(self._q, *self._own, grid, self._draw(), self._windows.jitter, attend, out, bytes_at_once)
+
+    def _attend_with_added(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention of n parts of the picture, (n*b, tokens, c) with the n parts outermost."""
+        if self._added[0].shape[1] == 0:
+            return self._call.attend(q, k, v)
+        parts = len(k) // len(self._k)
+        return self._call.attend(
+            q, *(torch.cat([own, added.repeat(parts, 1, 1)], dim=1) for own, added in zip((k, v), self._added, strict=True))
+        )
+
+    def _draw(self) -> Sequence[Window]:
+        (name, number), index = self._call.block, self._call.transformer
+        if self._fusion.draw_windows:
+            return self._fusion.draw_windows(self._sigma, (name, number, index), self._windows)
+        return self._windows.draw(window_rng(self._run.seed, self._sigma, BLOCK_NUMBERS[name], number, index))
 
 
 def output_patch(run: StageRun, budget: ChunkBudget) -> Callable[[Tensor, dict[str, Any]], Tensor]:
-    """attn1 output patch: fuse what `attention_patch` stacked; any other batch (PAG displaces the replace) passes through."""
+    """attn1 output patch: fuse what `attention_patch` stacked.
+
+    A batch that it did not stack passes through unchanged; PAG, for example, replaces our attn1 patch.
+    """
 
     def patch(n: Tensor, extra_options: dict[str, Any]) -> Tensor:
-        batch, _, height, width = extra_options["activations_shape"]
-        if n.shape[0] != 2 * batch or n.shape[1] != height * width:  # HyperTile's tiles make larger batches, too.
+        call = AttentionCall(extra_options, "attn1")
+        if n.shape[0] != 2 * call.rows or n.shape[1] != call.grid.area:  # HyperTile's tiles make larger batches, too.
             return n
-        return _fused(run, budget, n, Size(height, width))
+        return _fused(run, budget, n, call)
 
     return uncompiled(patch)
 
 
-def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, grid: Size) -> Tensor:
-    """Eq. 7 of [global; local], in place: its first half."""
+def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, call: AttentionCall) -> Tensor:
+    """Apply eq. 7 in place. `both` stacks global on local along the batch; returns its first half, which holds the fused tokens."""
     fusion = run.settings.fusion or FusionSettings()
     global_, local = both[: len(both) // 2], both[len(both) // 2 :]
     within = partial(budget.within, output_bytes=local.nbytes, device=both.device, worth_cutting=BLUR_WORTH_CUTTING)
-    return fuse_(global_, local, grid, run.kernel_size, fusion.sigma, fusion.over_channels, within)
-
-
-def _draw(run: StageRun, windows: WindowGrid, extra_options: dict[str, Any]) -> Sequence[Window]:
-    name, number = extra_options["block"]
-    index, sigma = extra_options["block_index"], extra_options[SIGMA_KEY]
-    if run.settings.fusion and run.settings.fusion.draw_windows:
-        return run.settings.fusion.draw_windows(sigma, (name, number, index), windows)
-    return windows.draw(window_rng(run.seed, sigma, BLOCK_NUMBERS[name], number, index))
+    return fuse_(global_, local, call.grid, run.kernel_size_of(call.full), fusion.sigma, fusion.over_channels, within)

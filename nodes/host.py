@@ -8,6 +8,7 @@ from typing import Any
 import comfy.sample
 import torch
 from comfy import model_management
+from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import io
 
 LATENT_CELL = 8
@@ -54,6 +55,22 @@ def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as one that torch.compile calls and does not trace: windows differ in every call. Imports nothing by itself."""
     disabled: Callable[..., Any] = torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function
     return disabled
+
+
+def preferred_kernel(layer: Any) -> Any | None:
+    """The attention kernel that the checkpoint prescribes for an attention layer (releases from 0.38 on), or None."""
+    prescribed = getattr(layer, "comfy_attention", None)
+    return None if getattr(prescribed, "function", None) is None else prescribed
+
+
+def without_compiled_model(options: dict[str, Any]) -> bool:
+    """Take TorchCompileModel's wrapper out of a run's own model options; whether there was one.
+
+    ComfyUI tells torch.compile not to look at transformer_options when it decides whether a graph fits, so a graph that was
+    compiled without our patches would be used again with them, and the patches would silently do nothing.
+    """
+    wrappers = options.get("transformer_options", {}).get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {})
+    return wrappers.pop("torch.compile", None) is not None
 
 
 def server_routes() -> Any | None:

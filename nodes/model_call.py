@@ -1,12 +1,14 @@
-"""What happens around each model call (the host's APPLY_MODEL wrapper): its noise level is noted, and the UNet is dilated."""
+"""What happens around each model call (ComfyUI's APPLY_MODEL wrapper): its noise level is noted, and the UNet is dilated."""
 
 from typing import Any
 
 from torch import Tensor
 
 from ..freescale_core.dilation import dilated
-from .stage_run import SIGMA_KEY, StageRun
-from .unet import dilation_convs
+from ..freescale_core.geometry import Size
+from .attention_call import PREFERRED_KEY, SIGMA_KEY
+from .stage_run import StageRun
+from .unet import dilation_convs, preferred_attention
 
 
 def apply_model_wrapper(run: StageRun) -> Any:
@@ -15,11 +17,14 @@ def apply_model_wrapper(run: StageRun) -> Any:
     def wrapper(
         executor: Any, x: Tensor, t: Tensor, c_concat: Any, c_crossattn: Any, control: Any, transformer_options: Any, **kwargs: Any
     ) -> Any:
-        # One host synchronisation per model call; the attention patches read this instead of the tensor.
+        # One wait for the GPU per model call; the attention patches read this instead of the tensor. ComfyUI's t is a sigma.
         sigma = float(t.flatten()[0])
-        options = {**transformer_options, SIGMA_KEY: sigma}
-        active = run.settings.dilation is not None and sigma >= run.dilation_end_sigma
-        with dilated(dilation_convs(executor.class_obj.diffusion_model) if active else (), run.dilation):
+        unet = executor.class_obj.diffusion_model
+        options = {**transformer_options, SIGMA_KEY: sigma, PREFERRED_KEY: preferred_attention(unet)}
+        # The call's own size decides: tiles, crops and areas of the base size are ordinary calls.
+        size = Size(*x.shape[2:])
+        active = run.acts_on(size) and run.is_on(run.settings.dilation, sigma)
+        with dilated(dilation_convs(unet) if active else (), run.dilation_of(size)):
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
     return wrapper

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.masks import repeat_to, resize_masks
 from ..freescale_core.prompt_regions import regional_attention
 from ..freescale_core.settings import PromptRegion
+from .attention_call import AttentionCall
 from .host import uncompiled
 from .stage_run import StageRun
 from .unet import BlockKey
+from .warn_once import WarnOnce
 
 log = logging.getLogger("FreeScale")
 
@@ -48,9 +49,10 @@ def context_patch(texts: "RegionTexts") -> Callable[..., tuple[Tensor, Tensor, T
     """attn2 patch: the regions' tokens behind those of the main text."""
 
     def patch(n: Tensor, context: Tensor, value: Tensor, extra_options: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-        if not texts.act_in(n, extra_options):
+        call = AttentionCall(extra_options, "attn2")
+        if not texts.act_in(n, call):
             return n, context, value
-        appended = texts.tokens(context, len(extra_options["uuids"]))
+        appended = texts.tokens(context, len(call.uuids))
         return n, torch.cat([context, appended], dim=1), torch.cat([value, appended], dim=1)
 
     return uncompiled(patch)
@@ -60,15 +62,14 @@ def attention_patch(texts: "RegionTexts", previous: Callable[..., Tensor] | None
     """attn2 replace. `previous`, an attn2 replace of another node, gets the main text and each region's text as if it were the only one."""
 
     def patch(q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any], **kwargs: Any) -> Tensor:
-        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            if previous is not None:
-                return previous(q, k, v, extra_options, **kwargs)
-            precision = extra_options.get("attn_precision")
-            return optimized_attention(q, k, v, extra_options["n_heads"], attn_precision=precision, transformer_options=extra_options)
+        call = AttentionCall(extra_options, "attn2")
 
-        if not texts.act_in(q, extra_options):
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return call.attend(q, k, v) if previous is None else previous(q, k, v, extra_options, **kwargs)
+
+        if not texts.act_in(q, call):
             return attend(q, k, v)
-        return regional_attention(q, k, v, texts.lengths, texts.weights(q, extra_options), attend)
+        return regional_attention(q, k, v, texts.lengths, texts.weights(q, call), attend)
 
     return uncompiled(patch)
 
@@ -81,20 +82,17 @@ class RegionTexts:
         self._regions, self._target, self._blocks, self._positive = regions, target, blocks, positive
         self._contexts: dict[Any, Tensor] = {}
         self._masks: dict[Any, list[Tensor]] = {}
-        self._said = False
+        self._warn = WarnOnce()
 
-    def act_in(self, tokens: Tensor, extra_options: dict[str, Any]) -> bool:
-        """Whether the regions apply to the block's tokens, (rows, h*w, c); the same before and after to_q."""
-        rows, _, height, width = extra_options["activations_shape"]
-        if tuple(tokens.shape[:2]) != (rows, height * width) or extra_options.get("block") not in self._blocks:
+    def act_in(self, tokens: Tensor, call: AttentionCall) -> bool:
+        """Whether the regions apply to the layer's tokens, (rows, h*w, c); the same before and after to_q."""
+        if tuple(tokens.shape[:2]) != (call.rows, call.grid.area) or call.block not in self._blocks:
             return False  # Another pack's rows, or temporal attention.
-        if not self._positive.intersection(extra_options["uuids"]):
+        if not self._positive.intersection(call.uuids):
             return False
-        if Size(*extra_options["original_shape"][2:]) == self._target:
+        if call.full == self._target:
             return True
-        if not self._said:
-            log.warning("FreeScale: prompt regions do not act in conditioning that is bound to an area: give it a mask instead.")
-            self._said = True
+        self._warn("prompt regions do not act in tiles or in conditioning that is bound to an area: give the conditioning a mask instead.")
         return False
 
     def tokens(self, context: Tensor, chunks: int) -> Tensor:
@@ -105,10 +103,10 @@ class RegionTexts:
             self._contexts[key] = torch.cat([repeat_to(region.context.to(context), batch) for region in self._regions], dim=1)
         return self._contexts[key].repeat(chunks, 1, 1)
 
-    def weights(self, q: Tensor, extra_options: dict[str, Any]) -> list[Tensor]:
+    def weights(self, q: Tensor, call: AttentionCall) -> list[Tensor]:
         """(rows, h*w, 1) for each region: mask times strength for the positive chunks, 0 for the others."""
-        uuids = extra_options["uuids"]
-        grid, batch = Size(*extra_options["activations_shape"][2:]), q.shape[0] // len(uuids)
+        uuids, grid = call.uuids, call.grid
+        batch = q.shape[0] // len(uuids)
         key = q.device, q.dtype, batch, grid
         if key not in self._masks:
             resized = (repeat_to(resize_masks(region.mask, grid), batch) * region.strength for region in self._regions)

@@ -39,6 +39,7 @@ ONE_CALL = frozenset(
         "ipndm",
         "ipndm_v",
         "deis",
+        "cfgpp_ud10_ab",
         "res_multistep",
         "res_multistep_cfg_pp",
         "res_multistep_ancestral",

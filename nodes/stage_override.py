@@ -9,7 +9,6 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
-from ..freescale_core.stages import restart_step
 from .cascade import SamplerChoice, Stage
 from .host import search_aliases
 from .stage_sampling import settings_of, with_settings
@@ -124,4 +123,4 @@ def _later_stage(stage: Stage, r: int, plan: CascadePlan) -> Stage:
         plan.scheduler or choice.scheduler,
     )
     restart = plan.restart if plan.restart is not None or settings is None else settings.restart
-    return dataclasses.replace(stage, choice=later, start_step=restart_step(later.steps, restart or 0.0))
+    return dataclasses.replace(stage, choice=later).restarted(restart or 0.0)

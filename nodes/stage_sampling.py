@@ -12,14 +12,13 @@ from comfy.model_patcher import create_model_options_clone
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch import Tensor
 
-from ..freescale_core.detail_blend import timestep_of
 from ..freescale_core.geometry import Size
 from ..freescale_core.settings import DetailSettings, FreeScaleSettings
 from . import fused_attention, region_attention
-from .detail_sampler import nothing_to_blend, with_detail_blend
-from .host import LATENT_CELL, free_memory_of
+from .detail_sampler import with_detail_blend
+from .host import LATENT_CELL, free_memory_of, without_compiled_model
 from .model_call import apply_model_wrapper
-from .noise_level import variance_exploding_sigma
+from .noise_level import timestep
 from .size_conditioning import with_base_size
 from .stage_run import StageRun, stage_run
 from .unet import attention_blocks, dilation_convs, require_text_width, require_unet
@@ -96,6 +95,9 @@ def with_changes(model: Any, **parts: Any) -> Any:
 
 def _patched_options(model_options: dict[str, Any], run: StageRun, guider: Any) -> dict[str, Any]:
     options = create_model_options_clone(model_options)
+    changes_network = run.settings.fusion is not None or run.settings.dilation is not None or bool(run.settings.prompt_regions)
+    if changes_network and without_compiled_model(options):
+        log.info("FreeScale: the model is compiled (TorchCompileModel): runs above the base size go uncompiled.")
     unet = guider.model_patcher.get_model_object("diffusion_model")
     blocks = attention_blocks(unet)
     if run.settings.fusion is not None:
@@ -115,7 +117,7 @@ def _patched_options(model_options: dict[str, Any], run: StageRun, guider: Any) 
 def _log_restart(run: StageRun, latent_image: Tensor, sigmas: Tensor, model_sampling: Any) -> None:
     if torch.count_nonzero(latent_image) == 0:
         return
-    t = timestep_of(variance_exploding_sigma(model_sampling, float(sigmas[0])))
+    t = timestep(model_sampling, float(sigmas[0]))
     low, high = run.settings.restart_range
     log.info("FreeScale: restart at t = %.0f (sigma %.3f).", t, float(sigmas[0]))
     if not low <= t <= high:
@@ -123,8 +125,14 @@ def _log_restart(run: StageRun, latent_image: Tensor, sigmas: Tensor, model_samp
 
 
 def _detail_sampler(detail: DetailSettings, noise: Tensor, latent_image: Tensor, sampler: Any, model_sampling: Any) -> Any:
-    reason = nothing_to_blend(latent_image, noise)
-    if reason is not None:
-        log.info("FreeScale: detail control is off in this run: %s.", reason)
+    if torch.count_nonzero(latent_image) == 0:
+        log.info("FreeScale: detail control is off in this run: the latent is empty.")
+        return sampler
+    if torch.count_nonzero(noise) == 0:
+        # A warning, since this is how the second half of a stage split over two KSampler (Advanced) silently lets go of its picture.
+        log.warning(
+            "FreeScale: detail control is off in this run: the run adds no noise, so there is nothing to hold it to. "
+            "Sample a stage in one KSampler (Advanced), with add_noise enabled."
+        )
         return sampler
     return with_detail_blend(sampler, detail, noise, model_sampling)

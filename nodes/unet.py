@@ -7,6 +7,8 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel
 from torch import Tensor, nn
 
+from .host import preferred_kernel
+
 BlockKey = tuple[str, int]
 """("input" | "middle" | "output", number): how the host names a block to its attention patches."""
 
@@ -47,9 +49,30 @@ def dilation_convs(unet: Any) -> list[nn.Conv2d]:
 
 def attention_blocks(unet: Any) -> list[BlockKey]:
     """The keys of all blocks that hold self-attention."""
+    return list(dict.fromkeys(key for key, _ in _transformers(unet)))
+
+
+def preferred_attention(unet: Any) -> dict[tuple[str, BlockKey, int], Any]:
+    """The attention kernels that a checkpoint prescribes for single layers, such as int8; none in releases before 0.38.
+
+    Keys: ("attn1" | "attn2", block, transformer index). ComfyUI's own layer passes them on; a layer whose attention is replaced must, too.
+    """
+    found = {}
+    for key, layer in _transformers(unet):
+        for index, transformer in enumerate(layer.transformer_blocks):
+            for name in ("attn1", "attn2"):
+                kernel = preferred_kernel(getattr(transformer, name, None))
+                if kernel is not None:
+                    found[name, key, index] = kernel
+    return found
+
+
+def _transformers(unet: Any) -> Iterator[tuple[BlockKey, Any]]:
+    """Every layer that holds attention, with the key of its block."""
     groups = {"input": unet.input_blocks, "middle": [unet.middle_block], "output": unet.output_blocks}
-    numbered = [(name, number, block) for name, blocks in groups.items() for number, block in enumerate(blocks)]
-    return [(name, number) for name, number, block in numbered if block is not None and _has_attention(block)]
+    for name, blocks in groups.items():
+        for number, block in enumerate(blocks):
+            yield from (((name, number), layer) for layer in block or () if isinstance(layer, SpatialTransformer))
 
 
 def _main_convs(layer: Any) -> Iterator[nn.Conv2d]:
@@ -61,7 +84,3 @@ def _main_convs(layer: Any) -> Iterator[nn.Conv2d]:
     else:
         candidates = []
     return (conv for conv in candidates if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3))
-
-
-def _has_attention(block: Any) -> bool:
-    return any(isinstance(layer, SpatialTransformer) for layer in block)

@@ -23,7 +23,9 @@ def main() -> None:
     print("# Behaviour, as tested\n\nPrinted by `python3 dev.py tables` from the tables that the tests execute.")
     table("Samplers (test_samplers.py)", ("sampler", "model calls a step", "detail control"), samplers())
     table(
-        "Schedulers: restart timestep (test_schedulers.py)", ("scheduler", "15 of 50 steps", "6 of 20 steps", "warned about"), schedulers()
+        "Schedulers: first step of later stages and its timestep, restart 0.3 (test_schedulers.py)",
+        ("scheduler", "of 50 steps", "of 20 steps"),
+        schedulers(),
     )
     table("Sizes of SDXL (test_sizes.py)", ("base", "target", "scale", "dilation", "kernel", "windows at 1/2 and 1/4 resolution"), sizes())
     table(
@@ -44,8 +46,8 @@ def samplers() -> Iterable[tuple[object, ...]]:
 
 
 def schedulers() -> Iterable[tuple[object, ...]]:
-    for name, (t50, t20) in RESTARTS.items():
-        yield name, t50, t20, "" if all(550 <= t <= 800 for t in (t50, t20)) else "yes"
+    for name, places in RESTARTS.items():
+        yield name, *(f"step {step}, t {t}" for step, t in places)
 
 
 def sizes() -> Iterable[tuple[object, ...]]:

@@ -3,11 +3,12 @@
 from typing import Any
 
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
+from freescale_pack.nodes.attention_call import SIGMA_KEY, AttentionCall, CallSigma
 from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch, output_patch
-from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
+from freescale_pack.nodes.stage_run import StageRun
+from freescale_pack.nodes.warn_once import WarnOnce
 from torch import Tensor
 
 from .models import flash_attention, unlimited
@@ -23,7 +24,7 @@ class LoneAttention:
     def __init__(self, window: Size, grid: Size, fusion: FusionSettings | None, channels: int, heads: int, **like: Any) -> None:
         self.tokens = tuple(_tokens(seed, (1, grid.area, channels), **like) for seed in range(3))
         self.fusion, cells = fusion, [1, 4, *grid]
-        self.run = StageRun(FreeScaleSettings(fusion=fusion), window, grid, 0, 0.0, 0.0)
+        self.run = StageRun(FreeScaleSettings(fusion=fusion), window, grid, 0)
         self.options = {
             "n_heads": heads,
             "block": ("middle", 0),
@@ -34,7 +35,8 @@ class LoneAttention:
         }
         if self.tokens[0].device.type == "meta":
             self.options["optimized_attention_override"] = flash_attention
-        self._patch = attention_patch(self.run, None, self._budget())
+        warn = WarnOnce()
+        self._patch = attention_patch(self.run, None, self._budget(), CallSigma(self.run, warn), warn)
 
     @property
     def output_bytes(self) -> int:
@@ -43,7 +45,7 @@ class LoneAttention:
 
     def attend(self) -> Tensor:
         if self.fusion is None:
-            return optimized_attention(*self.tokens, self.options["n_heads"], transformer_options=self.options)
+            return AttentionCall(self.options, "attn1").attend(*self.tokens)
         return self._patch(*self.tokens, self.options)
 
     def fuse(self, projected: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from freescale_pack.freescale_core.presets import PRESETS, SPEEDS
 from freescale_pack.freescale_core.settings import FusionSettings
-from freescale_pack.freescale_core.stages import restart_step
+from freescale_pack.freescale_core.stages import ddim_uniform_timesteps, restart_step
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from .models import CountedModel, MetaCall
@@ -61,7 +61,8 @@ def model_flops(model: CountedModel, wide: bool, variants: tuple[str, ...] = tup
 
 def cascade_share(flops: dict[str, dict[int, int]], variant: str, target: int, later_steps: int = STEPS) -> float:
     """Cost of base and stages up to `target` over that of 50 direct steps at the final size. later_steps: of the whole schedule."""
-    sampled = later_steps - restart_step(later_steps, PRESETS["SDXL"].restart)
+    timesteps = ddim_uniform_timesteps(later_steps)
+    sampled = len(timesteps) - restart_step(timesteps, PRESETS["SDXL"].restart)
     stages = sum(sampled * flops[variant][scale] for scale in SCALES if 1 < scale <= target)
     return (STEPS * flops["unpatched"][1] + stages) / (STEPS * flops["unpatched"][target])
 

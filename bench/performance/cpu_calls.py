@@ -9,7 +9,8 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings
 from freescale_pack.nodes import fused_attention
-from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
+from freescale_pack.nodes.attention_call import SIGMA_KEY
+from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.unet import BlockKey, attention_blocks
 from torch import Tensor
 
@@ -26,7 +27,7 @@ def demo_unet_calls() -> Calls:
     unet, config = model.diffusion_model, model.model_config.unet_config
     x, timesteps = _random(2, 4, 64, 64), torch.full((2,), 500.0)
     context, y = _random(2, 77, config["context_dim"]), _random(2, config["adm_in_channels"])
-    run = StageRun(FreeScaleSettings(), Size(32, 32), Size(64, 64), 0, 0.0, 0.0)
+    run = StageRun(FreeScaleSettings(), Size(32, 32), Size(64, 64), 0)
 
     def call(options: dict[str, Any]) -> Tensor:
         return unet(x, timesteps, context, y=y, transformer_options=options)
@@ -41,7 +42,7 @@ def sdxl_level_calls() -> Calls:
     for weights in block.parameters():
         weights.normal_(0.0, weights.shape[-1] ** -0.5, generator=generator)
     x, context = _random(1, 1280, 64, 64), _random(1, 77, 2048)
-    run = StageRun(FreeScaleSettings(), Size(128, 128), Size(256, 256), 0, 0.0, 0.0)
+    run = StageRun(FreeScaleSettings(), Size(128, 128), Size(256, 256), 0)
 
     def call(options: dict[str, Any]) -> Tensor:
         return block(x, context, transformer_options=options)

@@ -12,7 +12,8 @@ from einops import rearrange
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
 from freescale_pack.nodes import fused_attention
-from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
+from freescale_pack.nodes.attention_call import SIGMA_KEY
+from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.unet import attention_blocks
 from torch import Tensor
 
@@ -56,7 +57,7 @@ class MetaCall:
         cells = Size(size.height // CELL, size.width // CELL)
         self.options: dict[str, Any] = {SIGMA_KEY: 3.0, "optimized_attention_override": flash_attention}
         if fusion is not None:
-            run = StageRun(FreeScaleSettings(base, fusion=fusion), Size(base.height // CELL, base.width // CELL), cells, 0, 0.0, 0.0)
+            run = StageRun(FreeScaleSettings(base, fusion=fusion), Size(base.height // CELL, base.width // CELL), cells, 0)
             fused_attention.install(self.options, run, attention_blocks(self.unet), unlimited)
         self.x = _meta(batch, 4, *cells)
         self.context = _meta(batch, CONTEXT_TOKENS, model.config["context_dim"])

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from comfy.ldm.modules.attention import optimized_attention
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.windows import window_rng
+from freescale_pack.nodes.attention_call import SIGMA_KEY
 from freescale_pack.nodes.fused_attention import BLOCK_NUMBERS
-from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
+from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.unet import BlockKey
 from torch import Tensor
 
@@ -52,7 +53,7 @@ def output_patch(run: StageRun) -> Callable[[Tensor, dict[str, Any]], Tensor]:
     """G(local) + global - G(global) after the output projection, G dense over (h, w, channel)."""
 
     def patch(n: Tensor, extra_options: dict[str, Any]) -> Tensor:
-        grid, k = extra_options["activations_shape"][2:], run.kernel_size
+        grid, k = extra_options["activations_shape"][2:], run.kernel_size_of(run.target)
         taps = torch.exp(-((torch.arange(k) - k // 2) ** 2) / 2.0)
         taps = (taps / taps.sum()).to(n)
         kernel = taps[:, None, None] * taps[None, :, None] * taps[None, None, :]

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import Upsample
 from comfy.patcher_extension import WrappersMP
+from freescale_pack.freescale_core.detail_blend import TIMESTEPS
 from freescale_pack.freescale_core.dilation import dilated
 from freescale_pack.freescale_core.geometry import Size, dilation_factor, scale_between
-from freescale_pack.freescale_core.stages import restart_step
+from freescale_pack.freescale_core.stages import ddim_uniform_timesteps, restart_step
 from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
+from freescale_pack.nodes.noise_level import timestep
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 from freescale_pack.nodes.vae_stage import resize
 from torch import Tensor, nn
@@ -50,7 +52,7 @@ class Painter:
     def cascade(self, method: Method, group: Group, text: str, seed: int, latent: Latent) -> Latent:
         """Stage by stage: enlarge, then KSampler (Advanced) from step K on. With the defaults it is FreeScaleCascade, bit for bit."""
         model, texts = patched(self.model, method, group.base), self._texts(text)
-        first = restart_step(method.steps, method.restart)
+        first = restart_step(ddim_uniform_timesteps(method.steps), method.restart)
         for r, size in enumerate(group.stages, start=1):
             start = self._enlarged(method, latent, size)
             latent = host_nodes.KSamplerAdvanced().sample(
@@ -93,12 +95,12 @@ def patched(model: Any, method: Method, base: tuple[int, int]) -> Any:
 
 def with_dilated_up_blocks(model: Any, base: tuple[int, int], end_percent: float) -> Any:
     """The paper's ablation: the deepest up blocks are dilated as well. Not in the product, where it only does harm."""
-    end_sigma = model.get_model_object("model_sampling").percent_to_sigma(end_percent)
+    model_sampling, last = model.get_model_object("model_sampling"), (1 - end_percent) * TIMESTEPS
     cells = Size(base[1] // CELL, base[0] // CELL)
 
     def wrapper(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
         factor = dilation_factor(scale_between(cells, Size(*x.shape[2:])))
-        convs = deepest_up_convs(executor.class_obj.diffusion_model) if float(t.flatten()[0]) >= end_sigma else ()
+        convs = deepest_up_convs(executor.class_obj.diffusion_model) if timestep(model_sampling, float(t.flatten()[0])) >= last else ()
         with dilated(convs, factor):
             return executor(x, t, *args, **kwargs)
 

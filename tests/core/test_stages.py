@@ -3,7 +3,7 @@
 import pytest
 
 from freescale_core.geometry import Size
-from freescale_core.stages import ddim_uniform_timestep, doubling_stages, restart_step
+from freescale_core.stages import ddim_uniform_timesteps, doubling_stages, restart_step
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,30 @@ def test_a_target_no_larger_than_the_start_is_refused_with_both_sizes():
 
 
 @pytest.mark.parametrize(
-    ("steps", "restart", "expected"), [(50, 0.3, 15), (20, 0.3, 6), (10, 0.3, 3), (4, 0.5, 2), (6, 0.5, 3), (100, 0.29, 29), (1, 0.3, 0)]
+    ("steps", "restart", "expected"),
+    [(50, 0.3, 15), (20, 0.3, 6), (10, 0.3, 3), (15, 0.3, 5), (4, 0.5, 2), (6, 0.5, 3), (8, 0.5, 4), (50, 0.0, 0), (1, 0.3, 0)],
 )
-def test_restart_step(steps, restart, expected):
-    assert restart_step(steps, restart) == expected
+def test_restart_step_of_ddim_uniform(steps, restart, expected):
+    assert restart_step(ddim_uniform_timesteps(steps), restart) == expected
 
 
-@pytest.mark.parametrize(("steps", "step", "t"), [(50, 0, 981), (50, 15, 681), (6, 1, 831), (20, 6, 651), (10000, 3000, 1)])
-def test_ddim_uniform_timestep(steps, step, t):
-    assert ddim_uniform_timestep(steps, step) == t
+@pytest.mark.parametrize(
+    ("timesteps", "restart", "expected"),
+    [
+        ([999, 700, 400], 0.3, 1),  # just there
+        ([999, 700.009, 400], 0.3, 1),  # just there, but for rounding
+        ([999, 700.1, 400], 0.3, 2),
+        ([999, 900, 800], 0.3, 2),  # never there: the last step
+        ([999, 500, 0], 0.0, 0),  # everything
+    ],
+)
+def test_a_stage_restarts_at_the_first_step_below_its_share(timesteps, restart, expected):
+    assert restart_step(timesteps, restart) == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "first", "number"), [(50, [981, 961, 941], 50), (6, [997, 831, 665], 7), (20, [951, 901], 20), (10000, [999], 999)]
+)
+def test_ddim_uniform_timesteps(steps, first, number):
+    timesteps = list(ddim_uniform_timesteps(steps))
+    assert (timesteps[: len(first)], len(timesteps)) == (first, number)

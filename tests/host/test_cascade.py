@@ -4,7 +4,7 @@ import comfy.sd
 import pytest
 import torch
 from freescale_pack.freescale_core.presets import PRESETS
-from freescale_pack.freescale_core.stages import restart_step
+from freescale_pack.freescale_core.stages import ddim_uniform_timesteps, restart_step
 from freescale_pack.nodes import cascade_node
 from freescale_pack.nodes.cascade import StageResult
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
@@ -17,7 +17,7 @@ import nodes as host_nodes
 from .demo_model import conditioning, demo_checkpoint
 
 STEPS, CFG, SEED, SCHEDULER = 5, 3.0, 11, "ddim_uniform"
-FIRST = restart_step(STEPS, 0.3)
+FIRST = restart_step(ddim_uniform_timesteps(STEPS), 0.3)
 
 
 BASE = 128

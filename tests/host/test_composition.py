@@ -312,13 +312,13 @@ ROWS = {
     "HyperTile": Row(
         patched(nodes_hypertile.HyperTile.execute, 32, 1, 1, False),
         "fusion is off in the tiled layers, and the log says so",
-        warning="other tokens than the picture's reach self-attention",
+        warning="another node has tiled or merged the tokens (HyperTile, ToMe)",
     ),
     "TomePatchModel (SD1.5; SDXL has no layer for it)": Row(
         patched(nodes_tomesd.TomePatchModel.execute, 0.5),
         "fusion is off in the merged layers, and the log says so",
         base=sd15,
-        warning="other tokens than the picture's reach self-attention",
+        warning="another node has tiled or merged the tokens (HyperTile, ToMe)",
     ),
     "Deep Shrink (PatchModelAddDownscale)": Row(
         patched(nodes_model_downscale.PatchModelAddDownscale.execute, 3, 2.0, 0.0, 0.9, True, "bicubic", "bicubic")

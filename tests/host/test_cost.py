@@ -7,9 +7,10 @@ from freescale_pack.freescale_core.cost import ACTIVATIONS_GIB, GIB, MEGAPIXEL, 
 from freescale_pack.freescale_core.detail_blend import timestep_of
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
-from freescale_pack.freescale_core.stages import ddim_uniform_timestep
+from freescale_pack.freescale_core.stages import ddim_uniform_timesteps
 from freescale_pack.nodes import fused_attention
-from freescale_pack.nodes.stage_run import SIGMA_KEY, StageRun
+from freescale_pack.nodes.attention_call import SIGMA_KEY
+from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.unet import attention_blocks
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -39,7 +40,7 @@ def count(unet, size, mode):
     options = {SIGMA_KEY: 3.0, "optimized_attention_override": attend}
     cells = Size(size.height // 8, size.width // 8)
     if mode:
-        run = StageRun(FreeScaleSettings(fusion=FusionSettings(mode=mode)), Size(128, 128), cells, 0, 0.0, 0.0)
+        run = StageRun(FreeScaleSettings(fusion=FusionSettings(mode=mode)), Size(128, 128), cells, 0)
         fused_attention.install(options, run, attention_blocks(unet), unlimited)
     x, context, y = (torch.empty(PASSES, *shape, device="meta", dtype=torch.float16) for shape in ((4, *cells), (77, 2048), (2816,)))
     memory = LiveBytes()
@@ -64,4 +65,4 @@ def test_weights(sdxl):
 @pytest.mark.parametrize(("steps", "step"), [(50, 15), (30, 9), (6, 1)])
 def test_ddim_uniform_timestep_is_the_hosts(steps, step):
     sigmas = comfy.samplers.calculate_sigmas(demo_checkpoint()[0].get_model_object("model_sampling"), "ddim_uniform", steps)
-    assert timestep_of(float(sigmas[step])) == pytest.approx(ddim_uniform_timestep(steps, step), abs=0.1)
+    assert timestep_of(float(sigmas[step])) == pytest.approx(ddim_uniform_timesteps(steps)[step], abs=0.1)

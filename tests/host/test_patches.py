@@ -181,7 +181,7 @@ def test_hypertile_with_two_tiles_is_not_taken_for_two_branches(model):
     assert sample(fused, latent=wide, cfg=1.0).isfinite().all()
 
     run = stage_run(settings("fusion"), Size(32, 32), model.get_model_object("model_sampling"), 0)
-    options = {"activations_shape": (2, 8, 16, 16)}
+    options = {"activations_shape": (2, 8, 16, 16), "original_shape": (2, 4, 32, 32)}
     tiles = torch.randn(4, 128, 8)
     patch = output_patch(run, ChunkBudget())
     assert patch(tiles, options) is tiles

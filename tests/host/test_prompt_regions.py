@@ -288,7 +288,8 @@ def test_nothing_stays_behind_after_success_error_and_cancel(sdxl, stop):
 
 def test_a_region_costs_one_more_attention_a_block_and_no_more_rows_in_the_unet(sdxl, monkeypatch):
     unet, calls, rows = sdxl.model.diffusion_model, [], []
-    monkeypatch.setattr(region_attention, "optimized_attention", lambda *args, **kw: (calls.append(1), optimized_attention(*args, **kw))[1])
+    counted = region_attention.AttentionCall.attend
+    monkeypatch.setattr(region_attention.AttentionCall, "attend", lambda self, *args: (calls.append(1), counted(self, *args))[1])
     hook = unet.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
     run(sdxl, text(1), region(LEFT, text(2)))
     hook.remove()

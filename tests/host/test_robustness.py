@@ -12,9 +12,9 @@ import comfy.sample
 import pytest
 import torch
 from comfy import model_management
+from comfy.ldm.modules import attention
 from freescale_pack.freescale_core import scale_fusion
 from freescale_pack.freescale_core.settings import FusionSettings
-from freescale_pack.nodes import fused_attention
 from freescale_pack.nodes.host import free_memory_of
 from torch.overrides import TorchFunctionMode
 
@@ -98,7 +98,7 @@ def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, 
     """The largest call of the global pass has 256 tokens here, one of the windows or of the sub-grids of fast 64."""
     patched = with_settings(model, dataclasses.replace(settings(*PARTS), fusion=FusionSettings(mode)))
     expected = sample(patched)
-    original, calls = fused_attention.optimized_attention, []
+    original, calls = attention.optimized_attention, []
 
     def full_at_first(q, *args, **kwargs):
         if q.shape[1] == tokens and not calls:
@@ -106,7 +106,7 @@ def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, 
             raise torch.cuda.OutOfMemoryError("injected")
         return original(q, *args, **kwargs)
 
-    monkeypatch.setattr(fused_attention, "optimized_attention", full_at_first)
+    monkeypatch.setattr(attention, "optimized_attention", full_at_first)
     got = sample(patched)
     assert calls == [tokens]
     assert (got - expected).norm() / expected.norm() < 1e-5
@@ -116,13 +116,13 @@ def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, 
 def test_where_no_memory_is_free_attention_goes_on_in_a_few_chunks(model, monkeypatch):
     """A full card is no reason for thousands of calls of a few tokens each."""
     patched, calls = with_settings(model, settings(*PARTS)), []
-    original = fused_attention.optimized_attention
+    original = attention.optimized_attention
 
     def counted(q, *args, **kwargs):
         calls[-1] += 1
         return original(q, *args, **kwargs)
 
-    monkeypatch.setattr(fused_attention, "optimized_attention", counted)
+    monkeypatch.setattr(attention, "optimized_attention", counted)
     pictures = []
     for free in (1e18, 0):
         monkeypatch.setattr("freescale_pack.nodes.stage_sampling.free_memory_of", lambda _, free=free: lambda device: free)

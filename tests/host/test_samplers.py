@@ -112,18 +112,23 @@ def test_samplers_that_hide_their_state_are_refused_by_name(name):
         with_detail_blend(comfy.samplers.sampler_object(name), DetailSettings(), eps, model.model_sampling)
 
 
-def test_every_core_sampler_is_in_the_table_and_an_unknown_one_warns(caplog):
+def test_every_core_sampler_is_in_the_table():
+    """Of the release that runs these tests: a sampler that a new release brings fails here until it is looked at."""
     known = {
         name: comfy.samplers.sampler_object(name).sampler_function.__name__.removeprefix("sample_") for name in NAMES if name not in REFUSED
     }
     assert set(known.values()) <= LATER_CALLS.keys() | ONE_CALL
+
+
+def test_an_unknown_sampler_is_left_as_it_is_with_a_warning(caplog):
     model, eps, _, _ = toy_run()
 
     def sample_of_tomorrow(model, x, sigmas, **kwargs):
         return x
 
-    with_detail_blend(comfy.samplers.KSAMPLER(sample_of_tomorrow), DetailSettings(), eps, model.model_sampling)
-    assert "unknown sampler of_tomorrow" in caplog.text
+    sampler = comfy.samplers.KSAMPLER(sample_of_tomorrow)
+    assert with_detail_blend(sampler, DetailSettings(), eps, model.model_sampling) is sampler
+    assert "it does not know the sampler of_tomorrow" in caplog.text
 
 
 def test_the_shared_sampler_object_stays_as_it_was():

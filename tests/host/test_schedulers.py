@@ -1,27 +1,28 @@
-"""Where 30 % of each core scheduler's steps leads: the restart timestep, logged in every run and warned about outside 550 to 800."""
+"""Where each core scheduler restarts: by timestep, not by step number; logged in every run, and warned about outside 550 to 800."""
 
 import comfy.samplers
 import pytest
 import torch
-from freescale_pack.freescale_core.detail_blend import timestep_of
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings
+from freescale_pack.nodes.cascade import SamplerChoice, Stage
+from freescale_pack.nodes.noise_level import timestep
 from freescale_pack.nodes.stage_run import stage_run
 from freescale_pack.nodes.stage_sampling import _log_restart
 
 from .demo_model import demo_checkpoint
 
-# restart t after 15 of 50 steps and 6 of 20, on SDXL's sigmas
+# (first step, its t) of later stages with 50 steps and with 20, restart 0.3, on SDXL's sigmas
 RESTARTS = {
-    "simple": (699, 699),
-    "sgm_uniform": (699, 699),
-    "karras": (721, 710),
-    "exponential": (587, 570),
-    "ddim_uniform": (681, 651),
-    "beta": (765, 765),
-    "normal": (693, 684),
-    "linear_quadratic": (997, 997),
-    "kl_optimal": (523, 513),
+    "simple": ((15, 699), (6, 699)),
+    "sgm_uniform": ((15, 699), (6, 699)),
+    "karras": ((16, 696), (7, 640)),
+    "exponential": ((12, 689), (5, 659)),
+    "ddim_uniform": ((15, 681), (6, 651)),
+    "beta": ((18, 690), (8, 637)),
+    "normal": ((15, 693), (6, 684)),
+    "linear_quadratic": ((47, 688), (19, 643)),
+    "kl_optimal": ((8, 684), (3, 691)),
 }
 
 
@@ -30,14 +31,16 @@ def test_every_core_scheduler_is_in_the_table():
 
 
 @pytest.mark.parametrize("name", RESTARTS)
-def test_restart_is_logged_and_warned_about_outside_550_to_800(name, caplog):
+def test_every_scheduler_restarts_at_the_same_noise(name, caplog):
     caplog.set_level("INFO", logger="FreeScale")
     model = demo_checkpoint()[0]
-    run = stage_run(FreeScaleSettings(), Size(256, 256), model.get_model_object("model_sampling"), 0)
-    for steps, first, t in ((50, 15, RESTARTS[name][0]), (20, 6, RESTARTS[name][1])):
+    model_sampling = model.get_model_object("model_sampling")
+    run = stage_run(FreeScaleSettings(), Size(256, 256), model_sampling, 0)
+    for steps, (first, t) in zip((50, 20), RESTARTS[name], strict=True):
         caplog.clear()
-        sigmas = comfy.samplers.KSampler(model, steps, model.load_device, "euler", name).sigmas[first:]
-        assert round(timestep_of(float(sigmas[0]))) == t
-        _log_restart(run, torch.ones(1, 4, 8, 8), sigmas, model.get_model_object("model_sampling"))
+        stage = Stage(model, None, None, SamplerChoice(0, steps, 1.0, "euler", name)).restarted(0.3)
+        sigmas = stage.sigmas()[stage.start_step :]
+        assert (stage.start_step, round(timestep(model_sampling, float(sigmas[0])))) == (first, t)
+        _log_restart(run, torch.ones(1, 4, 8, 8), sigmas, model_sampling)
         assert f"restart at t = {t}" in caplog.text
-        assert ("outside 550 to 800" in caplog.text) == (not 550 <= t <= 800)
+        assert "outside 550 to 800" not in caplog.text

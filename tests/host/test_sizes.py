@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.geometry import Size, scale_between
 from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
 from freescale_pack.nodes import fused_attention
-from freescale_pack.nodes.stage_run import SIGMA_KEY, stage_run
+from freescale_pack.nodes.attention_call import SIGMA_KEY
+from freescale_pack.nodes.stage_run import stage_run
 from freescale_pack.nodes.unet import attention_blocks
 
 from bench.performance.models import unlimited
@@ -72,8 +73,8 @@ def windows_used(unet, base, target, mode):
 @pytest.mark.parametrize(("base", "target", "scale", "dilation", "kernel", "counts"), SIZES)
 def test_every_attention_is_fused_with_the_expected_windows(shallow_sdxl, base, target, scale, dilation, kernel, counts):
     run, drawn = windows_used(shallow_sdxl, base, target, "exact")
-    assert run.scale == pytest.approx(scale, abs=0.01)
-    assert (run.dilation, run.kernel_size) == (dilation, kernel)
+    assert scale_between(run.base, run.target) == pytest.approx(scale, abs=0.01)
+    assert (run.dilation_of(run.target), run.kernel_size_of(run.target)) == (dilation, kernel)
     assert len(drawn) == 11
     half, quarter = (Size(-(-run.target.height // d), -(-run.target.width // d)) for d in (2, 4))
     assert {w.count for w in drawn if w.grid == half} == {counts[0]}

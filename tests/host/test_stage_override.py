@@ -91,7 +91,7 @@ def test_a_model_without_a_patch_gets_the_cascades_settings_and_a_patched_one_ke
 
 def test_speed_fast_shortens_the_schedule_of_later_stages_only(model):
     fast = patched(model, speed="Fast")
-    assert [(stage.choice.steps, stage.start_step) for stage in stages(fast, ())] == [(20, None), (15, 4), (15, 4)]
+    assert [(stage.choice.steps, stage.start_step) for stage in stages(fast, ())] == [(20, None), (15, 5), (15, 5)]
     assert [stage.choice.steps for stage in stages(fast, (), steps=30)] == [20, 30, 30]
     assert [stage.choice.steps for stage in stages(patched(model), ())] == [20, 20, 20]
 

@@ -1,0 +1,255 @@
+"""What packs outside the core do to attention and to the UNet's call, in their own words, and what FreeScale makes of it."""
+
+import math
+from functools import partial
+
+import comfy.samplers
+import pytest
+import torch
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from freescale_pack.nodes import attention_call
+from freescale_pack.nodes.attention_call import SIGMA_KEY, CallSigma
+from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch
+from freescale_pack.nodes.stage_run import StageRun
+from freescale_pack.nodes.stage_sampling import with_settings
+from freescale_pack.nodes.warn_once import WarnOnce
+
+from .composition_features import sdxl, text_setup
+
+BASE = Size(64, 64)
+FUSED = FreeScaleSettings(base=BASE, fusion=FusionSettings(), dilation=None, detail=None)
+FUSED_AND_DILATED = FreeScaleSettings(base=BASE, fusion=FusionSettings(), dilation=DilationSettings(), detail=None)
+
+
+def warnings(caplog):
+    return [record.getMessage() for record in caplog.records if record.name == "FreeScale" and record.levelname == "WARNING"]
+
+
+# --- Packs that run the UNet's layers themselves: DeepCache, Kohya's HiresFix ---------------------------------------------
+
+
+def running_the_unet_itself(model):
+    """A function wrapper that does what BaseModel.apply_model does, and never enters it."""
+
+    def own_call(apply_model, args):
+        base, x, sigma, c = apply_model.__self__, args["input"], args["timestep"], args["c"]
+        seen = base.model_sampling.calculate_input(sigma, x)
+        steps = base.model_sampling.timestep(sigma).float()
+        out = base.diffusion_model(seen, steps, context=c["c_crossattn"], y=c["y"], transformer_options=c["transformer_options"])
+        return base.model_sampling.calculate_denoised(sigma, out.float(), x)
+
+    model = model.clone()
+    model.set_model_unet_function_wrapper(own_call)
+    return model
+
+
+def test_a_pack_that_runs_the_unet_itself_is_fused_and_told_that_dilation_is_off(caplog):
+    plain, fused = (text_setup(with_settings(sdxl(), FUSED) if on else sdxl()).sample() for on in (False, True))
+    assert torch.equal(text_setup(running_the_unet_itself(sdxl())).sample(), plain)  # The pack alone changes nothing.
+    assert not torch.equal(fused, plain)
+    caplog.clear()
+    assert torch.equal(text_setup(with_settings(running_the_unet_itself(sdxl()), FUSED)).sample(), fused)
+    assert warnings(caplog) == []
+    got = text_setup(with_settings(running_the_unet_itself(sdxl()), FUSED_AND_DILATED)).sample()
+    assert torch.equal(got, fused)
+    assert len(warnings(caplog)) == 1
+    assert "dilated convolutions are off in this run, scale fusion goes on" in warnings(caplog)[0]
+
+
+def test_the_noise_level_is_read_from_the_device_once_for_each_call():
+    class Counted(torch.Tensor):
+        reads = 0
+
+        def __float__(self):
+            Counted.reads += 1
+            return 3.0
+
+        def __getitem__(self, key):
+            return self
+
+        def flatten(self):
+            return self
+
+    sigma_of = CallSigma(StageRun(FUSED, Size(8, 8), Size(16, 16), 0), WarnOnce())
+    one, two = (torch.ones(1).as_subclass(Counted) for _ in range(2))
+    assert [sigma_of({"sigmas": sigmas}) for sigmas in (one, one, one, two, two)] == [3.0] * 5
+    assert Counted.reads == 2
+    assert sigma_of({"sigmas": one, SIGMA_KEY: 5.0}) == 5.0
+
+
+# --- Packs that add tokens to self-attention: reference-only, StyleAligned -----------------------------------------------
+
+
+def attended(q, k, v, heads=2):
+    """Attention written out."""
+    q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
+    return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+def stacked(fusion, q, k, v, **more):
+    """[global; local] of one layer with an 8x8 grid of tokens and windows of 4x4, by the attention patch."""
+    run = StageRun(FreeScaleSettings(fusion=fusion), Size(4, 4), Size(8, 8), 0)
+    options = {"n_heads": 2, "block": ("middle", 0), "block_index": 0, SIGMA_KEY: 3.0}
+    options |= {"activations_shape": [2, 16, 8, 8], "original_shape": [2, 4, 8, 8]}
+    warn = WarnOnce()
+    return attention_patch(run, None, ChunkBudget(lambda device: 1e9), CallSigma(run, warn), warn)(q, k, v, options, **more)
+
+
+def tokens(count, added=0):
+    generator = torch.Generator().manual_seed(count)
+    q = torch.randn(2, 64, 16, generator=generator)
+    return q, *(torch.randn(2, 64 + added, 16, generator=generator) for _ in range(2))
+
+
+def of_window(x, top, left):
+    return x[:, :64].unflatten(1, (8, 8))[:, top : top + 4, left : left + 4].flatten(1, 2)
+
+
+@pytest.mark.parametrize("added", [0, 5])
+def test_added_tokens_are_attended_by_the_whole_picture_and_by_every_window(added):
+    q, k, v = tokens(1, added)
+    global_, local = stacked(FusionSettings(jitter=False), q, k, v).chunk(2)
+    total, count = torch.zeros(2, 8, 8, 16), torch.zeros(8, 8, 1)
+    for top in (0, 2, 4):
+        for left in (0, 2, 4):
+            keys, values = (torch.cat([of_window(x, top, left), x[:, 64:]], dim=1) for x in (k, v))
+            total[:, top : top + 4, left : left + 4] += attended(of_window(q, top, left), keys, values).unflatten(1, (4, 4))
+            count[top : top + 4, left : left + 4] += 1
+    assert torch.allclose(global_, attended(q, k, v), atol=1e-5)
+    assert torch.allclose(local, (total / count).flatten(1, 2), atol=1e-5)
+
+
+def test_added_tokens_are_attended_by_every_sub_grid_too():
+    q, k, v = tokens(2, 3)
+    global_ = stacked(FusionSettings("fast"), q, k, v).chunk(2)[0].unflatten(1, (8, 8))
+    for top in (0, 1):
+        for left in (0, 1):
+            queries, keys, values = (x[:, :64].unflatten(1, (8, 8))[:, top::2, left::2].flatten(1, 2) for x in (q, k, v))
+            expected = attended(queries, torch.cat([keys, k[:, 64:]], 1), torch.cat([values, v[:, 64:]], 1))
+            assert torch.allclose(global_[:, top::2, left::2].flatten(1, 2), expected, atol=1e-5)
+
+
+def with_reference(model):
+    """An attn1 patch as reference-only packs set it: keys and values of another picture behind the picture's own."""
+
+    def patch(n, context, value, extra_options):
+        reference = n.flip(1)[:, :7] * 0.5
+        return n, torch.cat([context, reference], dim=1), torch.cat([value, reference], dim=1)
+
+    model = model.clone()
+    model.set_model_attn1_patch(patch)
+    return model
+
+
+def test_beside_a_reference_pack_fusion_goes_on_and_the_log_names_it(caplog):
+    caplog.set_level("INFO", logger="FreeScale")
+    alone, referenced = (text_setup(with_settings(m, FUSED)).sample() for m in (sdxl(), with_reference(sdxl())))
+    assert caplog.text.count("another node added tokens to self-attention: both branches of scale fusion attend to them") == 1
+    assert warnings(caplog) == []
+    for other in (alone, text_setup(with_reference(sdxl())).sample()):
+        assert (referenced - other).norm() / other.norm() > 1e-3
+
+
+# --- Packs that mask self-attention, prescribe its kernel, or swap ComfyUI's function -------------------------------------
+
+
+def test_a_mask_of_another_pack_is_kept_and_fusion_is_off_there(caplog):
+    q, k, v = tokens(3)
+    mask = torch.zeros(64, 64)
+    mask[:, 32:] = -math.inf
+    got = stacked(FusionSettings(), q, k, v, mask=mask)
+    assert torch.allclose(got, attended(q, k[:, :32], v[:, :32]), atol=1e-5)
+    assert warnings(caplog) == ["FreeScale: another node masks self-attention: scale fusion is off in those layers."]
+
+
+class Prescribed:
+    """Stands for comfy_attention of ComfyUI 0.38 and later: what a checkpoint prescribes for one layer."""
+
+    def __init__(self, function):
+        self.function = function
+
+
+def test_a_layer_keeps_the_kernel_that_its_checkpoint_prescribes():
+    seen = set()
+
+    def override(function, q, *args, preferred_attention=None, **kwargs):
+        options = kwargs["transformer_options"]
+        seen.add((options["block"], options["block_index"], preferred_attention))
+        return function(q, *args, **kwargs)
+
+    kernel, nothing = Prescribed(override), Prescribed(None)
+    blocks = sdxl().model.diffusion_model.middle_block[1].transformer_blocks
+    model = sdxl().clone()
+    model.model_options["transformer_options"]["optimized_attention_override"] = override
+    try:
+        blocks[0].attn1.comfy_attention, blocks[0].attn2.comfy_attention = kernel, nothing
+        text_setup(with_settings(model, FUSED)).sample()
+    finally:
+        del blocks[0].attn1.comfy_attention, blocks[0].attn2.comfy_attention
+    assert {(block, index) for block, index, preferred in seen if preferred is kernel} == {(("middle", 0), 0)}
+    assert {preferred for _, _, preferred in seen} == {kernel, None}
+
+
+def test_an_attention_function_that_another_pack_swaps_in_later_is_used(monkeypatch):
+    tokens, original = set(), attention_call.attention.optimized_attention
+
+    def swapped(q, *args, **kwargs):
+        tokens.add(q.shape[1])
+        return original(q, *args, **kwargs)
+
+    monkeypatch.setattr(attention_call.attention, "optimized_attention", swapped)
+    text_setup(with_settings(sdxl(), FUSED)).sample()
+    assert {64, 16} <= tokens  # All 8x8 tokens of a level, and its windows of 4x4.
+
+
+# --- Samplers and split stages ---------------------------------------------------------------------------------------------
+
+
+def blended(alpha=1.0):
+    return FreeScaleSettings(base=BASE, fusion=None, dilation=None, detail=DetailSettings(alpha))
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_an_unknown_sampler_runs_without_the_blend_and_the_log_says_so(caplog, calls):
+    """RES4LYF's rk_* make several calls a step and hand over copies: blending those would be wrong and silent."""
+
+    def sample_rk_of_tomorrow(model, x, sigmas, extra_args=None, callback=None, disable=None):
+        for i, sigma in enumerate(sigmas[:-1]):
+            for _ in range(calls):
+                denoised = model(x.clone(), sigma * x.new_ones([len(x)]), **extra_args)
+            x = denoised + (x - denoised) / sigma * sigmas[i + 1]
+            if callback is not None:
+                callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
+        return x
+
+    def sampled(model):
+        setup = text_setup(model)
+        guider = comfy.samplers.CFGGuider(model)
+        guider.set_conds(setup.positive, setup.negative)
+        sigmas = torch.cat([model.get_model_object("model_sampling").sigma(torch.tensor([700.0, 350.0])), torch.zeros(1)])
+        sampler = comfy.samplers.KSAMPLER(sample_rk_of_tomorrow)
+        return guider.sample(torch.ones_like(setup.latent), setup.latent, sampler, sigmas, disable_pbar=True, seed=1)
+
+    none = sampled(with_settings(sdxl(), FreeScaleSettings(base=BASE, fusion=None, dilation=None, detail=None)))
+    caplog.clear()
+    assert torch.equal(sampled(with_settings(sdxl(), blended())), none)
+    assert len(warnings(caplog)) == 1
+    assert "detail control is off in this run, since it does not know the sampler rk_of_tomorrow" in warnings(caplog)[0]
+
+
+@pytest.mark.parametrize(("noise", "latent", "level"), [(0.0, 1.0, "WARNING"), (1.0, 0.0, "INFO")])
+def test_a_stage_split_in_two_warns_that_its_second_half_lets_go(caplog, noise, latent, level):
+    """An empty latent is the base picture's and no reason to warn."""
+    caplog.set_level("INFO", logger="FreeScale")
+    model = with_settings(sdxl(), blended())
+    setup = text_setup(model)
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(setup.positive, setup.negative)
+    scaled = partial(torch.full_like, setup.latent)
+    guider.sample(
+        scaled(noise), scaled(latent), comfy.samplers.sampler_object("euler"), torch.tensor([1.0, 0.0]), disable_pbar=True, seed=1
+    )
+    said = [record.levelname for record in caplog.records if "detail control is off in this run" in record.getMessage()]
+    assert said == [level]
