@@ -60,7 +60,8 @@ class FreeScalePlan(io.ComfyNode):
                     min=0.0,
                     max=0.95,
                     step=0.01,
-                    tooltip="Share of the steps that later stages skip; 0 = the preset's (0.3, few-step models 0.5).",
+                    tooltip="Share of the noise that later stages skip: 0.3 = they begin at the first step with t up to 700. "
+                    "0 = the preset's (0.3, few-step models 0.5).",
                 ),
                 io.Combo.Input(
                     "method", options=["bicubic", "lanczos"], default="bicubic", tooltip="How pictures are enlarged between stages."
