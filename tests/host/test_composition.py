@@ -85,7 +85,7 @@ SNOW, FROG = "a photo of snow", "green frog"
 
 @dataclass(frozen=True)
 class Row:
-    """build: a plain setup -> one with the feature. shows: what `check` asserts beyond both effects, in words.
+    """build: a plain setup -> one with the feature. shows: in words what `check` asserts beyond both effects.
 
     changes: whether the feature changes the picture at all. warning: a line that the log must hold once.
     """
@@ -301,6 +301,9 @@ def sag(scale):
     return patched(nodes_sag.SelfAttentionGuidance.execute, scale, 2.0)
 
 
+MULTI_GPU = "MultiGPU CFG Split (two CPU threads)"
+HAS_MULTI_GPU = hasattr(ModelPatcher, "deepclone_multigpu")
+"""Came with later hosts than 0.3.75."""
 FOREIGN_TOKENS = "other tokens than the picture's reach self-attention"
 """What the log says beside HyperTile and ToMe."""
 GUIDED = "it combines FreeScale's own predictions by its own formula"
@@ -423,18 +426,26 @@ ROWS = {
         attention_override, "windows go through it, too", windows_go_through_the_override, changes=False
     ),
     "TorchCompileModel (backend eager)": Row(lambda s: s.on(compiled(s.model)), changes=False, base=one_transformer),
-    "MultiGPU CFG Split (two CPU threads)": Row(
+    MULTI_GPU: Row(
         lambda s: s.on(on_two_devices(s.model)), "each thread has a UNet of its own; not in 0.3.75", two_threads_worked, changes=False
     ),
 }
-if not hasattr(ModelPatcher, "deepclone_multigpu"):  # Came with later hosts than 0.3.75.
-    del ROWS["MultiGPU CFG Split (two CPU threads)"]
-
 ELSEWHERE = [
-    ("another MODEL, prompt or cfg in later stages", "equals the explicit graph bit for bit", "test_stage_override.py"),
-    ("two workflows in turn on one checkpoint", "neither sees the other", "test_patches.py, tests/server/test_running.py"),
+    (
+        "another MODEL, prompt or cfg in later stages",
+        "equals the explicit graph bit for bit",
+        ["test_stage_override.py::test_overrides_equal_the_explicit_graph_bit_for_bit"],
+    ),
+    (
+        "two workflows in turn on one checkpoint",
+        "neither sees the other",
+        [
+            "test_patches.py::test_a_run_repeats_to_the_bit_and_two_workflows_do_not_see_each_other",
+            "test_running.py::test_two_workflows_in_turn_on_one_checkpoint_do_not_see_each_other",
+        ],
+    ),
 ]
-"""Rows that other files execute."""
+"""Rows that other tests execute."""
 NOT_RUN = [
     ("--lowvram, DynamicVRAM", "needs a GPU"),
     ("GGUF", "needs a GPU and another pack"),
@@ -455,7 +466,7 @@ def freescale_alone(base):
     return freescale(text_setup(base())).sample()
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", [name for name in ROWS if name != MULTI_GPU or HAS_MULTI_GPU])
 def test_both_keep_their_effect_and_nothing_stays_on_the_model(name, caplog):
     row = ROWS[name]
     setup = row.build(text_setup(row.base()))
