@@ -18,9 +18,18 @@ from tests.host.test_robustness import FAILURES  # noqa: E402
 from tests.host.test_schedulers import RESTARTS  # noqa: E402
 from tests.host.test_sizes import NO_EFFECT, SIZES  # noqa: E402
 
+INTRODUCTION = """\
+# Behaviour, as tested
+
+Printed by `python3 dev.py tables`; `tests/host/test_tables.py` compares this page with what is printed. Each row
+is executed by the test file in the title of its table or by the tests that the row names, but for rows that say
+*not run*. *Both keep their effect*: the picture differs from the one without FreeScale and from the one without the
+other node, and switching off scale fusion, dilation or detail control changes it. *The same picture*: FreeScale's
+alone, but for rounding. What is tested besides is told in words; behind them is the `check` of the row."""
+
 
 def main() -> None:
-    print("# Behaviour, as tested\n\nPrinted by `python3 dev.py tables` from the tables that the tests execute.")
+    print(INTRODUCTION)
     table("Samplers (test_samplers.py)", ("sampler", "model calls a step", "detail control"), samplers())
     table(
         "Schedulers: first step of later stages and its timestep, restart 0.3 (test_schedulers.py)",
@@ -29,9 +38,11 @@ def main() -> None:
     )
     table("Sizes of SDXL (test_sizes.py)", ("base", "target", "scale", "dilation", "kernel", "windows at 1/2 and 1/4 resolution"), sizes())
     table(
-        "FreeScale with other nodes, small random networks (test_composition.py)", ("with", "result", "what is tested besides"), partners()
+        "FreeScale with other nodes, small networks on a CPU (test_composition.py)",
+        ("with", "result", "what is tested besides"),
+        partners(),
     )
-    table("Failures (test_robustness.py, test_vae_stage.py, test_patches.py)", ("what happens", "what is left"), FAILURES)
+    table("Failures", ("what happens", "what is left", "test"), failures())
     table(
         "Messages over HTTP (tests/server/test_bad_input.py)",
         ("bad input", "part of the sentence"),
@@ -60,8 +71,12 @@ def sizes() -> Iterable[tuple[object, ...]]:
 def partners() -> Iterable[tuple[object, ...]]:
     for name, row in ROWS.items():
         yield name, "both keep their effect" if row.changes else "the same picture", row.shows
-    yield from ELSEWHERE
+    yield from ((name, result, ", ".join(tests)) for name, result, tests in ELSEWHERE)
     yield from ((name, "not run", reason) for name, reason in NOT_RUN)
+
+
+def failures() -> Iterable[tuple[object, ...]]:
+    yield from ((what, left, ", ".join(tests)) for what, left, tests in FAILURES)
 
 
 def shown(size: tuple[int, int] | None) -> str:

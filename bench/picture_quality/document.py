@@ -33,6 +33,9 @@ good SDXL is at 4096 px.
 {steps} steps, {sampler}, {scheduler}, cfg {cfg}, alpha {alpha}, restart {restart}; checkpoint `{checkpoint}`, ComfyUI {host}. In
 brackets: 95 % of the values that other sets of such prompts would give (bootstrap over prompts).
 
+**Alpha is {alpha} wherever a row does not name another.** It is what this model needs; the default of the nodes is {default_alpha}.
+*Plain hires-fix* is the same run without FreeScale, thus at denoise {denoise}; lower ones are in no table yet.
+
 * **KID of the whole** (kernel distance, unbiased, of EfficientNet-Lite0 features): pictures shrunk to the base size against the
   model's own base pictures of other seeds, the paper's protocol. Less is better; the row of base pictures is the best one can
   get. It cannot see fine detail.
@@ -58,7 +61,7 @@ Prompts at the base size, seed {seed}, nothing picked. Row by row: {prompts}.
 TABLE = """\
 ## {title}
 
-{pictures} pictures a row: {prompts} prompts; seeds {seeds}.
+{pictures} pictures a row: {prompts} prompts; seeds {seeds}; alpha {alpha} where a row names no other.
 
 ![{title}: columns are methods, rows are prompts, one seed](images/quality_{name}.jpg)
 
@@ -101,7 +104,9 @@ def _introduction(store: Store) -> str:
         scheduler=settings.SCHEDULER,
         cfg=settings.CFG,
         alpha=settings.ALPHA,
+        default_alpha=settings.DEFAULT_ALPHA,
         restart=settings.RESTART,
+        denoise=f"{1 - settings.RESTART:g}",
         checkpoint=store.common["checkpoint"][:12],
         host=store.common["host"],
     )
@@ -129,7 +134,15 @@ def _title(group: Group) -> str:
 def _table(group: Group, done: Done, table: str) -> str:
     prompts = len({text for text, _ in done})
     seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in done}))
-    return TABLE.format(title=_title(group), name=group.name, pictures=len(done), prompts=prompts, seeds=seeds, table=table)
+    return TABLE.format(
+        title=_title(group),
+        name=group.name,
+        pictures=len(done),
+        prompts=prompts,
+        seeds=seeds,
+        alpha=settings.ALPHA,
+        table=table,
+    )
 
 
 def _verdicts(sentences: Sequence[str]) -> str:

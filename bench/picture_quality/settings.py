@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from demo import demo_model
 
 ALPHA, BASE_SIDE, CFG = demo_model.ALPHA, demo_model.BASE_SIDE, demo_model.CFG
+DEFAULT_ALPHA = demo_model.SDXL_ALPHA
+"""What the nodes and the templates have."""
 STEPS = 20
 RESTART = 0.3
 FAST_STEPS = 15

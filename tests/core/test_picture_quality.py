@@ -1,5 +1,6 @@
 """The measures of `dev.py bench quality`, on pictures whose values are known."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -206,3 +207,11 @@ def test_a_sheet_shows_rows_and_columns(tmp_path: Path) -> None:
     save_sheet(tmp_path / "sheet.jpg", ["a", "b"], [[picture, picture]] * 3)
     with Image.open(tmp_path / "sheet.jpg") as sheet:
         assert sheet.size == (2 * 64 + 4, 26 + 3 * 44)
+
+
+def test_the_page_holds_what_a_person_saw_in_pictures_of_the_same_checkpoint() -> None:
+    root = Path(__file__).resolve().parents[2]
+    first, findings = (root / "bench" / "quality_findings.md").read_text(encoding="utf-8").split("\n", 1)
+    made_with = json.loads((root / "docs" / "quality.json").read_text(encoding="utf-8"))["made_with"]
+    assert made_with["checkpoint"][:12] in first
+    assert findings.strip() in (root / "docs" / "QUALITY.md").read_text(encoding="utf-8")

@@ -30,6 +30,8 @@ CPU = torch.device("cpu")
 CHECKPOINT = DEMO / "tiny_sdxl.safetensors"
 SEED = 3
 TIMESTEPS = (700.0, 350.0)
+CFG = 3.0
+POSITIVE, NEGATIVE = "tiger on a blue background", ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Setup:
 def cfg_guider(setup):
     guider = comfy.samplers.CFGGuider(setup.model)
     guider.set_conds(setup.positive, setup.negative)
-    guider.set_cfg(3.0)
+    guider.set_cfg(CFG)
     return guider
 
 
@@ -71,7 +73,7 @@ def latents(batch=1, side=16):
 
 
 def text_setup(model):
-    return Setup(model, conditioning("tiger on a blue background"), conditioning(""), latents())
+    return Setup(model, conditioning(POSITIVE), conditioning(NEGATIVE), latents())
 
 
 @cache

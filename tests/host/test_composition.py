@@ -28,13 +28,34 @@ from comfy_extras import (
     nodes_tomesd,
 )
 from comfy_extras import nodes_differential_diffusion as nodes_differential
-from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
-from freescale_pack.nodes.stage_sampling import with_settings
 
 import nodes
 
+from .composition_checks import (
+    DIFFERENT,
+    PARTS,
+    SAME,
+    all_of,
+    at_no_strength,
+    difference,
+    dual_formula,
+    foreign_tokens,
+    freescale,
+    gates_see_fused_tokens,
+    guided_by,
+    pag_formula,
+    perp_neg_formula,
+    perturbed_in_the_middle_alone,
+    rescaled_cfg,
+    sag_formula,
+    scaled_by_freeu,
+    scores_of_whole_pictures,
+    shrunk_by,
+)
 from .composition_features import (
+    CFG,
+    NEGATIVE,
+    POSITIVE,
     Setup,
     compiled,
     computed_in,
@@ -59,13 +80,12 @@ from .composition_features import (
 from .demo_model import conditioning
 from .test_patches import fingerprint
 
-SETTINGS = FreeScaleSettings(base=Size(64, 64), fusion=FusionSettings(), dilation=DilationSettings(), detail=DetailSettings(1.0))
-SAME, DIFFERENT = 1e-4, 1e-4
+SNOW, FROG = "a photo of snow", "green frog"
 
 
 @dataclass(frozen=True)
 class Row:
-    """build: a plain setup -> one with the feature. shows: what `check` asserts beyond both effects, in words.
+    """build: a plain setup -> one with the feature. shows: in words what `check` asserts beyond both effects.
 
     changes: whether the feature changes the picture at all. warning: a line that the log must hold once.
     """
@@ -76,14 +96,6 @@ class Row:
     changes: bool = True
     base: Callable[[], Any] = sdxl
     warning: str = ""
-
-
-def freescale(setup):
-    return setup.on(with_settings(setup.model, SETTINGS))
-
-
-def difference(got, expected):
-    return float((got - expected).norm() / expected.norm())
 
 
 def patched(node, *values):
@@ -111,7 +123,7 @@ def over_before_the_run(build):
     return check
 
 
-def two_texts(setup, place, right_text="green frog"):
+def two_texts(setup, place, right_text=FROG):
     """One text on the left half of the picture, another on the right; place(cond, side) puts a cond there."""
     return replace(setup, positive=place(setup.positive, 0) + place(conditioning(right_text), 1))
 
@@ -131,7 +143,7 @@ def acts_only_on_the_right(place):
 
     def check(setup):
         plain = replace(text_setup(sdxl()), steps=1)
-        one, two = (freescale(two_texts(plain, place, text)).sample() for text in ("green frog", "red car"))
+        one, two = (freescale(two_texts(plain, place, text)).sample() for text in (FROG, "red car"))
         assert torch.equal(one[..., :8], two[..., :8])
         assert difference(one[..., 8:], two[..., 8:]) > DIFFERENT
 
@@ -141,12 +153,12 @@ def acts_only_on_the_right(place):
 def two_times(setup):
     """One text in the first step, another in the second (timesteps 700 and 350)."""
     early = nodes.ConditioningSetTimestepRange().set_range(setup.positive, 0.0, 0.5)[0]
-    late = nodes.ConditioningSetTimestepRange().set_range(conditioning("green frog"), 0.5, 1.0)[0]
+    late = nodes.ConditioningSetTimestepRange().set_range(conditioning(FROG), 0.5, 1.0)[0]
     return replace(setup, positive=early + late)
 
 
 def with_early_text(setup):
-    early = nodes.ConditioningSetTimestepRange().set_range(conditioning("green frog"), 0.0, 0.1)[0]
+    early = nodes.ConditioningSetTimestepRange().set_range(conditioning(FROG), 0.0, 0.1)[0]
     return replace(setup, positive=setup.positive + early)
 
 
@@ -176,15 +188,16 @@ def keeps_the_black_end(setup):
 
 def perp_neg(setup):
     def guider(s):
-        return made(nodes_perpneg.PerpNegGuider.execute(s.model, s.positive, conditioning("a photo of snow"), s.negative, 3.0, 0.8))
+        texts = s.positive, conditioning(SNOW), s.negative
+        return made(nodes_perpneg.PerpNegGuider.execute(s.model, *texts, CFG, 0.8))
 
     return replace(setup, guider=guider)
 
 
 def dual_cfg(setup):
     def guider(s):
-        node = nodes_custom_sampler.DualCFGGuider
-        return made(node.execute(s.model, s.positive, conditioning("green frog"), s.negative, 3.0, 2.0, "regular"))
+        texts = s.positive, conditioning(FROG), s.negative
+        return made(nodes_custom_sampler.DualCFGGuider.execute(s.model, *texts, CFG, 2.0, "regular"))
 
     return replace(setup, guider=guider)
 
@@ -268,15 +281,33 @@ def windows_go_through_the_override(setup):
     assert {64, 16} <= tokens  # All 8x8 tokens of a level, and its windows of 4x4.
 
 
-def draws_like(model):
-    """A check: close to FreeScale with the weights in float32."""
+def close_to_float32(limit):
+    """A check: the picture differs from FreeScale's in float32 by less than `limit`."""
 
     def check(setup):
-        assert difference(freescale(setup).sample(), freescale(text_setup(sdxl())).sample()) < 0.1
+        assert difference(freescale(setup).sample(), freescale(text_setup(sdxl())).sample()) < limit
 
     return check
 
 
+deep_shrink = nodes_model_downscale.PatchModelAddDownscale.execute
+
+
+def pag(scale):
+    return patched(nodes_pag.PerturbedAttentionGuidance.execute, scale)
+
+
+def sag(scale):
+    return patched(nodes_sag.SelfAttentionGuidance.execute, scale, 2.0)
+
+
+MULTI_GPU = "MultiGPU CFG Split (two CPU threads)"
+HAS_MULTI_GPU = hasattr(ModelPatcher, "deepclone_multigpu")
+"""Came with later hosts than 0.3.75."""
+FOREIGN_TOKENS = "another node has tiled or merged the tokens (HyperTile, ToMe)"
+"""What the log says beside HyperTile and ToMe."""
+GUIDED = "it combines FreeScale's own predictions by its own formula"
+SAG_MEMORY = "(not run: at 4096 px its scores take 20 GiB a copy)"
 LORA = "equals FreeScale on merged weights"
 ROUNDED = "equals FreeScale on rounded weights"
 ROWS = {
@@ -297,7 +328,11 @@ ROWS = {
     "IPAdapter-like attn2 replace": Row(
         lambda s: s.on(with_image_prompt(s.model, 1.0)), "with weight 0 FreeScale alone, bit for bit", without_weight_it_is_freescale_alone
     ),
-    "GLIGEN": Row(gligen_box),
+    "GLIGEN": Row(
+        gligen_box,
+        "its gates see whole pictures; closed, FreeScale alone; all attention is fused",
+        gates_see_fused_tokens,
+    ),
     "inpainting mask": Row(lambda s: replace(s, mask=inpaint_mask()), "the outside is kept", keeps_the_outside),
     "DifferentialDiffusion": Row(soft_mask, "the black end is kept; differs from the mask alone", keeps_the_black_end),
     "area conditioning": Row(lambda s: two_texts(s, in_area), "one step: a text acts only in its area", acts_only_on_the_right(in_area)),
@@ -305,32 +340,82 @@ ROWS = {
     "ConditioningSetTimestepRange": Row(
         two_times, "over before the run: FreeScale alone, bit for bit", over_before_the_run(with_early_text)
     ),
-    "PAG": Row(patched(nodes_pag.PerturbedAttentionGuidance.execute, 3.0)),
-    "SAG": Row(patched(nodes_sag.SelfAttentionGuidance.execute, 2.0, 2.0)),
-    "FreeU": Row(patched(nodes_freelunch.FreeU().patch, 1.1, 1.2, 0.9, 0.2)),
-    "FreeU_V2": Row(patched(nodes_freelunch.FreeU_V2().patch, 1.3, 1.4, 0.9, 0.2)),
+    "PAG": Row(
+        pag(3.0),
+        f"{GUIDED}; its own pass is perturbed in the middle block and fused elsewhere",
+        all_of(guided_by(pag_formula(3.0), POSITIVE, NEGATIVE), perturbed_in_the_middle_alone),
+    ),
+    "SAG": Row(
+        sag(2.0),
+        f"{GUIDED}; it reads the scores of whole pictures, not of windows {SAG_MEMORY}",
+        all_of(
+            guided_by(sag_formula(2.0), POSITIVE, NEGATIVE),
+            scores_of_whole_pictures,
+            at_no_strength(sag(0.0)),
+        ),
+    ),
+    "FreeU": Row(
+        patched(nodes_freelunch.FreeU().patch, 1.1, 1.2, 0.9, 0.2),
+        "it scales backbone and skips by its factors; at factors of 1 FreeScale alone",
+        all_of(
+            scaled_by_freeu(backbone=1.2, skip=0.2, at_the_lowest=1.2),
+            at_no_strength(patched(nodes_freelunch.FreeU().patch, 1.0, 1.0, 1.0, 1.0)),
+        ),
+    ),
+    "FreeU_V2": Row(
+        patched(nodes_freelunch.FreeU_V2().patch, 1.3, 1.4, 0.9, 0.2),
+        "it scales backbone and skips by its factors; at factors of 1 FreeScale alone",
+        all_of(
+            scaled_by_freeu(backbone=1.4, skip=0.2, at_the_lowest=1.0),
+            at_no_strength(patched(nodes_freelunch.FreeU_V2().patch, 1.0, 1.0, 1.0, 1.0)),
+        ),
+    ),
     "HyperTile": Row(
         patched(nodes_hypertile.HyperTile.execute, 32, 1, 1, False),
-        "fusion is off in the tiled layers, and the log says so",
-        warning="another node has tiled or merged the tokens (HyperTile, ToMe)",
+        "fusion is off in the tiled layers and on in all others, and the log says so",
+        foreign_tokens(batch=2 * 4, tokens=64 // 4),
+        warning=FOREIGN_TOKENS,
     ),
     "TomePatchModel (SD1.5; SDXL has no layer for it)": Row(
         patched(nodes_tomesd.TomePatchModel.execute, 0.5),
-        "fusion is off in the merged layers, and the log says so",
+        "fusion is off in the merged layers and on in all others, and the log says so",
+        foreign_tokens(batch=2, tokens=256 // 2),
         base=sd15,
-        warning="another node has tiled or merged the tokens (HyperTile, ToMe)",
+        warning=FOREIGN_TOKENS,
     ),
     "Deep Shrink (PatchModelAddDownscale)": Row(
-        patched(nodes_model_downscale.PatchModelAddDownscale.execute, 3, 2.0, 0.0, 0.9, True, "bicubic", "bicubic")
+        patched(deep_shrink, 3, 2.0, 0.0, 0.9, True, "bicubic", "bicubic"),
+        "deep blocks see half the grid, and fusion takes the windows of that grid",
+        shrunk_by(2),
     ),
-    "RescaleCFG": Row(patched(nodes_model_advanced.RescaleCFG().patch, 0.7)),
-    "PerpNeg guider": Row(perp_neg),
-    "dual CFG guider": Row(dual_cfg),
+    "RescaleCFG": Row(
+        patched(nodes_model_advanced.RescaleCFG().patch, 0.7),
+        GUIDED,
+        guided_by(rescaled_cfg(0.7), POSITIVE, NEGATIVE),
+    ),
+    "PerpNeg guider": Row(
+        perp_neg,
+        GUIDED,
+        guided_by(perp_neg_formula(CFG, 0.8), POSITIVE, SNOW, NEGATIVE),
+    ),
+    "dual CFG guider": Row(
+        dual_cfg,
+        GUIDED,
+        guided_by(dual_formula(CFG, 2.0), NEGATIVE, FROG, POSITIVE),
+    ),
     "fp16 weights": Row(lambda s: s.on(stored_as(torch.float16)), changes=False),
     "bf16 weights": Row(lambda s: s.on(stored_as(torch.bfloat16)), ROUNDED, same_as(lambda s: s.on(rounded_to(torch.bfloat16)))),
     "fp8 weights": Row(lambda s: s.on(stored_as(torch.float8_e4m3fn)), ROUNDED, same_as(lambda s: s.on(rounded_to(torch.float8_e4m3fn)))),
-    "fp16 arithmetic": Row(lambda s: s.on(computed_in(torch.float16)), "close to float32", draws_like(sdxl)),
-    "bf16 arithmetic": Row(lambda s: s.on(computed_in(torch.bfloat16)), "close to float32", draws_like(sdxl)),
+    "fp16 arithmetic": Row(
+        lambda s: s.on(computed_in(torch.float16)),
+        "close to float32",
+        close_to_float32(0.01),
+    ),
+    "bf16 arithmetic": Row(
+        lambda s: s.on(computed_in(torch.bfloat16)),
+        "close to float32",
+        close_to_float32(0.05),
+    ),
     "batch of 2": Row(
         lambda s: replace(s, latent=latents(2)), "a picture of the batch equals the picture alone", batch_equals_its_pictures, changes=False
     ),
@@ -341,18 +426,26 @@ ROWS = {
         attention_override, "windows go through it, too", windows_go_through_the_override, changes=False
     ),
     "TorchCompileModel (backend eager)": Row(lambda s: s.on(compiled(s.model)), changes=False, base=one_transformer),
-    "MultiGPU CFG Split (two CPU threads)": Row(
+    MULTI_GPU: Row(
         lambda s: s.on(on_two_devices(s.model)), "each thread has a UNet of its own; not in 0.3.75", two_threads_worked, changes=False
     ),
 }
-if not hasattr(ModelPatcher, "deepclone_multigpu"):  # Came with later hosts than 0.3.75.
-    del ROWS["MultiGPU CFG Split (two CPU threads)"]
-
 ELSEWHERE = [
-    ("another MODEL, prompt or cfg in later stages", "equals the explicit graph bit for bit", "test_stage_override.py"),
-    ("two workflows in turn on one checkpoint", "neither sees the other", "test_patches.py, tests/server/test_running.py"),
+    (
+        "another MODEL, prompt or cfg in later stages",
+        "equals the explicit graph bit for bit",
+        ["test_stage_override.py::test_overrides_equal_the_explicit_graph_bit_for_bit"],
+    ),
+    (
+        "two workflows in turn on one checkpoint",
+        "neither sees the other",
+        [
+            "test_patches.py::test_a_run_repeats_to_the_bit_and_two_workflows_do_not_see_each_other",
+            "test_running.py::test_two_workflows_in_turn_on_one_checkpoint_do_not_see_each_other",
+        ],
+    ),
 ]
-"""Rows that other files execute."""
+"""Rows that other tests execute."""
 NOT_RUN = [
     ("--lowvram, DynamicVRAM", "needs a GPU"),
     ("GGUF", "needs a GPU and another pack"),
@@ -373,7 +466,7 @@ def freescale_alone(base):
     return freescale(text_setup(base())).sample()
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", [name for name in ROWS if name != MULTI_GPU or HAS_MULTI_GPU])
 def test_both_keep_their_effect_and_nothing_stays_on_the_model(name, caplog):
     row = ROWS[name]
     setup = row.build(text_setup(row.base()))
@@ -389,6 +482,8 @@ def test_both_keep_their_effect_and_nothing_stays_on_the_model(name, caplog):
     assert difference(both, without_freescale) > DIFFERENT
     change = difference(both[: len(fused)], fused)
     assert change > DIFFERENT if row.changes else change < SAME
+    for part in PARTS:  # Each of FreeScale's own keeps its effect beside the other node.
+        assert difference(freescale(setup, **{part: None}).sample(), both) > DIFFERENT, part
     if row.check is not None:
         row.check(setup)
 
