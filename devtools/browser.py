@@ -21,7 +21,10 @@ LOCK = DEV / "lock"
 FOLDER = DEV / "browser"
 PROGRAM = "program"
 """The file in FOLDER that holds the fetched browser's path, seen from FOLDER."""
-COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
+COMMANDS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"),
+    *("microsoft-edge", "msedge"),
+)
 FILES = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -32,7 +35,11 @@ FILES = (
 )
 VERSION_SECONDS = 60.0
 ANSWER_SECONDS = 5  # playwright asks five times
-ASK_PATH = "from playwright.sync_api import sync_playwright as start\nwith start() as found: print(found.chromium.executable_path)"
+ASK_PATH = """
+from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    print(playwright.chromium.executable_path)
+"""
 
 
 def ensure_browser(python: Path) -> str:
@@ -87,8 +94,8 @@ def _installed() -> str | None:
 
 
 def _inputs() -> str:
-    playwright = [line for line in DEV_REQUIREMENTS.read_text().splitlines() if line.startswith("playwright==")]
-    return digest(*playwright, npm_chromium.INPUTS)
+    tools = DEV_REQUIREMENTS.read_text().splitlines()
+    return digest(*(line for line in tools if line.startswith("playwright==")), npm_chromium.INPUTS)
 
 
 def _fetched(python: Path) -> str:
@@ -115,8 +122,14 @@ def _by_playwright(python: Path) -> str:
     remove(FOLDER)
     node, folder = playwright_node(python), {"PLAYWRIGHT_BROWSERS_PATH": str(FOLDER)}
     patience = {"PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": str(ANSWER_SECONDS * 1000)}
-    # Not `python -m playwright`: node would be a grandchild, which goes on after a kill and does not hold the lock.
-    command = [node, node.parent / "package" / "cli.js", "install", "--no-shell", "chromium"]
+    # Not `python -m playwright`: its node goes on after a kill of that python and does not hold the lock.
+    command: list[str | Path] = [
+        node,
+        node.parent / "package" / "cli.js",
+        "install",
+        "--no-shell",
+        "chromium",
+    ]
     attempt(command, "browser-playwright", folder | patience)
     ask = [str(python), "-c", ASK_PATH]
     answer = subprocess.run(ask, env=clean_environment() | folder, capture_output=True, text=True, check=True)
@@ -139,7 +152,8 @@ def _by_apt(python: Path) -> str:
         raise DevError("for root on Debian only")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     attempt([apt, "update", "-qq"], "browser-apt-update", quiet)
-    attempt([apt, "install", "-y", "-qq", "--no-install-recommends", "chromium"], "browser-apt-install", quiet)
+    install = [apt, "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+    attempt(install, "browser-apt-install", quiet)
     found = _installed()
     if found is None:
         raise DevError("it does not start")

@@ -1,4 +1,4 @@
-"""Chromium out of a package of npm's registry, with the font and the libraries that a bare machine lacks. Needs no npm."""
+"""Chromium out of a package of npm's registry, with the font and libraries that a bare machine lacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ ANSWER_SECONDS = 30
 TARBALL = f"{PACKAGE.strip('@').replace('/', '-')}-{VERSION}.tgz"  # as npm pack calls it
 PACKED = ("chromium", "fonts.tar", "al2023.tar")  # each with .br after it
 UNPACK_BROTLI = """
-const fs = require("fs"), [source, target] = process.argv.slice(1), brotli = require("zlib").createBrotliDecompress();
+const fs = require("fs"), brotli = require("zlib").createBrotliDecompress();
+const [source, target] = process.argv.slice(1);
 const ended = (error) => { if (error) throw error; };
 require("stream").pipeline(fs.createReadStream(source), brotli, fs.createWriteStream(target), ended);
 """
@@ -65,12 +66,15 @@ def registry() -> str:
     file = Path.home() / ".npmrc"
     pairs = [line.partition("=") for line in (file.read_text().splitlines() if file.is_file() else [])]
     of_file = [value.strip() for name, _, value in pairs if name.strip() == "registry"]
-    of_environment = [value for name, value in os.environ.items() if name.lower() == "npm_config_registry" and value]
-    return [*of_environment, *of_file, REGISTRY][0]
+    of_environment = [value for name, value in os.environ.items() if name.lower() == "npm_config_registry"]
+    return [*filter(None, of_environment), *of_file, REGISTRY][0]
 
 
 def install(folder: Path, node: Path) -> Path:
-    """Unpack the parts in `folder`; the script that starts Chromium. node: Python's library knows no brotli, Node.js does."""
+    """Unpack the parts in `folder`; the path of the script that starts Chromium.
+
+    node: a Node.js, which knows brotli; Python's library does not.
+    """
     for name in PACKED:
         attempt([node, "-e", UNPACK_BROTLI, folder / f"{name}.br", folder / name], f"browser-unpack-{name}")
     for packed in folder.glob("*.br"):
