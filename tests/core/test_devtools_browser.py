@@ -323,6 +323,7 @@ def test_what_a_killed_fetch_left_is_thrown_away(
     browser.FOLDER.mkdir()
     (browser.FOLDER / "start.sh").write_text(f"#!/bin/sh\n{STARTS}")
     (browser.FOLDER / "start.sh").chmod(0o755)
+    (browser.FOLDER / browser.PROGRAM).write_text("start.sh")
     (browser.FOLDER / "half").touch()
     server.files[NPM_FILE] = npm_package(STARTS)
     ensure_browser(python)
