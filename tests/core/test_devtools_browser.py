@@ -107,7 +107,12 @@ def python(tmp_path: Path) -> Path:
     """An interpreter whose playwright downloads nothing, which the real one takes seconds to find out."""
     node = tmp_path / "site-packages" / "playwright" / "driver" / "node"
     node.parent.mkdir(parents=True)
-    node.write_text(f'#!/bin/sh\n[ "$1" = -e ] && exec {playwright_node(PYTHON)} "$@"\nexit 1\n')
+    lines = (
+        f'[ "$1" = -e ] && exec {playwright_node(PYTHON)} "$@"',
+        '/bin/mkdir -p "$PLAYWRIGHT_BROWSERS_PATH/.links"',  # the real one leaves this, too
+        "exit 1",
+    )
+    node.write_text("\n".join(["#!/bin/sh", *lines]))
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\necho {tmp_path}/site-packages\n")
     for program in (node, python):
