@@ -69,7 +69,7 @@ def named_browser() -> str | None:
 def starts(program: str | Path) -> bool:
     """Whether a browser tells its version, hence finds its libraries."""
     if sys.platform == "win32":
-        return True  # there Chrome would open a window instead
+        return Path(program).is_file()  # asked for its version, Chrome would open a window there
     quiet = subprocess.DEVNULL
     command = [str(program), "--version"]
     try:
