@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 
 from . import checks, tiers
+from .browser import ensure_browser, named_browser
 from .errors import DevError
-from .machine import require_browser, require_free_port
+from .machine import require_free_port
 from .paths import ROOT, Host
 from .process import become, host_environment
 from .releases import RELEASES
@@ -81,9 +82,19 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
 def _test(host: Host, arguments: list[str]) -> int:
     selection = tiers.select(arguments)
     if "browser" in selection.paths:
-        require_browser()
+        named_browser()  # a wrong name is told before the minutes of a set-up
     set_up(host)
-    return tiers.run_tiers(host, selection)
+    return tiers.run_tiers(host, selection, _tiers_without(host, selection))
+
+
+def _tiers_without(host: Host, selection: tiers.Selection) -> dict[str, str]:
+    """The selected tiers that cannot run here, each with the reason."""
+    if "browser" in selection.paths:
+        try:
+            ensure_browser(host.python)
+        except DevError as error:
+            return {"browser": str(error)}
+    return {}
 
 
 def _check(host: Host, arguments: list[str]) -> int:

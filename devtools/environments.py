@@ -90,6 +90,11 @@ def _pip(python: Path, log_name: str, *arguments: str | Path) -> None:
     run_logged([python, "-m", "pip", "install", *options, *arguments], f"pip-{log_name}", "install packages")
 
 
+def playwright_node(python: Path) -> Path:
+    """The Node.js that playwright brings along in `python`'s environment."""
+    return _site_packages(python) / "playwright" / "driver" / ("node.exe" if sys.platform == "win32" else "node")
+
+
 def _site_packages(python: Path) -> Path:
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     found = subprocess.run([str(python), "-c", code], env=clean_environment(), capture_output=True, text=True, check=True)

@@ -16,6 +16,7 @@ from .paths import LOGS, ROOT, Host, shown
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ProxyError", "(from versions: none)")
 TAIL_LINES = 15
+ATTEMPT_SECONDS = 900.0
 
 
 def clean_environment() -> dict[str, str]:
@@ -33,21 +34,40 @@ def host_environment(host: Host) -> dict[str, str]:
 
 def run_logged(command: Sequence[str | Path], log_name: str, what: str) -> None:
     """Run a set-up command with its output in a log file; on failure say what failed and show the log's end."""
+    status, log = _logged(command, log_name)
+    if status:
+        raise DevError(failure_message(what, status, log))
+
+
+def attempt(command: Sequence[str | Path], log_name: str, variables: dict[str, str] | None = None) -> None:
+    """Run a command that may fail, with its output in a log file; on failure say in few words where to look."""
+    status, log = _logged(command, log_name, variables, ATTEMPT_SECONDS)
+    if status:
+        raise DevError(f"exit status {status}, see {shown(log)}")
+
+
+def _logged(
+    command: Sequence[str | Path], log_name: str, variables: dict[str, str] | None = None, seconds: float | None = None
+) -> tuple[int, Path]:
+    """The command's exit status and its log. A command still at work after `seconds` is killed: status 124."""
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{log_name}.log"
     with log.open("w", encoding="utf-8") as stream:
         # close_fds=False hands on the set-up lock, the one inheritable descriptor; see lock.exclusive.
-        done = subprocess.run(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env=clean_environment(),
-            cwd=ROOT,
-            close_fds=False,
-        )
-    if done.returncode:
-        raise DevError(failure_message(what, done.returncode, log))
+        try:
+            done = subprocess.run(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=clean_environment() | (variables or {}),
+                cwd=ROOT,
+                close_fds=False,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired:
+            return 124, log
+    return done.returncode, log
 
 
 def failure_message(what: str, status: int, log: Path) -> str:

@@ -70,9 +70,15 @@ def _tier_of(word: str, folder: Path) -> str | None:
     return parts[0] if parts and parts[0] in TIERS and path.exists() else None
 
 
-def run_tiers(host: Host, selection: Selection) -> int:
-    """Run each tier in a pytest of its own, print the table and the sum; the exit status."""
-    results = [_run_tier(host, tier, paths, selection.arguments) for tier, paths in selection.paths.items()]
+def run_tiers(host: Host, selection: Selection, missing: dict[str, str]) -> int:
+    """Run each tier in a pytest of its own, print the table and the sum; the exit status.
+
+    missing: tiers that cannot run here, each with the reason; each counts as a failure.
+    """
+    results = [
+        Result(tier, 0, 1, 0, 0.0) if tier in missing else _run_tier(host, tier, paths, selection.arguments)
+        for tier, paths in selection.paths.items()
+    ]
     print(f"\nComfyUI {host.release}\n{'tier':<10}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for result in results:
         print(f"{result.tier:<10}{result.passed:>8}{result.failed:>8}{result.skipped:>8}{result.seconds:>9.1f}")
@@ -80,6 +86,8 @@ def run_tiers(host: Host, selection: Selection) -> int:
     failed = sum(r.failed for r in results) + skipped
     if skipped:
         print(f"{skipped} skipped: counted as failed, since a skipped test checks nothing")
+    for reason in missing.values():
+        print(reason)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

@@ -1,6 +1,7 @@
 """ComfyUI's web page in a browser, used as a person uses it where the page allows that, else through `window.app`."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, expect, sync_playwright
 
 from demo.comfy_client import ComfyClient, Prompt
 from demo.workflow import Workflow
-from devtools.machine import require_browser
+from devtools.browser import ensure_browser
 
 WAIT_MS = 30_000
 RUN_MS = 240_000
@@ -92,8 +93,9 @@ expect.set_options(timeout=WAIT_MS)
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
+    program = ensure_browser(Path(sys.executable))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=require_browser(), args=["--disable-gpu", *NO_NETWORK])
+        browser = playwright.chromium.launch(executable_path=program, args=["--disable-gpu", *NO_NETWORK])
         yield browser
         browser.close()
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 from comfy_page import ComfyPage, chromium  # noqa: E402 (the repository's root is on the path only now)
 
 from demo.comfy_server import ComfyServer  # noqa: E402
+from devtools.errors import DevError  # noqa: E402
 from devtools.paths import DEV  # noqa: E402
 
 PICTURES = ROOT / "web" / "docs" / "images"
@@ -22,7 +23,7 @@ COLOURS = 128
 
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
-    with ComfyServer.from_environment() as client, chromium() as browser:
+    with chromium() as browser, ComfyServer.from_environment() as client:
         ui = ComfyPage(browser, client, DEV / "screenshots", {"Comfy.VueNodes.Enabled": True})
         for kind in sorted(kind for kind in client.get("/object_info") if kind.startswith("FreeScale")):
             picture = Image.open(io.BytesIO(drawn(ui, kind))).convert("RGB").quantize(COLOURS)
@@ -41,4 +42,7 @@ def drawn(ui: ComfyPage, kind: str) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DevError as error:
+        sys.exit(str(error))

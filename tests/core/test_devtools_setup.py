@@ -38,28 +38,6 @@ def test_a_python_without_venv_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         machine.require_venv()
 
 
-def test_a_machine_without_a_browser_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FREESCALE_BROWSER", raising=False)
-    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
-    with pytest.raises(DevError, match="Expected Chromium or Chrome for the browser tests, got none: install it .*apt install chromium"):
-        machine.require_browser()
-
-
-def test_a_named_browser_wins_and_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FREESCALE_BROWSER", sys.executable)
-    assert machine.require_browser() == sys.executable
-    monkeypatch.setenv("FREESCALE_BROWSER", "/no/such/browser")
-    with pytest.raises(DevError, match="got FREESCALE_BROWSER=/no/such/browser, which is no program"):
-        machine.require_browser()
-
-
-def test_browsers_of_other_systems_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FREESCALE_BROWSER", raising=False)
-    chrome = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-    monkeypatch.setattr(machine.shutil, "which", lambda name: name if name == chrome else None)
-    assert machine.require_browser() == chrome
-
-
 def test_a_wrong_hash_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "tree.whl"
     file.write_bytes(b"")

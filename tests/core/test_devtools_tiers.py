@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools import cli, tiers
 from devtools.errors import DevError
 from devtools.tiers import read_report, select
 
@@ -70,3 +71,43 @@ def test_counts(tmp_path: Path, counts: dict[str, int], status: int, expected: t
 @pytest.mark.parametrize("status", [0, 1, -11])  # os._exit in a test, one that hung, a crash
 def test_an_end_without_a_report_is_a_failure(tmp_path: Path, status: int) -> None:
     assert read_report(tmp_path / "none.xml", status) == (0, 1, 0)
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps of `dev.py test` in their order; every tier that runs passes three tests."""
+    seen: list[str] = []
+
+    def run(host: object, tier: str, paths: list[str], arguments: list[str]) -> tiers.Result:
+        seen.append(tier)
+        return tiers.Result(tier, 3, 0, 0, 0.1)
+
+    monkeypatch.setattr(cli, "set_up", lambda host: seen.append("set-up"))
+    monkeypatch.setattr(tiers, "_run_tier", run)
+    monkeypatch.delenv("FREESCALE_BROWSER", raising=False)
+    return seen
+
+
+def test_without_a_browser_the_other_tiers_run_and_the_command_fails_at_its_end(
+    done: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(python: Path) -> str:
+        raise DevError("Expected a browser, got none: install one.")
+
+    monkeypatch.setattr(cli, "ensure_browser", fail)
+    assert cli.main(["test", "core", "host", "browser"]) == 1
+    assert done == ["set-up", "core", "host"]
+    assert capsys.readouterr().out.splitlines()[-2:] == ["Expected a browser, got none: install one.", "6 passed, 1 failed"]
+
+
+def test_no_browser_is_looked_for_without_its_tier(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "ensure_browser", lambda python: done.append("browser wanted"))
+    assert cli.main(["test", "core"]) == 0
+    assert cli.main(["test", "browser"]) == 0
+    assert done == ["set-up", "core", "set-up", "browser wanted", "browser"]
+
+
+def test_a_wrong_browser_name_is_told_before_the_set_up(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREESCALE_BROWSER", "/no/such/browser")
+    assert cli.main(["test"]) == 1
+    assert done == []
