@@ -51,9 +51,7 @@ class CascadePlan:
                 raise ValueError(f"FreeScale plan: expected sizes in multiples of 8 pixels, got {size}: round it")
         largest = max(self.base, *self.stages, key=max)
         if max(largest) > MAX_SIDE:
-            raise ValueError(
-                f"FreeScale plan: expected at most {MAX_SIDE} pixels a side, got {largest}: choose a smaller target or factor"
-            )
+            raise ValueError(f"FreeScale plan: expected at most {MAX_SIDE} pixels a side, got {largest}: choose a smaller target or factor")
         for size, later in zip(self.stages, self.stages[1:], strict=False):
             if scale_between(size, later) < MIN_SCALE:
                 raise ValueError(

@@ -45,9 +45,7 @@ def expect_numbers(node: str, schema: Any, **values: float) -> None:
 def expect_number(node: str, widget: Any, value: float, got: str) -> None:
     """NaN, as any comparison with it is False, lies outside of all limits."""
     if not widget.min <= value <= widget.max:
-        raise ValueError(
-            f"{node} expects {widget.id} from {widget.min} to {widget.max}, got {shortened(got)}: choose a number in between."
-        )
+        raise ValueError(f"{node} expects {widget.id} from {widget.min} to {widget.max}, got {shortened(got)}: choose a number in between.")
 
 
 def expect_result_size(node: str, size: Size) -> None:

@@ -158,9 +158,7 @@ def test_alpha_of_an_image_is_dropped():
     assert torch.equal(run_upscale(image=image)[0]["samples"], run_upscale(image=image[..., :3])[0]["samples"])
 
 
-@pytest.mark.parametrize(
-    ("samples", "mask", "said"), [(torch.ones, MASK, True), (torch.ones, None, False), (torch.zeros, MASK, False)]
-)
+@pytest.mark.parametrize(("samples", "mask", "said"), [(torch.ones, MASK, True), (torch.ones, None, False), (torch.zeros, MASK, False)])
 def test_the_log_says_that_a_finished_latent_with_a_noise_mask_is_not_inpainted(monkeypatch, caplog, samples, mask, said):
     caplog.set_level("INFO", logger="FreeScale")
     monkeypatch.setattr(cascade_module, "sample", lambda stage, start, callback: start)
