@@ -56,7 +56,7 @@ def expect_result_size(node: str, size: Size) -> None:
 
 def expect_latent(node: str, latent: Any) -> None:
     """A LATENT holds images (b, c, h, w) and perhaps a noise mask, both of finite numbers."""
-    samples = latent.get("samples") if isinstance(latent, dict) else None
+    samples: Any = latent.get("samples") if isinstance(latent, dict) else None
     if not _is_filled(samples, 4):
         raise ValueError(
             f"{node} expects a latent of shape (images, channels, height, width) with floating-point values, "

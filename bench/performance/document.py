@@ -84,11 +84,11 @@ side; at 8192 x 8192 the pictures of all stages and the tiles' sums take some Gi
 
 ### FreeU
 
-The Fourier transforms of ComfyUI's FreeU node take {freeu} at the widest level, cond and uncond apart and in one batch. A call
-holds little else at that moment, so the counted peak is the same with FreeU and without. What a GPU's library for these transforms
-needs for itself is not in the count. If memory does run out there, FreeU takes it for a device that has no such transforms (its `except`
-names no error), says so in the log, and filters on the CPU until the node runs anew, which costs time in every call. The 8k template
-therefore has FreeU bypassed.
+At the widest level, the Fourier transforms of ComfyUI's FreeU node take {freeu}:
+the smaller figure with cond and uncond apart, the larger one with both in one batch. A call holds little else at that moment, so
+its peak hardly moves (table above). What a GPU's library for such transforms needs for itself is not counted. If memory does run out
+there, FreeU takes it for a device without such transforms (its `except` names no error), says so in the log, and filters on the CPU
+until the node runs anew, which costs time in every call. The 8k template therefore has FreeU bypassed.
 """
 
 SCALING = """\
