@@ -67,10 +67,17 @@ def test_freeus_filter_takes_what_the_estimate_says():
     assert counted / GIB == pytest.approx(FREEU_GIB * megapixels)
 
 
-def test_freeu_leaves_the_peak_of_a_call_where_it_is(sdxl):
+def test_freeu_leaves_the_peak_of_a_call_where_it_is(sdxl, monkeypatch):
     """Its filter takes much, but when the call holds little else."""
-    size = Size(2048, 2048)
+    size, original, filtered = Size(2048, 2048), nodes_freelunch.Fourier_filter, []
+
+    def recorded(x, threshold, scale):
+        filtered.append(tuple(x.shape[1:]))
+        return original(x, threshold, scale)
+
+    monkeypatch.setattr(nodes_freelunch, "Fourier_filter", recorded)
     without, with_freeu = (count(sdxl, size, "exact", freeu)[1] for freeu in (False, True))
+    assert (320, 256, 256) in filtered
     assert with_freeu == pytest.approx(without, rel=0.05)
     assert with_freeu / GIB < ACTIVATIONS_GIB * size.area / MEGAPIXEL
 

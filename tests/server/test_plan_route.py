@@ -16,6 +16,7 @@ def test_a_plan_in_numbers(client: ComfyClient, prefix: str) -> None:
         ([2048, 2048], 9),
         ([4096, 4096], 49),
     ]
+    assert [stage["freeu_gib"] for stage in plan["stages"]] == pytest.approx([0.215, 0.859, 3.438], abs=0.001)
     assert plan["restart_timestep"] == 481
     assert plan["settings"] == [
         "Each stage skips 50% of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
