@@ -21,12 +21,17 @@ from freescale_pack.freescale_core.settings import FusionSettings  # noqa: E402
 from bench.performance import document, plots, tables  # noqa: E402
 from bench.performance.attention import LoneAttention  # noqa: E402
 from bench.performance.counting import VARIANTS  # noqa: E402
-from bench.performance.gpu_table import RESERVE_GIB, gpu_rows  # noqa: E402
+from bench.performance.gpu_table import RESERVE_GIB, WITH_FREEU, gpu_rows  # noqa: E402
 from bench.performance.models import MODELS, MetaCall  # noqa: E402
 from bench.performance.results import save, text  # noqa: E402
 from bench.performance.storage import allocator_peak, live_peak  # noqa: E402
 
-CALLS: dict[str, FusionSettings | None] = {"unpatched": None, "exact": VARIANTS["exact, 3-D"], "fast": VARIANTS["fast, 3-D"]}
+CALLS: dict[str, dict[str, Any]] = {
+    "unpatched": {},
+    "exact": {"fusion": VARIANTS["exact, 3-D"]},
+    "fast": {"fusion": VARIANTS["fast, 3-D"]},
+    WITH_FREEU: {"fusion": VARIANTS["exact, 3-D"], "freeu": True},
+}
 SCALES = (2, 4, 8)
 HALF = {"device": "meta", "dtype": torch.float16}
 
@@ -69,7 +74,7 @@ def call_row(model: Any, variant: str, scale: int) -> dict[str, Any]:
     """Activations of one call in half precision, bytes, for a batch of one and two."""
     size = Size(model.square.height * scale, model.square.width * scale)
     print(f"  {model.name} at {size}, {variant}", flush=True)
-    peaks = {str(batch): live_peak(MetaCall(model, model.square, size, CALLS[variant], batch)) for batch in (1, 2)}
+    peaks = {str(batch): live_peak(MetaCall(model, model.square, size, batch=batch, **CALLS[variant])) for batch in (1, 2)}
     return {"model": model.name, "size": str(size), "variant": variant, "batch": peaks}
 
 

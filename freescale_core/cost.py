@@ -34,6 +34,10 @@ WEIGHTS_GIB = 2_567_463_684 * 2 / GIB
 ACTIVATIONS_GIB = 0.512
 """Per megapixel: what ComfyUI keeps free for SDXL, 2 passes * cells * 2 bytes * 0.01 * 0.8 MiB (model_base.memory_required with
 PyTorch's or xformers' attention). Counted tensors need 0.31 at the peak, with scale fusion 0.33."""
+FREEU_GIB = 2 * 320 / 64 * 22 * MEGAPIXEL / GIB
+"""Per megapixel: what ComfyUI's FreeU node takes while it filters the widest skip connection (320 channels at the
+full latent, 2 passes). Counted: 22 bytes for each of its numbers. The UNet holds little else at that moment, so the
+peak of a call stays within ACTIVATIONS_GIB. Scratch memory of the Fourier transform is not in the count."""
 VAE_GIB = 2178 * 2 * MEGAPIXEL / GIB
 """Per megapixel: ComfyUI's estimate for decoding in bf16, 2178 * 2 bytes a pixel (memory_used_decode); encoding takes less."""
 TILED_VAE_GIB = VAE_GIB / 4
@@ -65,6 +69,11 @@ def fused_operations(base: Size, size: Size, mode: Literal["exact", "fast"]) -> 
 def unet_gib(size: Size) -> float:
     """GPU memory while sampling at `size` (pixels): weights and activations."""
     return WEIGHTS_GIB + ACTIVATIONS_GIB * size.area / MEGAPIXEL
+
+
+def freeu_gib(size: Size) -> float:
+    """GPU memory that FreeU's filter takes for a moment in each call at `size` (pixels); a part of `unet_gib`."""
+    return FREEU_GIB * size.area / MEGAPIXEL
 
 
 def vae_gib(size: Size) -> float:

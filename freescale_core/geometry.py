@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 MIN_SCALE = 1.1
 """Below this scale a stage counts as ordinary sampling: every part of the method is off."""
+MIN_BASE_SIDE = 64
+"""Pixels. A smaller training size gives windows of a few tokens."""
+MAX_SIDE = 16384
+"""Pixels. ComfyUI's own limit for the side of an image."""
 
 
 class Size(NamedTuple):

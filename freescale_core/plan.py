@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .geometry import MIN_SCALE, Size, scale_between, scaled
+from .geometry import MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, scale_between, scaled
 
 PIXELS_PER_CELL = 8
 MAX_SCALE = 16.0
+MAX_SHOWN = 40
+"""Characters of a bad text that an error message repeats."""
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,48 @@ class CascadePlan:
     upscale_model: object | None = None
 
     def __post_init__(self) -> None:
-        sizes = (self.base, *self.stages)
-        shown = " -> ".join(map(str, sizes))
-        if not self.stages:
-            raise ValueError("FreeScale plan: expected at least one stage, got none: choose a larger target")
-        if any(side % PIXELS_PER_CELL for size in sizes for side in size):
-            raise ValueError(f"FreeScale plan: expected sizes in multiples of 8 pixels, got {shown}: round them")
-        if any(scale_between(size, later) < MIN_SCALE for size, later in zip(self.stages, self.stages[1:], strict=False)):
-            raise ValueError(
-                f"FreeScale plan: expected each stage at least {MIN_SCALE} times the one before, got {shown}: enlarge the later ones"
-            )
-        if scale_between(self.base, self.stages[-1]) < MIN_SCALE:
-            raise ValueError(f"FreeScale plan: expected a target at least {MIN_SCALE} times the base size, got {shown}: enlarge the target")
+        self._check_sizes()
         if self.restart is not None and not 0 <= self.restart < 1:
             raise ValueError(f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}")
         for value, known in ((self.method, ("bicubic", "lanczos")), (self.tiling, ("auto", "on", "off"))):
             if value not in known:
                 raise ValueError(f"FreeScale plan: expected one of {', '.join(known)}, got {value}: choose one of the list")
+
+    def _check_sizes(self) -> None:
+        if not self.stages:
+            raise ValueError("FreeScale plan: expected at least one stage, got none: choose a larger target")
+        if min(self.base) < MIN_BASE_SIDE:
+            raise ValueError(
+                f"FreeScale plan: expected a base size of at least {MIN_BASE_SIDE}x{MIN_BASE_SIDE} pixels, got {self.base}: "
+                "set the size the model was trained for"
+            )
+        for size in (self.base, *self.stages):
+            if any(side % PIXELS_PER_CELL for side in size):
+                raise ValueError(f"FreeScale plan: expected sizes in multiples of 8 pixels, got {size}: round it")
+        largest = max(self.base, *self.stages, key=max)
+        if max(largest) > MAX_SIDE:
+            raise ValueError(f"FreeScale plan: expected at most {MAX_SIDE} pixels a side, got {largest}: choose a smaller target or factor")
+        for size, later in zip(self.stages, self.stages[1:], strict=False):
+            if scale_between(size, later) < MIN_SCALE:
+                raise ValueError(
+                    f"FreeScale plan: expected each stage at least {MIN_SCALE} times the one before, got {size} -> {later}: "
+                    "enlarge the later one"
+                )
+        target = self.stages[-1]
+        if scale_between(self.base, target) < MIN_SCALE:
+            raise ValueError(
+                f"FreeScale plan: expected a target at least {MIN_SCALE} times the base size, got {self.base} -> {target}: "
+                "enlarge the target"
+            )
+
+
+def shortened(text: str) -> str:
+    """The text as an error message repeats it: its beginning, if it is long.
+
+    >>> len(shortened("2, 4, " * 1000))
+    43
+    """
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
 def stages_by_factors(base: Size, factors: str) -> tuple[Size, ...]:
@@ -60,6 +87,7 @@ def stages_by_factors(base: Size, factors: str) -> tuple[Size, ...]:
         numbers = []
     if not numbers or not all(MIN_SCALE <= number <= MAX_SCALE for number in numbers):
         raise ValueError(
-            f'FreeScale plan: expected factors from {MIN_SCALE} to {MAX_SCALE} such as "2, 4", got "{factors}": separate them by commas'
+            f'FreeScale plan: expected factors from {MIN_SCALE} to {MAX_SCALE} such as "2, 4", '
+            f'got "{shortened(factors)}": separate them by commas'
         )
     return tuple(scaled(base, number, PIXELS_PER_CELL) for number in numbers)

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from .cost import TILED_VAE_GIB, fused_operations, unet_gib, unet_operations, vae_gib
+from .cost import TILED_VAE_GIB, freeu_gib, fused_operations, unet_gib, unet_operations, vae_gib
 from .geometry import Size, blur_kernel_size, dilation_factor, level_size, scale_between
 from .plan import PIXELS_PER_CELL, CascadePlan
 from .presets import PRESETS
@@ -17,7 +17,10 @@ SCHEDULER = "ddim_uniform"
 
 @dataclass(frozen=True)
 class StageReport:
-    """One stage. exact, fast: cost of its sampling with either kind of scale fusion, the base picture = 1."""
+    """One stage. exact, fast: cost of its sampling with either kind of scale fusion, the base picture = 1.
+
+    unet_gib, vae_gib: GPU memory. freeu_gib: the part of unet_gib that the FreeU node takes, if there is one.
+    """
 
     size: Size
     scale: float
@@ -30,6 +33,7 @@ class StageReport:
     fast: float
     unet_gib: float
     vae_gib: float
+    freeu_gib: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def _stage(base: Size, size: Size, calls: float) -> StageReport:
         fast=calls * fused_operations(base, size, "fast") / unet_operations(base),
         unet_gib=unet_gib(size),
         vae_gib=vae_gib(size),
+        freeu_gib=freeu_gib(size),
     )
 
 
@@ -110,5 +115,6 @@ def _cost_lines(numbers: PlanReport) -> list[str]:
     return [
         f"Cost on SDXL's UNet with {STEPS} steps, the base picture = 1: {costs}; all with the base {numbers.exact:.1f} "
         f"(fast {numbers.fast:.1f}); direct sampling at {numbers.stages[-1].size} {numbers.direct:.1f}",
-        f"GPU memory in GiB, an estimate for SDXL in fp16: {memory}; VAE in tiles {TILED_VAE_GIB:.1f}",
+        f"GPU memory in GiB, an estimate for SDXL in fp16: {memory}; VAE in tiles {TILED_VAE_GIB:.1f}; "
+        f"with FreeU, its filter takes {numbers.stages[-1].freeu_gib:.1f} of the last stage's",
     ]

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from .detail_blend import TIMESTEPS
-from .geometry import Size
+from .geometry import MIN_BASE_SIDE, Size
 from .windows import Window, WindowGrid
 
 Block = tuple[str, int, int]
@@ -131,7 +131,11 @@ class FreeScaleSettings:
     prompt_regions: tuple[PromptRegion, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(self.base is None or min(self.base) >= 64, "a base size of at least 64x64 pixels", self.base)
+        if self.base is not None and min(self.base) < MIN_BASE_SIDE:
+            raise ValueError(
+                f"FreeScale settings: expected a base size of at least {MIN_BASE_SIDE}x{MIN_BASE_SIDE} pixels, got {self.base}: "
+                "set the size the model was trained for"
+            )
         _check(0 <= self.restart < 1, "restart from 0 to below 1", self.restart)
         _check(self.most_later_steps is None or self.most_later_steps >= 1, "most_later_steps of at least 1", self.most_later_steps)
 

@@ -1,8 +1,12 @@
 """Checks that several nodes share; each failure is one sentence: expected, got, what to do."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from ..freescale_core.geometry import Size
+from ..freescale_core.geometry import MAX_SIDE, Size
+from ..freescale_core.plan import shortened
 
 
 def expect_one(node: str, latent: object, image: object) -> None:
@@ -28,24 +32,89 @@ def expect_vae(node: str, vae: object) -> None:
 def expect_choice(node: str, choices: list[str], got: str) -> None:
     """Older hosts do not check combos themselves."""
     if got not in choices:
-        raise ValueError(f"{node} expects one of {', '.join(choices)}, got {got}: choose one of the list.")
+        raise ValueError(f"{node} expects one of {', '.join(choices)}, got {shortened(got)}: choose one of the list.")
 
 
-def expect_channels(node: str, channels: int, latent: Tensor) -> None:
-    """A latent (b, c, h, w) must come from a VAE of the model's kind."""
-    if latent.ndim != 4:
-        raise ValueError(f"{node} expects a latent of pictures with 4 axes, got {latent.ndim}: connect one of an image model.")
-    if latent.shape[1] != channels:
+def expect_numbers(node: str, schema: Any, **values: float) -> None:
+    """Numbers within their widgets' limits. ComfyUI checks what is typed in, but not what another node gives."""
+    widgets = {widget.id: widget for widget in schema.inputs}
+    for name, value in values.items():
+        expect_number(node, widgets[name], value, str(value))
+
+
+def expect_number(node: str, widget: Any, value: float, got: str) -> None:
+    """NaN, as any comparison with it is False, lies outside of all limits."""
+    if not widget.min <= value <= widget.max:
+        raise ValueError(f"{node} expects {widget.id} from {widget.min} to {widget.max}, got {shortened(got)}: choose a number in between.")
+
+
+def expect_result_size(node: str, size: Size) -> None:
+    """No side may be above ComfyUI's own limit."""
+    if max(size) > MAX_SIDE:
+        raise ValueError(f"{node} expects a result of at most {MAX_SIDE} pixels a side, got {size}: choose a smaller factor.")
+
+
+def expect_latent(node: str, latent: Any) -> None:
+    """A LATENT holds images (b, c, h, w) and perhaps a noise mask, both of finite numbers."""
+    samples: Any = latent.get("samples") if isinstance(latent, dict) else None
+    if not _is_filled(samples, 4):
         raise ValueError(
-            f"{node} expects a latent with {channels} channels, got {latent.shape[1]}: encode the picture with this model's VAE."
+            f"{node} expects a latent of shape (images, channels, height, width) with floating-point values, "
+            f"got {_shown(samples if isinstance(latent, dict) else latent)}: connect one of an image model."
+        )
+    _expect_finite(node, "a latent", samples)
+    _expect_noise_mask(node, latent.get("noise_mask"))
+
+
+def _expect_noise_mask(node: str, mask: Any) -> None:
+    """ComfyUI gives it two to four axes and any size, so only its numbers are looked at."""
+    if mask is None:
+        return
+    if not isinstance(mask, Tensor) or mask.numel() == 0:
+        raise ValueError(f"{node} expects a noise mask that is not empty, got {_shown(mask)}: set another mask.")
+    _expect_finite(node, "a noise mask", mask)
+
+
+def expect_channels(node: str, channels: int, samples: Tensor) -> None:
+    """Samples (b, c, h, w) must come from a VAE of the model's kind."""
+    if samples.shape[1] != channels:
+        raise ValueError(
+            f"{node} expects a latent with {channels} channels, got {samples.shape[1]}: encode the picture with this model's VAE."
         )
 
 
-def expect_mask(node: str, mask: object) -> Tensor:
+def expect_image(node: str, image: Any) -> None:
+    """An IMAGE is (b, h, w, 3) with finite numbers. A fourth channel, alpha, is dropped later."""
+    if not _is_filled(image, 4) or image.shape[-1] not in (3, 4):
+        raise ValueError(
+            f"{node} expects an image of shape (images, height, width, 3) with floating-point values, "
+            f"got {_shown(image)}: connect an RGB image."
+        )
+    _expect_finite(node, "an image", image)
+
+
+def expect_mask(node: str, mask: Any) -> Tensor:
     """A MASK as (b, h, w) in 0..1; (h, w) is one of them."""
-    if not isinstance(mask, Tensor) or not mask.is_floating_point() or mask.ndim not in (2, 3) or 0 in mask.shape:
-        got = f"shape {tuple(mask.shape)} of {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
+    if not _is_filled(mask, 2) and not _is_filled(mask, 3):
         raise ValueError(
-            f"{node} expects a mask of shape (pictures, height, width) with floating-point values, got {got}: connect another mask."
+            f"{node} expects a mask of shape (pictures, height, width) with floating-point values, "
+            f"got {_shown(mask)}: connect another mask."
         )
+    _expect_finite(node, "a mask", mask)
     return mask.float().reshape(-1, *mask.shape[-2:]).clamp(0, 1)
+
+
+def _is_filled(value: object, axes: int) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.ndim == axes and 0 not in value.shape
+
+
+def _expect_finite(node: str, what: str, tensor: Tensor) -> None:
+    """Looks at the smallest and the largest value, which makes no temporary of the tensor's size. Both are NaN if any value is."""
+    bounds = torch.stack(tensor.aminmax())
+    if not bounds.isfinite().all():
+        got = "NaN" if bounds.isnan().any() else "infinity"
+        raise ValueError(f"{node} expects {what} of finite numbers, got {got}: check the node it comes from.")
+
+
+def _shown(value: object) -> str:
+    return f"shape {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__

@@ -10,7 +10,7 @@ from ..freescale_core.plan import CascadePlan, stages_by_factors
 from ..freescale_core.plan_report import describe
 from ..freescale_core.stages import doubling_stages
 from .host import LATENT_CELL, advanced, search_aliases
-from .input_checks import expect_choice, size_or_none
+from .input_checks import expect_choice, expect_numbers, size_or_none
 
 PlanType = io.Custom("FREESCALE_PLAN")
 BY_FACTOR, BY_MEGAPIXELS, BY_SIZE, BY_LIST = "factor", "megapixels", "width x height", "list of factors"
@@ -112,6 +112,9 @@ class FreeScalePlan(io.ComfyNode):
         later_scheduler: str,
         upscale_model: Any = None,
     ) -> io.NodeOutput:
+        sizes = {"base_width": base_width, "base_height": base_height, "width": width, "height": height}
+        others = {"factor": factor, "megapixels": megapixels, "restart": restart, "later_steps": later_steps}
+        expect_numbers("FreeScale Plan", cls.define_schema(), **sizes, **others)
         base = size_or_none(base_width, base_height, "base size") or _auto_base(target, Size(height, width))
         plan = CascadePlan(
             base=base,

@@ -1,10 +1,10 @@
 """GET /freescale/plan: the stages of a plan in numbers, which the web page draws in FreeScale Plan. It changes nothing."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from comfy_api.latest import io
 
 from ..freescale_core.cost import TILED_VAE_GIB
@@ -12,8 +12,11 @@ from ..freescale_core.detail_blend import TIMESTEPS, weight_at
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.plan_report import STEPS, report, settings_lines
 from .host import server_routes
-from .input_checks import expect_choice
+from .input_checks import expect_choice, expect_number
 from .plan_node import BY_FACTOR, BY_LIST, BY_MEGAPIXELS, BY_SIZE, FreeScalePlan
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 PATH = "/freescale/plan"
 LINKED = "linked"
@@ -32,7 +35,9 @@ def add_plan_route() -> None:
         routes.get(PATH)(_respond)
 
 
-async def _respond(request: web.Request) -> web.Response:
+async def _respond(request: "web.Request") -> "web.Response":
+    from aiohttp import web  # Only a server needs it; scripts that use the nodes do not.
+
     try:
         return web.json_response(plan_numbers(request.query))
     except ValueError as error:
@@ -45,7 +50,7 @@ def plan_numbers(query: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         ValueError: a value the node would refuse, too.
     """
-    linked = query.get(LINKED, "").split(",")
+    linked = list(dict.fromkeys(query.get(LINKED, "").split(",")))
     inputs = [i for i in FreeScalePlan.define_schema().inputs if isinstance(i, io.WidgetInput)]
     values = {i.id: i.default if i.id in linked or i.id not in query else _value(i, query[i.id]) for i in inputs}
     unknown = [name for name in linked if name in NUMBER_INPUTS | SIZE_INPUTS[values["target"]]]
@@ -64,9 +69,8 @@ def _value(widget: Any, text: str) -> Any:
     try:
         number = int(text) if isinstance(widget, io.Int.Input) else float(text)
     except ValueError:
-        number = None
-    if number is None or not widget.min <= number <= widget.max:
-        raise ValueError(f"FreeScale Plan expects {widget.id} from {widget.min} to {widget.max}, got {text}: choose a number in between.")
+        number = math.nan
+    expect_number("FreeScale Plan", widget, number, text)
     return number
 
 

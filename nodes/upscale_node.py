@@ -6,7 +6,17 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size, scaled
 from .host import LATENT_CELL, search_aliases, without_grid_hints
-from .input_checks import expect_channels, expect_choice, expect_one, expect_vae, size_or_none
+from .input_checks import (
+    expect_channels,
+    expect_choice,
+    expect_image,
+    expect_latent,
+    expect_numbers,
+    expect_one,
+    expect_result_size,
+    expect_vae,
+    size_or_none,
+)
 from .vae_stage import decode, encode, resize
 
 METHODS = ["bicubic", "lanczos"]
@@ -71,11 +81,18 @@ class FreeScaleUpscale(io.ComfyNode):
     ) -> io.NodeOutput:
         expect_one("FreeScale Upscale", samples, image)
         expect_vae("FreeScale Upscale", vae)
-        if samples is not None:
+        if samples is None:
+            expect_image("FreeScale Upscale", image)
+            start = Size(*image.shape[1:3])
+        else:
+            expect_latent("FreeScale Upscale", samples)
             expect_channels("FreeScale Upscale", vae.latent_channels, samples["samples"])
+            start = Size(*(side * vae.spacial_compression_decode() for side in samples["samples"].shape[2:]))
         expect_choice("FreeScale Upscale", METHODS, method)
         expect_choice("FreeScale Upscale", TILINGS, tiling)
+        expect_numbers("FreeScale Upscale", cls.define_schema(), factor=factor, width=width, height=height)
+        size = size_or_none(width, height, "next stage") or scaled(start, factor, LATENT_CELL)
+        expect_result_size("FreeScale Upscale", size)
         picture = image if samples is None else decode(vae, samples["samples"], tiling)
-        size = size_or_none(width, height, "next stage") or scaled(Size(picture.shape[1], picture.shape[2]), factor, LATENT_CELL)
         latent = {} if samples is None else without_grid_hints(samples)
         return io.NodeOutput({**latent, "samples": encode(vae, resize(picture, size, method, upscale_model), tiling)})

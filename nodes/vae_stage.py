@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import comfy.utils
 from comfy import model_management
-from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 from torch import Tensor
 
 from ..freescale_core.geometry import Size
@@ -65,6 +64,9 @@ def resize(image: Tensor, size: Size, method: str, upscale_model: Any = None) ->
     """Picture (b, H, W, 3) -> (b, size.height, size.width, 3), in RGB; an upscale model first, if there is one."""
     image = image[..., :3]
     if upscale_model is not None:
+        # Imported here, so that only this feature fails if a release of ComfyUI moves the node.
+        from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
+
         image = ImageUpscaleWithModel.execute(upscale_model, image).result[0]
     moved = comfy.utils.common_upscale(image.movedim(-1, 1), size.width, size.height, method, "disabled")
     return moved.movedim(1, -1)

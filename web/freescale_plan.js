@@ -130,6 +130,7 @@ function draw(answer) {
     for (const line of answer.settings) drawing.paragraph(line, { fill: TEXT });
     const tiled = rounded(answer.tiled_vae_gib);
     drawing.paragraph(`Cost of the UNet with ${answer.steps} steps. GiB: an estimate for SDXL in fp16; VAE in one piece, in tiles ${tiled}.`);
+    drawing.paragraph(`With FreeU, its filter takes ${rounded(answer.stages.at(-1).freeu_gib)} GiB of the last stage's UNet.`);
   }
   drawing.root.setAttribute("viewBox", `0 0 ${WIDTH} ${drawing.y - LINE + LEFT}`);
   return drawing.root;

@@ -4,6 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from freescale_pack.freescale_core.cost import freeu_gib
+from freescale_pack.freescale_core.geometry import Size
+
 from . import tables
 from .results import DOCS, load, markdown
 
@@ -74,11 +77,18 @@ attention that does not store its scores (flash, PyTorch); scratch memory of con
 
 **From the table above, not measured**: weights, one call and {reserve} GiB for the driver, the allocator and convolutions must fit. ComfyUI
 itself goes further: it calls cond and uncond apart, and keeps part of the weights in system memory when they do not fit, which costs time.
-Exact and fast need the same memory; what fast saves is time. Not in it: ControlNets, and FreeU, whose Fourier transforms of the widest
-level take several GiB at 8192 x 8192 (leave it out there). The VAE goes in tiles of the given side; at 8192 x 8192 the pictures of all
-stages and the tiles' sums take some GiB of system memory.
+Exact and fast need the same memory; what fast saves is time. FreeU is in it, ControlNets are not. The VAE goes in tiles of the given
+side; at 8192 x 8192 the pictures of all stages and the tiles' sums take some GiB of system memory.
 
 {gpus}
+
+### FreeU
+
+At the widest level, the Fourier transforms of ComfyUI's FreeU node take {freeu}:
+the smaller figure with cond and uncond apart, the larger one with both in one batch. A call holds little else at that moment, so
+its peak hardly moves (table above). What a GPU's library for such transforms needs for itself is not counted. If memory does run out
+there, FreeU takes it for a device without such transforms (its `except` names no error), says so in the log, and filters on the CPU
+until the node runs anew, which costs time in every call. The 8k template therefore has FreeU bypassed.
 """
 
 SCALING = """\
@@ -137,8 +147,15 @@ def memory(data: dict[str, Any]) -> str:
         weights=data["weights"] / tables.GIB,
         calls=markdown(*tables.unet_memory(data, "SDXL")),
         reserve=data["reserve_gib"],
+        freeu=freeu(),
         gpus=markdown(*tables.gpus(data)),
     )
+
+
+def freeu() -> str:
+    """The filter's part, as the planner says it."""
+    sizes = (Size(side, side) for side in (4096, 8192))
+    return " and ".join(f"{freeu_gib(size) / 2:.1f} to {freeu_gib(size):.1f} GiB at {size}" for size in sizes)
 
 
 def scaling(data: dict[str, Any]) -> str:

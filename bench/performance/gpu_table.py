@@ -5,6 +5,8 @@ from typing import Any
 from freescale_pack.nodes.vae_stage import tile_side
 
 GPUS_GIB = (8, 12, 16, 24, 32, 48, 80)
+WITH_FREEU = "exact, with FreeU"
+"""What the templates do."""
 RESERVE_GIB = 1.5
 """For the driver, the allocator's gaps and the scratch memory of convolutions."""
 VAE_DECODE_BYTES = 2178 * 64 * 2 / 64
@@ -12,12 +14,15 @@ VAE_DECODE_BYTES = 2178 * 64 * 2 / 64
 
 
 def gpu_rows(calls: list[dict[str, Any]], weights: int) -> list[dict[str, Any]]:
-    """Largest SDXL call (FreeScale exact; cond and uncond apart, as the host does when memory is short) that fits beside the weights."""
-    exact = [row for row in calls if row["model"] == "SDXL" and row["variant"] == "exact"]
+    """The largest SDXL call that fits beside the weights, for each GPU.
+
+    The call is exact, with FreeU, and of cond or uncond alone, as ComfyUI does it when memory is short.
+    """
+    largest = [row for row in calls if row["model"] == "SDXL" and row["variant"] == WITH_FREEU]
     rows = []
     for gib in GPUS_GIB:
         room = (gib - RESERVE_GIB) * 2**30 - weights
-        fits = [row["size"] for row in exact if row["batch"]["1"] <= room]
+        fits = [row["size"] for row in largest if row["batch"]["1"] <= room]
         rows.append(
             {"gib": gib, "fits": fits[-1] if fits else None, "tile": tile_side(lambda side: VAE_DECODE_BYTES * side**2, gib * 2**30)}
         )

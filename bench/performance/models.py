@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.ops
 import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy_extras.nodes_freelunch import FreeU
 from einops import rearrange
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
@@ -46,19 +48,29 @@ MODELS = (
 
 
 class MetaCall:
-    """One call of a UNet on meta tensors of `size` (pixels). fusion None: the UNet without patches.
+    """One call of a UNet on meta tensors of `size` (pixels). fusion None: no FreeScale. freeu: with ComfyUI's FreeU.
 
     Of every chain of transformer blocks, which are all of one shape, only the first block is kept: `depths` says how
     long the chains really are.
     """
 
-    def __init__(self, model: CountedModel, base: Size, size: Size, fusion: FusionSettings | None = None, batch: int = 1) -> None:
+    def __init__(
+        self,
+        model: CountedModel,
+        base: Size,
+        size: Size,
+        fusion: FusionSettings | None = None,
+        batch: int = 1,
+        freeu: bool = False,
+    ) -> None:
         self.unet, self.depths = _first_blocks(model)
         cells = Size(size.height // CELL, size.width // CELL)
         self.options: dict[str, Any] = {SIGMA_KEY: 3.0, "optimized_attention_override": flash_attention}
         if fusion is not None:
             run = StageRun(FreeScaleSettings(base, fusion=fusion), Size(base.height // CELL, base.width // CELL), cells, 0)
             fused_attention.install(self.options, run, attention_blocks(self.unet), unlimited)
+        if freeu:
+            self.options.setdefault("patches", {})["output_block_patch"] = [freeu_patch(model.config["model_channels"])]
         self.x = _meta(batch, 4, *cells)
         self.context = _meta(batch, CONTEXT_TOKENS, model.config["context_dim"])
         self.y = None if model.config["adm_in_channels"] is None else _meta(batch, model.config["adm_in_channels"])
@@ -67,6 +79,27 @@ class MetaCall:
         timesteps = torch.empty(len(self.x), device="meta")
         with torch.inference_mode():
             return self.unet(self.x, timesteps, self.context, y=self.y, transformer_options=self.options)
+
+
+class _PatchTaker:
+    """A stand-in for a MODEL that keeps what the FreeU node patches it with."""
+
+    def __init__(self, model_channels: int) -> None:
+        self.model = SimpleNamespace(model_config=SimpleNamespace(unet_config={"model_channels": model_channels}))
+        self.patch: Any = None
+
+    def clone(self) -> "_PatchTaker":
+        return self
+
+    def set_model_output_block_patch(self, patch: Any) -> None:
+        self.patch = patch
+
+
+def freeu_patch(model_channels: int) -> Any:
+    """The output block patch of ComfyUI's FreeU node, with the authors' values."""
+    taker = _PatchTaker(model_channels)
+    FreeU().patch(taker, 1.1, 1.2, 0.6, 0.4)
+    return taker.patch
 
 
 def unlimited(device: torch.device) -> float:

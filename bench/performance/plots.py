@@ -30,9 +30,9 @@ def memory(data: dict[str, Any], model: str) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     for i, variant in enumerate(variants):
         heights = [row["batch"]["1"] / GIB for row in rows if row["variant"] == variant]
-        axes.bar([place + 0.25 * i for place in range(len(sizes))], heights, width=0.25, label=variant)
+        axes.bar([place + 0.2 * i for place in range(len(sizes))], heights, width=0.2, label=variant)
     axes.set(yscale="log", ylabel="GiB", title=f"{model}, activations of one call, no batch")
-    axes.set_xticks([place + 0.25 for place in range(len(sizes))], sizes)
+    axes.set_xticks([place + 0.1 * (len(variants) - 1) for place in range(len(sizes))], sizes)
     axes.legend()
     _save(figure, "memory")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from freescale_core.cost import TILED_VAE_GIB, fused_operations, unet_gib, unet_operations, vae_gib
+from freescale_core.cost import TILED_VAE_GIB, freeu_gib, fused_operations, unet_gib, unet_operations, vae_gib
 from freescale_core.geometry import Size
 
 BASE = Size(1024, 1024)
@@ -43,6 +43,12 @@ def test_memory(side, unet, vae):
     """VAE: 2178 * h * w * 64 * 2 bytes for a latent of (h, w)."""
     assert unet_gib(square(side)) == pytest.approx(unet, abs=0.06)
     assert vae_gib(square(side)) == pytest.approx(vae, abs=0.06)
+
+
+@pytest.mark.parametrize(("side", "counted"), [(2048, 0.859), (4096, 3.438), (8192, 13.75)])
+def test_freeu_takes_what_was_counted_and_stays_within_the_unets_estimate(side, counted):
+    assert freeu_gib(square(side)) == pytest.approx(counted, abs=0.001)
+    assert freeu_gib(square(side)) < unet_gib(square(side))
 
 
 def test_a_tile_of_the_vae_is_512_pixels_wide():

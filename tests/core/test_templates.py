@@ -89,6 +89,12 @@ def test_the_ablation_switches_each_part_off():
     assert [values[part] for part in parts] == ["off", 1, False]
 
 
+def test_freeu_is_bypassed_where_its_filter_takes_much_of_the_memory():
+    """7 to 14 GiB at 8192 px (tests/core/test_cost.py)."""
+    (freeu,) = [node for node in load(REPO / "workflows" / "freescale_text_to_image_8k.json")["nodes"] if node["type"] == "FreeU"]
+    assert freeu["mode"] == 4
+
+
 @pytest.mark.parametrize("name", ["freescale_detail_regions", "freescale_prompt_regions", "freescale_controlnet_4k"])
 def test_the_base_picture_stays_cached_while_regions_and_controlnet_change(name):
     kinds = {"FreeScaleDetailRegion", "FreeScalePromptRegion", "ControlNetApplyAdvanced"}

@@ -3,7 +3,8 @@
 import comfy.samplers
 import pytest
 import torch
-from freescale_pack.freescale_core.cost import ACTIVATIONS_GIB, GIB, MEGAPIXEL, WEIGHTS_GIB, fused_operations, unet_operations
+from comfy_extras import nodes_freelunch
+from freescale_pack.freescale_core.cost import ACTIVATIONS_GIB, FREEU_GIB, GIB, MEGAPIXEL, WEIGHTS_GIB, fused_operations, unet_operations
 from freescale_pack.freescale_core.detail_blend import timestep_of
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
@@ -14,8 +15,8 @@ from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.unet import attention_blocks
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.performance.models import unlimited
-from bench.performance.storage import LiveBytes
+from bench.performance.models import freeu_patch, unlimited
+from bench.performance.storage import LiveBytes, live_peak
 
 from .demo_model import demo_checkpoint
 from .test_sizes import meta_unet
@@ -29,7 +30,7 @@ def sdxl():
     return meta_unet()
 
 
-def count(unet, size, mode):
+def count(unet, size, mode, freeu=False):
     """Operations of one pass, peak bytes of the batch of both."""
     attention = []
 
@@ -42,6 +43,8 @@ def count(unet, size, mode):
     if mode:
         run = StageRun(FreeScaleSettings(fusion=FusionSettings(mode=mode)), Size(128, 128), cells, 0)
         fused_attention.install(options, run, attention_blocks(unet), unlimited)
+    if freeu:
+        options.setdefault("patches", {})["output_block_patch"] = [freeu_patch(320)]
     x, context, y = (torch.empty(PASSES, *shape, device="meta", dtype=torch.float16) for shape in ((4, *cells), (77, 2048), (2816,)))
     memory = LiveBytes()
     with torch.inference_mode(False), torch.no_grad(), FlopCounterMode(display=False) as rest, memory:
@@ -56,6 +59,28 @@ def test_operations_are_the_counted_ones_and_the_estimate_of_memory_has_room(sdx
     assert (fused_operations(BASE, size, mode) if mode else unet_operations(size)) == pytest.approx(operations, rel=0.002)
     estimate = ACTIVATIONS_GIB * size.area / MEGAPIXEL
     assert 0.55 * estimate < peak / GIB < 0.7 * estimate
+
+
+def test_freeus_filter_takes_what_the_estimate_says():
+    megapixels = 4
+    widest = torch.empty(PASSES, 320, 256, 256, device="meta", dtype=torch.float16)
+    counted = live_peak(lambda: nodes_freelunch.Fourier_filter(widest, threshold=1, scale=0.6))
+    assert counted / GIB == pytest.approx(FREEU_GIB * megapixels)
+
+
+def test_freeu_leaves_the_peak_of_a_call_where_it_is(sdxl, monkeypatch):
+    """Its filter takes much, but when the call holds little else."""
+    size, original, filtered = Size(2048, 2048), nodes_freelunch.Fourier_filter, []
+
+    def recorded(x, threshold, scale):
+        filtered.append(tuple(x.shape[1:]))
+        return original(x, threshold, scale)
+
+    monkeypatch.setattr(nodes_freelunch, "Fourier_filter", recorded)
+    without, with_freeu = (count(sdxl, size, "exact", freeu)[1] for freeu in (False, True))
+    assert (320, 256, 256) in filtered
+    assert with_freeu == pytest.approx(without, rel=0.05)
+    assert with_freeu / GIB < ACTIVATIONS_GIB * size.area / MEGAPIXEL
 
 
 def test_weights(sdxl):

@@ -8,6 +8,7 @@ from demo.comfy_client import ComfyClient, Prompt, PromptRejected
 IMAGE = {"20": {"class_type": "EmptyImage", "inputs": {"width": 256, "height": 256, "batch_size": 1, "color": 0}}}
 CASCADE = cascade_prompt()
 UPSCALE = {"vae": ["1", 2], "samples": ["6", 0], "factor": 2.0, "width": 0, "height": 0, "method": "bicubic", "tiling": "auto"}
+FROM_IMAGE = {name: value for name, value in UPSCALE.items() if name != "samples"} | {"image": ["20", 0]}
 PREVIEW_21 = {
     "22": {"class_type": "VAEDecode", "inputs": {"samples": ["21", 0], "vae": ["1", 2]}},
     "23": {"class_type": "PreviewImage", "inputs": {"images": ["22", 0]}},
@@ -75,6 +76,25 @@ CASES = {
     "a latent of another shape than the plan": (
         planned(base_width=256, base_height=128, factor=2.0),
         "expects a start in the shape of stage 1 (512x256), got 256x256",
+    ),
+    "a plan with a base below 64 pixels": (
+        planned(base_width=56, base_height=56),
+        "expected a base size of at least 64x64 pixels, got 56x56: set the size the model was trained for",
+    ),
+    "a plan whose result is beyond 16384 pixels": (
+        planned(base_width=4096, base_height=4096, factor=16.0),
+        "expected at most 16384 pixels a side, got 65536x65536: choose a smaller target or factor",
+    ),
+    "a factor whose result is beyond 16384 pixels": (
+        changed(CASCADE | changed(IMAGE, "20", width=2048, height=128), "10", latent=None, image=["20", 0], factor=16.0),
+        "expected at most 16384 pixels a side, got 32768x2048: choose a smaller target or factor",
+    ),
+    "a factor of the upscaler whose result is beyond 16384 pixels": (
+        CASCADE
+        | changed(IMAGE, "20", width=2048, height=128)
+        | {"21": {"class_type": "FreeScaleUpscale", "inputs": FROM_IMAGE | {"factor": 16.0}}}
+        | PREVIEW_21,
+        "FreeScale Upscale expects a result of at most 16384 pixels a side, got 32768x2048: choose a smaller factor",
     ),
     "half a size in the upscaler": (
         CASCADE | {"21": {"class_type": "FreeScaleUpscale", "inputs": UPSCALE | {"width": 512}}} | PREVIEW_21,

@@ -16,6 +16,7 @@ def test_a_plan_in_numbers(client: ComfyClient, prefix: str) -> None:
         ([2048, 2048], 9),
         ([4096, 4096], 49),
     ]
+    assert [stage["freeu_gib"] for stage in plan["stages"]] == pytest.approx([0.215, 0.859, 3.438], abs=0.001)
     assert plan["restart_timestep"] == 481
     assert plan["settings"] == [
         "Each stage skips 50% of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
@@ -55,6 +56,14 @@ def test_every_kind_of_target(client: ComfyClient, query: str, base: list[int], 
             "target=list of factors&factors=2, x",
             'FreeScale plan: expected factors from 1.1 to 16.0 such as "2, 4", got "2, x": separate them by commas',
         ),
+        (
+            "base_width=8&base_height=8",
+            "FreeScale plan: expected a base size of at least 64x64 pixels, got 8x8: set the size the model was trained for",
+        ),
+        (
+            "base_width=4096&base_height=4096&factor=16",
+            "FreeScale plan: expected at most 16384 pixels a side, got 65536x65536: choose a smaller target or factor",
+        ),
     ],
 )
 def test_a_bad_query_gets_400_and_one_sentence(client: ComfyClient, query: str, sentence: str) -> None:
@@ -62,6 +71,27 @@ def test_a_bad_query_gets_400_and_one_sentence(client: ComfyClient, query: str, 
         client.get(f"{PATH}?{query}")
     assert error.value.response.status_code == 400
     assert error.value.response.json() == {"error": sentence}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"factor={'1' * 3000}",
+        f"width={'9' * 5000}",
+        f"target={'x' * 3000}",
+        f"target=list of factors&factors={'2, ' * 1000}",
+        f"target=list of factors&factors={', '.join(['2'] * 1000)}",
+        f"linked={'factor,' * 1000}",
+        f"linked={'tiling,' * 1000}",
+    ],
+)
+def test_a_long_query_gets_a_short_answer(client: ComfyClient, query: str) -> None:
+    try:
+        answer = client.get(f"{PATH}?{query}")
+    except requests.HTTPError as error:
+        answer = error.response.json()
+    texts = [answer.get("error", ""), answer.get("message", ""), *answer.get("settings", [])]
+    assert 0 < max(map(len, texts)) < 200
 
 
 @pytest.mark.parametrize(

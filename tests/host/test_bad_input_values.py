@@ -1,0 +1,167 @@
+"""What a node refuses when it looks into its inputs: one sentence (expected, got, what to do), before any model runs."""
+
+import math
+import re
+
+import pytest
+import torch
+from freescale_pack.nodes import cascade as cascade_module
+from freescale_pack.nodes import upscale_node
+from freescale_pack.nodes.cascade_node import FreeScaleCascade
+from freescale_pack.nodes.region_nodes import FreeScaleDetailRegion, FreeScalePromptRegion
+from freescale_pack.nodes.upscale_node import FreeScaleUpscale
+
+from .demo_model import conditioning, demo_checkpoint
+from .test_cascade import BASE, cascade, empty, patched
+from .test_plan_node import plan
+
+SENTENCE = re.compile(r"FreeScale [^.\n]* expect(s|ed) .*, got .*: .*")
+CELLS = BASE // 8
+IMAGE = torch.zeros(1, BASE, BASE, 3)
+MASK = torch.zeros(1, BASE, BASE)
+
+
+def with_one(tensor, value):
+    """A copy with one bad value in its last place."""
+    tensor = tensor.clone()
+    tensor.view(-1)[-1] = float(value)
+    return tensor
+
+
+def latent(samples=None, **more):
+    return {"samples": torch.ones(1, 4, CELLS, CELLS) if samples is None else samples, **more}
+
+
+BAD_LATENTS = {
+    "NaN": (latent(with_one(empty()["samples"], "nan")), "a latent of finite numbers, got NaN"),
+    "infinity": (latent(with_one(empty()["samples"], "inf")), "a latent of finite numbers, got infinity"),
+    "minus infinity": (latent(with_one(empty()["samples"], "-inf")), "a latent of finite numbers, got infinity"),
+    "half precision": (latent(with_one(torch.ones(1, 4, CELLS, CELLS).half(), "nan")), "a latent of finite numbers, got NaN"),
+    "no batch": (latent(torch.zeros(0, 4, CELLS, CELLS)), "got shape (0, 4, 16, 16) of torch.float32"),
+    "no height": (latent(torch.zeros(1, 4, 0, CELLS)), "got shape (1, 4, 0, 16) of torch.float32"),
+    "three axes": (latent(torch.zeros(4, CELLS, CELLS)), "got shape (4, 16, 16) of torch.float32"),
+    "five axes": (latent(torch.ones(1, 4, 1, CELLS, CELLS)), "got shape (1, 4, 1, 16, 16) of torch.float32"),
+    "whole numbers": (latent(torch.ones(1, 4, CELLS, CELLS, dtype=torch.int64)), "got shape (1, 4, 16, 16) of torch.int64"),
+    "an image": (IMAGE, "expects a latent of shape (images, channels, height, width) with floating-point values, got shape"),
+    "audio": ({"waveform": torch.zeros(1, 2, 100)}, "got NoneType: connect one of an image model"),
+    "text": ("latent", "got str: connect one of an image model"),
+    "channels": (latent(torch.ones(1, 16, CELLS, CELLS)), "expects a latent with 4 channels, got 16"),
+    "NaN in the noise mask": (latent(noise_mask=with_one(MASK, "nan")), "a noise mask of finite numbers, got NaN"),
+    "an empty noise mask": (latent(noise_mask=torch.zeros(1, 0, 8)), "a noise mask that is not empty, got shape (1, 0, 8)"),
+}
+BAD_IMAGES = {
+    "NaN": (with_one(IMAGE, "nan"), "an image of finite numbers, got NaN"),
+    "infinity": (with_one(IMAGE, "-inf"), "an image of finite numbers, got infinity"),
+    "one channel": (IMAGE[..., :1], "got shape (1, 128, 128, 1) of torch.float32: connect an RGB image"),
+    "one image of one channel": (IMAGE[0, ..., :1], "got shape (128, 128, 1) of torch.float32: connect an RGB image"),
+    "three axes": (IMAGE[0], "got shape (128, 128, 3) of torch.float32"),
+    "channels first": (IMAGE.movedim(-1, 1), "got shape (1, 3, 128, 128) of torch.float32"),
+    "five channels": (torch.zeros(1, 8, 8, 5), "got shape (1, 8, 8, 5) of torch.float32"),
+    "no batch": (IMAGE[:0], "got shape (0, 128, 128, 3) of torch.float32"),
+    "no width": (IMAGE[:, :, :0], "got shape (1, 128, 0, 3) of torch.float32"),
+    "bytes": (IMAGE.byte(), "got shape (1, 128, 128, 3) of torch.uint8"),
+    "a list": ([IMAGE], "got list: connect an RGB image"),
+}
+BAD_MASKS = {
+    "NaN": (with_one(MASK, "nan"), "a mask of finite numbers, got NaN"),
+    "infinity": (with_one(MASK, "inf"), "a mask of finite numbers, got infinity"),
+    "no batch": (MASK[:0], "got shape (0, 128, 128) of torch.float32"),
+    "four axes": (MASK[None], "got shape (1, 1, 128, 128) of torch.float32"),
+    "bytes": (MASK.byte(), "got shape (1, 128, 128) of torch.uint8"),
+    "an image's text": ("mask", "got str"),
+}
+
+
+@pytest.fixture
+def no_model_runs(monkeypatch):
+    """Fails where a UNet or a VAE is about to run."""
+
+    def runs(*args, **kwargs):
+        raise AssertionError("a model ran")
+
+    for module in (cascade_module, upscale_node):
+        for name in ("sample", "decode", "encode", "resize"):
+            monkeypatch.setattr(module, name, runs, raising=False)
+
+
+def sentence_of(call):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert SENTENCE.fullmatch(str(error.value))
+    return str(error.value)
+
+
+def run_cascade(factor=2.0, **start):
+    model, _, vae = demo_checkpoint()
+    return cascade(patched(model), (conditioning("red apple"), conditioning("")), vae, factor=factor, **start)
+
+
+def run_upscale(factor=2.0, width=0, height=0, **start):
+    return FreeScaleUpscale.execute(demo_checkpoint()[2], factor, width, height, "bicubic", "off", **start).result
+
+
+@pytest.mark.usefixtures("no_model_runs")
+@pytest.mark.parametrize("case", BAD_LATENTS)
+def test_a_bad_latent_is_refused(case):
+    bad, fragment = BAD_LATENTS[case]
+    assert fragment in sentence_of(lambda: run_cascade(latent=bad))
+    assert fragment in sentence_of(lambda: run_upscale(samples=bad))
+
+
+@pytest.mark.usefixtures("no_model_runs")
+@pytest.mark.parametrize("case", BAD_IMAGES)
+def test_a_bad_image_is_refused(case):
+    bad, fragment = BAD_IMAGES[case]
+    assert fragment in sentence_of(lambda: run_cascade(image=bad))
+    assert fragment in sentence_of(lambda: run_upscale(image=bad))
+
+
+@pytest.mark.parametrize("case", BAD_MASKS)
+def test_a_bad_mask_is_refused(case):
+    bad, fragment = BAD_MASKS[case]
+    assert fragment in sentence_of(lambda: FreeScaleDetailRegion.execute(bad, 3.0, 0.05, False))
+    assert fragment in sentence_of(lambda: FreeScalePromptRegion.execute(conditioning("red apple"), bad, 1.0))
+
+
+@pytest.mark.usefixtures("no_model_runs")
+@pytest.mark.parametrize(
+    ("call", "limit"),
+    [
+        (lambda: plan(base_width=4096, base_height=4096, factor=16.0), "at most 16384 pixels a side, got 65536x65536"),
+        (lambda: plan(base_width=4096, base_height=64, factor=8.0), "at most 16384 pixels a side, got 32768x512"),
+        (lambda: plan(target="list of factors", base_width=2048, base_height=2048, factors="2, 16"), "at most 16384 pixels a side"),
+        (lambda: plan(base_width=8, base_height=8), "a base size of at least 64x64 pixels, got 8x8"),
+        (lambda: plan(base_width=1024, base_height=56), "a base size of at least 64x64 pixels, got 1024x56"),
+        (lambda: run_cascade(16.0, image=torch.zeros(1, 1032, 64, 3)), "at most 16384 pixels a side, got 1024x16512"),
+        (lambda: run_cascade(16.0, latent=latent(torch.ones(1, 4, 129, 8))), "at most 16384 pixels a side, got 1024x16512"),
+        (lambda: run_upscale(16.0, image=torch.zeros(1, 1032, 64, 3)), "at most 16384 pixels a side, got 1024x16512"),
+        (lambda: run_upscale(16.0, samples=latent(torch.ones(1, 4, 129, 8))), "at most 16384 pixels a side, got 1024x16512"),
+        (lambda: run_upscale(width=64, height=16392, image=IMAGE), "expects height from 0 to 16384, got 16392"),
+        (lambda: patched(demo_checkpoint()[0], base_width=56), "a base size of at least 64x64 pixels, got 56x128"),
+    ],
+)
+def test_a_size_beyond_a_limit_is_refused_and_the_limit_named(call, limit):
+    assert limit in sentence_of(call)
+
+
+@pytest.mark.usefixtures("no_model_runs")
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 0.0])
+def test_a_number_from_another_node_that_no_widget_would_take_is_refused(value):
+    calls = [(lambda: run_cascade(value, image=IMAGE), "factor"), (lambda: run_upscale(value, image=IMAGE), "factor")]
+    calls += [(lambda name=name: plan(**{name: value}), name) for name in ("factor", "megapixels", "width", "height")]
+    for call, name in calls:
+        assert re.search(f"expects {name} from .* to .*, got {value}: choose a number in between", sentence_of(call))
+
+
+def test_alpha_of_an_image_is_dropped():
+    image = torch.rand(1, 64, 64, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(run_upscale(image=image)[0]["samples"], run_upscale(image=image[..., :3])[0]["samples"])
+
+
+@pytest.mark.parametrize(("samples", "mask", "said"), [(torch.ones, MASK, True), (torch.ones, None, False), (torch.zeros, MASK, False)])
+def test_the_log_says_that_a_finished_latent_with_a_noise_mask_is_not_inpainted(monkeypatch, caplog, samples, mask, said):
+    caplog.set_level("INFO", logger="FreeScale")
+    monkeypatch.setattr(cascade_module, "sample", lambda stage, start, callback: start)
+    monkeypatch.setattr(FreeScaleCascade, "hidden", None, raising=False)
+    run_cascade(latent={"samples": samples(1, 4, CELLS, CELLS), **({} if mask is None else {"noise_mask": mask})})
+    assert caplog.text.count("counts as the finished stage 0: it is not inpainted") == said
