@@ -73,7 +73,14 @@ def test_draws_depend_on_seed_sigma_and_block_only():
     grid = WindowGrid(Size(64, 64), Size(32, 32))
     same = grid.draw(window_rng(7, 3.25, 0, 4, 1))
     assert same == grid.draw(window_rng(7, 3.25, 0, 4, 1))
-    for other in [(8, 3.25, 0, 4, 1), (7, 3.5, 0, 4, 1), (7, 3.25, 2, 4, 1), (7, 3.25, 0, 5, 1), (7, 3.25, 0, 4, 0)]:
+    for other in [
+        (8, 3.25, 0, 4, 1),
+        (7 + 2**32, 3.25, 0, 4, 1),
+        (7, 3.5, 0, 4, 1),
+        (7, 3.25, 2, 4, 1),
+        (7, 3.25, 0, 5, 1),
+        (7, 3.25, 0, 4, 0),
+    ]:
         assert same != grid.draw(window_rng(*other))
 
 
