@@ -134,7 +134,7 @@ class Mutants:
         for tier in dict.fromkeys(tier_of(test) for test in tests):
             command = [*self.python, "-m", "pytest", "-x", "-q", *[test for test in tests if tier_of(test) == tier]]
             # Compiled files are told apart by size and by the second they were written in: too coarse for mutants.
-            environment = self.environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+            environment = self.environment | {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
             try:
                 done = subprocess.run(
                     command, cwd=self.copy, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=limit

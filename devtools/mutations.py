@@ -6,7 +6,7 @@ from .mutate import Mutation
 
 
 def _in(file: str, tests: str, *rows: tuple[str, str, str]) -> tuple[Mutation, ...]:
-    """tests: "core/test_plan host/test_sizes". rows: (what is wrong then, old text, new text)."""
+    """tests: "core/test_plan host/test_cascade". rows: (what is wrong then, old text, new text)."""
     paths = tuple(f"tests/{test}.py" for test in tests.split())
     return tuple(Mutation(file, breaks, old, new, paths) for breaks, old, new in rows)
 
@@ -14,7 +14,7 @@ def _in(file: str, tests: str, *rows: tuple[str, str, str]) -> tuple[Mutation, .
 METHOD = (
     *_in(
         "freescale_core/geometry.py",
-        "core/test_geometry core/test_stages host/test_sizes",
+        "core/test_geometry core/test_stages",
         ("the scale is that of the areas", "return math.sqrt(target.area / base.area)", "return target.area / base.area"),
         ("dilation rounds down", "math.floor(scale + 0.5))", "math.floor(scale))"),
         ("the blur of 2.005 times is that of 3 times", "math.ceil(scale - 0.05)", "math.ceil(scale)"),
@@ -42,7 +42,7 @@ METHOD = (
     ),
     *_in(
         "freescale_core/windows.py",
-        "core/test_windows",
+        "core/test_windows core/test_attention",
         (
             "jitter of a quarter window",
             "self.window.height // 8, self.window.width // 8",
@@ -231,7 +231,7 @@ NODES = (
     ),
     *_in(
         "nodes/cascade.py",
-        "host/test_cascade_plan host/test_cascade_progress host/test_vae_stage host/test_cascade",
+        "host/test_cascade_plan",
         ("the plan's method is ignored", "size, plan.method, plan.upscale_model", 'size, "bicubic", plan.upscale_model'),
         ("the upscale model is ignored", "size, plan.method, plan.upscale_model", "size, plan.method, None"),
         ("the plan's tiling is ignored when encoding", "encode(vae, picture, plan.tiling)", 'encode(vae, picture, "off")'),
@@ -245,27 +245,43 @@ NODES = (
             '            image = decode(vae, latent["samples"], plan.tiling)\n        except',
             '            image = decode(vae, latent["samples"], "off")\n        except',
         ),
+        ("a picture's alpha channel stays", "image[..., :3])]", "image)]"),
+    ),
+    *_in(
+        "nodes/cascade.py",
+        "host/test_cascade_progress",
+        ("stage 0 counts as restarted in the progress", "- 1 - (self.start_step or 0)", "- 1"),
+        ("finished pictures are not shown", "        progress.show(image)\n        results", "        results"),
+        ("the base picture is not shown", "        progress.show(image)\n    assert", "    assert"),
+    ),
+    *_in(
+        "nodes/cascade.py",
+        "host/test_vae_stage",
+        ("any error counts as lack of memory", "if not out_of_memory(error) or (", "if ("),
+        ("a picture that came in is returned as if it were a result", "or (before.latent is None and latent is None)", "or False"),
+        ("a latent whose decoding failed is lost", "[StageResult(latent, None)]", "[]"),
+    ),
+    *_in(
+        "nodes/cascade.py",
+        "host/test_cascade",
         ("a finished latent is sampled again", 'latent is not None and not latent["samples"].any()', "latent is not None"),
         ("the mask is lost between stages", "start = {**(before.latent or {}),", "start = {"),
         ("the mask has no effect", 'noise_mask=latent.get("noise_mask")', "noise_mask=None"),
         ("noise ignores the batch index", 'choice.seed, latent.get("batch_index"))', "choice.seed, None)"),
         ("windows of every stage come from seed 0", "seed=choice.seed,", "seed=0,"),
-        ("stage 0 counts as restarted in the progress", "- 1 - (self.start_step or 0)", "- 1"),
-        ("finished pictures are not shown", "        progress.show(image)\n        results", "        results"),
-        ("the base picture is not shown", "        progress.show(image)\n    assert", "    assert"),
-        ("any error counts as lack of memory", "if not out_of_memory(error) or (", "if ("),
-        ("a picture that came in is returned as if it were a result", "or (before.latent is None and latent is None)", "or False"),
-        ("a latent whose decoding failed is lost", "[StageResult(latent, None)]", "[]"),
+    ),
+    *_in(
+        "nodes/cascade.py",
+        "host/test_plan_node",
         (
             "heights are widths",
             "Size(samples.shape[2] * cell, samples.shape[3] * cell)",
             "Size(samples.shape[3] * cell, samples.shape[2] * cell)",
         ),
-        ("a picture's alpha channel stays", "image[..., :3])]", "image)]"),
     ),
     *_in(
         "nodes/cascade_node.py",
-        "host/test_cascade_plan host/test_plan_node host/test_cascade_progress host/test_cascade",
+        "host/test_cascade_plan host/test_cascade_progress host/test_plan_node host/test_cascade",
         ("a start may be squeezed by a third", "MAX_STRETCH = 1.05", "MAX_STRETCH = 1.5"),
         ("a start must fit to the pixel", "MAX_STRETCH = 1.05", "MAX_STRETCH = 1.001"),
         ("a latent may be as large as stage 1", "start.area >= first.area", "start.area > first.area"),

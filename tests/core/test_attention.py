@@ -166,6 +166,9 @@ def test_chunks_of_queries_keep_within_the_bound_and_are_as_few_as_can_be(bytes_
 def test_strided_attention_of_identity_gives_the_tokens_back(grid, strides):
     x = tokens(grid)
     assert torch.equal(strided_attention(x, x, x, Size(*grid), Size(*strides), identity), x)
+    out = torch.zeros_like(x)
+    assert strided_attention(x, x, x, Size(*grid), Size(*strides), identity, out) is out
+    assert torch.equal(out, x)
 
 
 def test_strided_attention_mixes_only_tokens_of_one_sub_grid():

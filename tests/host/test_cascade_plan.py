@@ -9,6 +9,7 @@ from freescale_pack.nodes import cascade_node, vae_stage
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl
 from freescale_pack.nodes.stage_override import FreeScaleStageOverride
+from freescale_pack.nodes.stage_sampling import settings_of
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
 from .demo_model import conditioning, demo_checkpoint
@@ -119,3 +120,33 @@ def test_an_override_that_brings_detail_control_back_is_checked_too(texts, no_ba
     overrides = FreeScaleStageOverride.execute(2, 0.0, model=patched(demo_checkpoint()[0])).result[0]
     with pytest.raises(ValueError, match="cannot work with the sampler uni_pc"):
         run(texts, sampler="uni_pc", model=without, overrides=overrides)
+
+
+@pytest.mark.parametrize(("width", "height", "refused"), [(104, 100, False), (100, 104, False), (107, 100, True), (100, 107, True)])
+def test_a_picture_may_be_five_percent_wider_or_higher_than_stage_1(texts, no_base, width, height, refused):
+    plan, picture = CascadePlan(BASE, (Size(128, 128),)), torch.zeros(1, height, width, 3)
+    model, _, vae = demo_checkpoint()
+    with pytest.raises(ValueError if refused else BasePaid, match=f"got {width}x{height}: change the plan" if refused else None):
+        FreeScaleCascade.execute(model, *texts, vae, 1, 4, 3.0, "euler", "normal", 2.0, image=picture, plan=plan)
+
+
+def test_a_plans_base_counts_in_the_model_and_in_every_override(texts, monkeypatch):
+    seen = []
+
+    def keep(stages, *rest):
+        seen.extend(settings_of(stage.model).base for stage in stages)
+        raise BasePaid
+
+    monkeypatch.setattr(cascade_node, "run_cascade", keep)
+    model, other = (patched(demo_checkpoint()[0], base_width=side, base_height=side) for side in (80, 96))
+    overrides = FreeScaleStageOverride.execute(2, 0.0, model=other).result[0]
+    with pytest.raises(BasePaid):
+        run(texts, model=model, overrides=overrides)
+    assert seen == [BASE, BASE, BASE]
+
+
+def test_an_alpha_channel_of_the_first_picture_is_left_out(texts, starts):
+    model, _, vae = demo_checkpoint()
+    picture, plan = torch.rand(1, 64, 64, 4), CascadePlan(BASE, (Size(96, 96),))
+    pictures = FreeScaleCascade.execute(model, *texts, vae, 1, 4, 3.0, "euler", "normal", 2.0, image=picture, plan=plan).result[2]
+    assert torch.equal(pictures[0], picture[..., :3])

@@ -44,3 +44,20 @@ def test_the_cascade_samples_as_the_authors_do():
         "scheduler": "ddim_uniform",
         "factor": 2.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("exact", FusionSettings()),
+        ("fast", FusionSettings("fast")),
+        ("neighbourhood", FusionSettings("exact", local="neighbourhoods")),
+        ("fast neighbourhood", FusionSettings("fast", local="neighbourhoods")),
+        ("off", None),
+    ],
+)
+def test_a_kind_of_fusion_is_the_same_in_both_nodes(choice, expected):
+    model = demo_checkpoint()[0]
+    (whole,) = FreeScaleModelPatch.execute(model, **{**defaults(FreeScaleModelPatch), "fusion": choice}).result
+    (part,) = FreeScaleScaleFusion.execute(model, **{**defaults(FreeScaleScaleFusion), "mode": choice}).result
+    assert settings_of(whole).fusion == settings_of(part).fusion == expected
