@@ -1,4 +1,4 @@
-"""`dev.py mutate`: breaks a copy of the pack in one small way after another; each time, a test has to fail."""
+"""`dev.py mutate`: breaks a copy of the pack in one small way after another. Each time a test has to fail."""
 
 from __future__ import annotations
 
@@ -99,7 +99,10 @@ class Mutants:
         return 1 if failed else 0
 
     def judge(self, mutation: Mutation, limit: float | None = None) -> tuple[str, str]:
-        """killed, SURVIVED, BROKEN (it says nothing about the tests) or equivalent; and which test noticed or what is wrong."""
+        """Return the verdict and what explains it: the test that noticed, or what is wrong.
+
+        The verdict is killed, SURVIVED, equivalent or BROKEN, which says nothing about the tests.
+        """
         file = self.copy / mutation.file
         original = file.read_text(encoding="utf-8")
         if original.count(mutation.old) != 1:
@@ -133,7 +136,7 @@ class Mutants:
         status, output = PASSED, ""
         for tier in dict.fromkeys(tier_of(test) for test in tests):
             command = [*self.python, "-m", "pytest", "-x", "-q", *[test for test in tests if tier_of(test) == tier]]
-            # Compiled files are told apart by size and by the second they were written in: too coarse for mutants.
+            # Python tells compiled files apart by size and second: too coarse for mutants, so none are written.
             environment = self.environment | {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
             try:
                 done = subprocess.run(

@@ -80,7 +80,7 @@ def test_binary_counts_every_grey_as_white_and_takes_the_nearest_pixel():
 def test_half_precision_masks_work():
     assert alpha_map(0.5, (DetailRegion(left_half().half(), 3.0),), 1, GRID).unique().tolist() == [0.5, 3.0]
     third = torch.tensor([[[1.0, 0.0, 0.0]]]).half()
-    assert alpha_map(0.0, (DetailRegion(third, 3.0),), 1, Size(1, 1)).item() == pytest.approx(1.0, abs=1e-9)
+    assert alpha_map(0.0, (DetailRegion(third, 7.0),), 1, Size(1, 1)).item() == pytest.approx(7 / 3, abs=1e-9)
 
 
 def test_a_cell_gets_the_mean_of_the_mask_below_it():

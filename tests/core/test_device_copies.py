@@ -10,7 +10,10 @@ from freescale_core.windows import WindowGrid, window_rng
 
 
 class Pretended(TorchFunctionMode):
-    """Every tensor says that it lies on `name`, though it stays on the CPU. copies: non_blocking of each copy there."""
+    """Makes every tensor say that it lies on `name`, though it stays on the CPU.
+
+    copies: non_blocking of each copy to that device.
+    """
 
     def __init__(self, name):
         super().__init__()
@@ -30,7 +33,7 @@ class Pretended(TorchFunctionMode):
 
 @pytest.mark.parametrize(("device", "without_waiting"), [("cuda", True), ("meta", True), ("mps", False), ("xpu", False), ("cpu", False)])
 def test_memory_that_is_freed_at_once_is_copied_without_waiting_only_where_that_is_safe(device, without_waiting):
-    """Apple's GPUs read the memory later, when something else may lie in it: then the sums are divided by chance numbers."""
+    """Apple's GPUs read the memory later, when something else may lie in it. The mean would then be wrong."""
     grid, x = WindowGrid(Size(8, 8), Size(4, 4)), torch.ones(1, 64, 4)
     with Pretended(device) as pretended:
         window_attention(x, x, x, grid.grid, grid.draw(window_rng(0, 1.0)), grid.jitter, lambda q, k, v: v)

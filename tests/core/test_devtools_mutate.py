@@ -1,4 +1,4 @@
-"""`dev.py mutate`: its table fits the tree, and it tells a mutation that a test notices from one that none does."""
+"""`dev.py mutate`: the table fits the tree, and the tool tells killed mutations from survivors."""
 
 import os
 import sys

@@ -18,12 +18,12 @@ FEW_STEP = "SDXL few-step (Lightning, DMD2)"
     ],
 )
 def test_a_preset_is_its_base_and_its_restart_and_else_the_published_settings(name, side, restart, expected):
-    """4 to 8 steps of a few-step model restart at t 481 to 599 of ddim_uniform: nothing to warn about there."""
+    """A few-step model that skips half of 4 to 8 steps restarts near t 500: nothing to warn about."""
     assert PRESETS[name] == FreeScaleSettings(base_side=side, restart=restart, restart_range=expected)
 
 
 def test_settings_without_a_word_are_the_published_ones():
-    """Gaussian of 1 token over (h, w, channel), jitter, dilation until t 300, alpha 2, base 1024, restart at 30 %."""
+    """3-D Gaussian of 1 token, jitter, dilation until t 300, alpha 2, base 1024, restart at 30 %."""
     settings = FreeScaleSettings()
     assert settings.fusion == FusionSettings("exact", over_channels=True, sigma=1.0, jitter=True, end_percent=1.0, local="windows")
     assert settings.dilation == DilationSettings(factor=None, end_percent=0.7)

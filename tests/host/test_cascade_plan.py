@@ -1,4 +1,4 @@
-"""What a plan says beyond sizes reaches the cascade: the resize method, the upscale model, VAE tiling. And what is refused early."""
+"""A plan's resize method, upscale model, VAE tiling and base reach the cascade. What cannot run is refused early."""
 
 import pytest
 import torch

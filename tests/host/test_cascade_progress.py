@@ -1,4 +1,4 @@
-"""The progress of a cascade: one bar over all stages, a preview in each step, the pictures of finished stages."""
+"""The progress of a cascade: one bar over all stages, previews, and the pictures of finished stages."""
 
 import comfy.utils
 import latent_preview

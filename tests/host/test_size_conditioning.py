@@ -1,4 +1,4 @@
-"""SDXL's size conditioning of a wide picture: the base size, with its sides in their places, unless the user names another."""
+"""SDXL's size conditioning of a wide picture: the base size, unless the user names another."""
 
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.nodes.size_conditioning import with_base_size

@@ -1,4 +1,4 @@
-"""FreeScaleUpscale: decode, enlarge, encode, with every input in its place, on a VAE that keeps pictures as they are."""
+"""FreeScaleUpscale: decode, enlarge, encode, on a VAE that keeps pictures as they are."""
 
 import pytest
 import torch

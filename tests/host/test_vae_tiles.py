@@ -51,7 +51,7 @@ def test_a_batch_that_needs_more_than_nine_tenths_of_the_total_memory_is_tiled(m
 
 
 def test_tiles_of_a_decoding_share_a_quarter_with_their_neighbours_and_of_an_encoding_an_eighth(monkeypatch):
-    """decode_tiled counts in latent pixels, encode_tiled in pixels. One tile may take a quarter of 100 GiB."""
+    """decode_tiled counts in latent pixels, encode_tiled in pixels. A tile may take a quarter of 100 GiB."""
     _, decoding = asked_for(monkeypatch, 100 * GIB, vae_stage.decode, LATENTS, "on")
     _, encoding = asked_for(monkeypatch, 100 * GIB, vae_stage.encode, PICTURES, "on")
     assert decoding == {"tile_x": 256, "tile_y": 256, "overlap": 64}
@@ -59,6 +59,6 @@ def test_tiles_of_a_decoding_share_a_quarter_with_their_neighbours_and_of_an_enc
 
 
 def test_a_tile_is_one_picture_of_the_batch(monkeypatch):
-    """Of 5 GiB, a tile's share is 1.25 GiB: enough for one picture that takes 1 GiB to decode, not for one that takes 2 to encode."""
+    """A tile's share of 5 GiB is 1.25 GiB: enough to decode one picture (1 GiB), not to encode one (2 GiB)."""
     assert asked_for(monkeypatch, 5 * GIB, vae_stage.decode, LATENTS, "on")[1]["tile_x"] == 2048 // 8
     assert asked_for(monkeypatch, 5 * GIB, vae_stage.encode, PICTURES, "on")[1]["tile_x"] == 512

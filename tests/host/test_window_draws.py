@@ -1,4 +1,4 @@
-"""What decides where the windows lie in a run: its seed, the noise level, the block and the transformer in it."""
+"""The run's seed, the noise level, the block and the transformer in it decide where the windows lie."""
 
 import comfy.samplers
 import pytest
@@ -34,7 +34,7 @@ def drawn(monkeypatch):
 
 
 def run(model, seed, noise_seed=1):
-    """Two steps at 512 px, so that windows at half resolution move by up to 2 tokens and those at a quarter by 1."""
+    """Two steps at 512 px: windows move by up to 2 tokens at half resolution, by 1 at a quarter."""
     guider = comfy.samplers.CFGGuider(model)
     generator = torch.Generator().manual_seed(0)
     texts = [[[torch.randn(1, 77, 64, generator=generator), {"pooled_output": torch.zeros(1, 64)}]] for _ in range(2)]
@@ -55,7 +55,7 @@ def test_the_runs_seed_moves_the_windows_and_the_picture(model, drawn):
 
 
 def test_every_transformer_of_every_block_draws_windows_of_its_own_in_every_step(model, drawn):
-    """Windows shared by all transformers of a block would leave their borders in the same places in each of them."""
+    """If all transformers of a block shared windows, the borders would add up in the same places."""
     run(model, 1)
     attentions = sum(name.endswith("attn1") for name, _ in model.model.diffusion_model.named_modules())
     assert len(drawn) == len(SIGMAS) * attentions
