@@ -156,5 +156,5 @@ def tier_of(test: str) -> str:
 
 
 def _noticed_by(output: str) -> str:
-    lines = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    lines = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     return f"\n     {lines[0].split(' - ')[0]}" if lines else ""
