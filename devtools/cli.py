@@ -10,6 +10,8 @@ from . import checks, tiers
 from .browser import ensure_browser, named_browser
 from .errors import DevError
 from .machine import require_free_port
+from .mutate import mutate
+from .mutations import MUTATIONS
 from .paths import ROOT, Host
 from .process import become, host_environment
 from .releases import RELEASES
@@ -26,6 +28,7 @@ commands:
                            set everything up, then ComfyUI in the browser; the rest goes to its main.py
   test [tier ...] [...]    the tests; tiers: core host server browser; paths narrow them, the rest goes to pytest
   check                    format, lint, types, registry rules
+  mutate [name ...]        break the pack in small ways, one by one, and see a test fail each time; --list: in which
   tables                   the tables the tests execute, as Markdown
   locales                  write locales/en from the nodes' own texts
   pictures                 draw the pictures of the help pages anew, in a browser
@@ -67,6 +70,7 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
         "serve": _serve,
         "test": _test,
         "check": _check,
+        "mutate": _mutate,
         "tables": _tables,
         "locales": _locales,
         "pictures": _pictures,
@@ -102,6 +106,11 @@ def _check(host: Host, arguments: list[str]) -> int:
         raise DevError(f"Expected nothing after check, got {' '.join(arguments)}: leave it out.")
     set_up(host)
     return checks.run_checks(host)
+
+
+def _mutate(host: Host, arguments: list[str]) -> int:
+    set_up(host)
+    return mutate(host, MUTATIONS, arguments)
 
 
 def _serve(host: Host, arguments: list[str]) -> int:

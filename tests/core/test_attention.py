@@ -148,10 +148,27 @@ def test_full_attention_in_chunks_of_queries_is_full_attention(bytes_at_once):
     assert torch.allclose(got, softmax_attention(x, x, x), atol=1e-6)
 
 
+@pytest.mark.parametrize(("bytes_at_once", "calls"), [(1, 35), (3 * 16, 12), (34 * 16, 2), (35 * 16, 1), (10**9, 1)])
+def test_chunks_of_queries_keep_within_the_bound_and_are_as_few_as_can_be(bytes_at_once, calls):
+    """35 tokens with 4 float32 channels: 16 bytes each."""
+    sizes, x = [], tokens((5, 7), batch=1)
+
+    def attend(q, k, v):
+        sizes.append(q.nbytes)
+        return q
+
+    chunked_attention(x, x, x, attend, bytes_at_once)
+    assert len(sizes) == calls
+    assert max(sizes) <= max(bytes_at_once, 16)
+
+
 @pytest.mark.parametrize(("grid", "strides"), [((8, 8), (2, 2)), ((9, 7), (2, 3)), ((8, 6), (4, 1))])
 def test_strided_attention_of_identity_gives_the_tokens_back(grid, strides):
     x = tokens(grid)
     assert torch.equal(strided_attention(x, x, x, Size(*grid), Size(*strides), identity), x)
+    out = torch.zeros_like(x)
+    assert strided_attention(x, x, x, Size(*grid), Size(*strides), identity, out) is out
+    assert torch.equal(out, x)
 
 
 def test_strided_attention_mixes_only_tokens_of_one_sub_grid():

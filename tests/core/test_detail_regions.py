@@ -79,8 +79,16 @@ def test_binary_counts_every_grey_as_white_and_takes_the_nearest_pixel():
 
 def test_half_precision_masks_work():
     assert alpha_map(0.5, (DetailRegion(left_half().half(), 3.0),), 1, GRID).unique().tolist() == [0.5, 3.0]
+    third = torch.tensor([[[1.0, 0.0, 0.0]]]).half()
+    assert alpha_map(0.0, (DetailRegion(third, 7.0),), 1, Size(1, 1)).item() == pytest.approx(7 / 3, abs=1e-9)
 
 
 def test_a_cell_gets_the_mean_of_the_mask_below_it():
     mask = torch.tensor([[[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]])
     assert resize_masks(mask, Size(1, 2)).tolist() == [[[0.25, 1.0]]]
+
+
+def test_a_coarse_mask_is_stretched_by_its_pixels_and_not_by_their_centres():
+    assert resize_masks(torch.tensor([[[1.0, 0.0]]]), Size(1, 4)).tolist() == [[[1.0, 0.75, 0.25, 0.0]]]
+    wide = torch.tensor([[[1.0] * 8, [0.0] * 8]])  # coarser than the grid on one axis, finer on the other
+    assert resize_masks(wide, Size(4, 4))[0, :, 0].tolist() == [1.0, 0.75, 0.25, 0.0]

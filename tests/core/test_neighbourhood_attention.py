@@ -67,3 +67,18 @@ def test_it_costs_less_than_overlapping_windows_of_the_same_size(scale, share):
     grid, window = Size(32 * scale, 32 * scale), Size(32, 32)
     products = sum(queries.size.area * keys.size.area for queries, keys in neighbourhoods(grid, window))
     assert products / ((2 * scale - 1) ** 2 * window.area**2) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(("bytes_at_once", "calls"), [(None, 16), (4 * 2560, 4), (2560, 16), (1, 16)])
+def test_patches_are_attended_in_chunks_within_the_bound_of_bytes(bytes_at_once, calls):
+    """16 patches of 4 x 4 tokens with 8 x 8 keys, 4 float32 channels: q and out 256 bytes each, k and v 1024."""
+    sizes, x = [], tokens((16, 16), batch=1)
+
+    def attend(q, k, v):
+        sizes.append(2 * q.nbytes + k.nbytes + v.nbytes)
+        return q
+
+    neighbourhood_attention(x, x, x, Size(16, 16), Size(8, 8), attend, bytes_at_once=bytes_at_once)
+    assert len(sizes) == calls
+    assert max(sizes) <= max(bytes_at_once or x.nbytes, 2560)
+    assert sum(sizes) == 16 * 2560

@@ -22,6 +22,7 @@ BASE = Size(1024, 1024)
         ({"stages": (Size(2048, 16392),)}, "at most 16384 pixels a side, got 16392x2048: choose a smaller target or factor"),
         ({"base": Size(16392, 2048)}, "at most 16384 pixels a side, got 2048x16392: choose a smaller target or factor"),
         ({"restart": 1.0}, "below 1, got 1.0"),
+        ({"restart": -0.1}, "restart from 0 to below 1, got -0.1"),
         ({"method": "nearest"}, "expected one of bicubic, lanczos, got nearest"),
         ({"tiling": "maybe"}, "expected one of auto, on, off, got maybe"),
     ],
@@ -33,7 +34,7 @@ def test_a_plan_that_cannot_run_is_refused(changes, message):
 
 def test_stages_by_factors():
     assert stages_by_factors(Size(1216, 832), "1.5, 3") == ((1824, 1248), (3648, 2496))
-    for wrong in ("twice", "", "0.5, 2", "nan", "inf", "2, 1000"):
+    for wrong in ("twice", "", "0.5, 2", "1.05", "2, 17", "nan", "inf", "2, 1000"):
         with pytest.raises(ValueError, match=f'from 1.1 to 16.0 such as "2, 4", got "{wrong}"'):
             stages_by_factors(BASE, wrong)
 

@@ -27,6 +27,9 @@ from freescale_core.settings import DetailRegion, DetailSettings, DilationSettin
         (lambda: PromptRegion(torch.zeros(1, 77, 8), torch.zeros(2, 2)), r"masks of shape \(b, h, w\), got \(2, 2\)"),
         (lambda: PromptRegion(torch.zeros(1, 77, 8), torch.zeros(1, 2, 2), 1.5), "strength between 0 and 1, got 1.5"),
         (lambda: FreeScaleSettings(base=Size(8, 8)), "a base size of at least 64x64 pixels, got 8x8"),
+        (lambda: FreeScaleSettings(base=Size(1024, 56)), "a base size of at least 64x64 pixels, got 56x1024"),
+        (lambda: FreeScaleSettings(most_later_steps=0), "most_later_steps of at least 1, got 0"),
+        (lambda: FreeScaleSettings(restart=-0.1), "restart from 0 to below 1, got -0.1"),
         (lambda: FreeScaleSettings(restart=1.0), "restart from 0 to below 1, got 1.0"),
     ],
 )

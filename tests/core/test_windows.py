@@ -69,11 +69,26 @@ def test_windows_under_eight_tokens_have_no_jitter_and_still_work():
     assert sorted({w.top for w in windows}) == [0, 3, 6, 7]
 
 
+def test_each_axis_has_the_jitter_of_its_own_side():
+    geometry, windows = draw((64, 64), (32, 16))
+    assert geometry.jitter == (4, 2)
+    assert max(w.bottom for w in windows) <= 64 + 2 * 4
+    assert max(w.right for w in windows) <= 64 + 2 * 2
+    assert WindowGrid(Size(64, 64), Size(32, 16), jittered=False).jitter == (0, 0)
+
+
 def test_draws_depend_on_seed_sigma_and_block_only():
     grid = WindowGrid(Size(64, 64), Size(32, 32))
     same = grid.draw(window_rng(7, 3.25, 0, 4, 1))
     assert same == grid.draw(window_rng(7, 3.25, 0, 4, 1))
-    for other in [(8, 3.25, 0, 4, 1), (7, 3.5, 0, 4, 1), (7, 3.25, 2, 4, 1), (7, 3.25, 0, 5, 1), (7, 3.25, 0, 4, 0)]:
+    for other in [
+        (8, 3.25, 0, 4, 1),
+        (7 + 2**32, 3.25, 0, 4, 1),
+        (7, 3.5, 0, 4, 1),
+        (7, 3.25, 2, 4, 1),
+        (7, 3.25, 0, 5, 1),
+        (7, 3.25, 0, 4, 0),
+    ]:
         assert same != grid.draw(window_rng(*other))
 
 

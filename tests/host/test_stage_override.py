@@ -93,7 +93,19 @@ def test_speed_fast_shortens_the_schedule_of_later_stages_only(model):
     fast = patched(model, speed="Fast")
     assert [(stage.choice.steps, stage.start_step) for stage in stages(fast, ())] == [(20, None), (15, 5), (15, 5)]
     assert [stage.choice.steps for stage in stages(fast, (), steps=30)] == [20, 30, 30]
+    few = Stage(fast, "positive", "negative", SamplerChoice(1, 6, 7.0, "euler", "normal"))
+    plan = CascadePlan(Size(128, 128), (Size(256, 256),))
+    assert [stage.choice.steps for stage in stages_of(few, plan, ())] == [6, 6]
     assert [stage.choice.steps for stage in stages(patched(model), ())] == [20, 20, 20]
+
+
+def test_a_plans_steps_sampler_and_scheduler_count_in_later_stages_only(model):
+    got = stages(model, (), steps=4, sampler_name="dpmpp_2m", scheduler="karras")
+    assert [(s.choice.steps, s.choice.sampler_name, s.choice.scheduler) for s in got] == [
+        (20, "euler", "normal"),
+        (4, "dpmpp_2m", "karras"),
+        (4, "dpmpp_2m", "karras"),
+    ]
 
 
 def test_a_plans_base_wins_in_overrides_too(model):

@@ -48,3 +48,13 @@ def test_layers_found(name):
     assert [paths[conv] for conv in dilation_convs(unet)] == convs
     assert attention_blocks(unet) == blocks
     assert sum(path.endswith("attn1") for path in paths.values()) == attentions
+
+
+def test_only_3x3_convolutions_are_dilated():
+    """A 1x1 convolution has no neighbours to move apart; with padding it would return a larger picture."""
+    unet = UNetModel(**SDXL, device="meta", dtype=torch.float16, operations=comfy.ops.disable_weight_init)
+    expected = dilation_convs(unet)
+    layers = unet.middle_block[0].in_layers
+    layers[2] = torch.nn.Conv2d(1280, 1280, 1, device="meta")
+    expected.pop(5)
+    assert dilation_convs(unet) == expected

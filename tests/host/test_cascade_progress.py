@@ -1,0 +1,95 @@
+"""The progress of a cascade: one bar over all stages, previews, and the pictures of finished stages."""
+
+import comfy.utils
+import latent_preview
+import pytest
+import torch
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.plan import CascadePlan
+from freescale_pack.nodes import cascade_node
+from freescale_pack.nodes.cascade import SamplerChoice, Stage, StageResult, run_cascade
+from freescale_pack.nodes.cascade_node import FreeScaleCascade
+from freescale_pack.nodes.cascade_progress import CascadeProgress
+
+from .demo_model import conditioning, demo_checkpoint
+from .test_cascade import patched
+
+
+class Bar:
+    """Stands for the host's progress bar: what it was told, one entry each time."""
+
+    def __init__(self, total):
+        self.told = Bar.last = []
+
+    def update_absolute(self, value, total=None, preview=None):
+        self.told.append((value, total, preview))
+
+
+class Previewer:
+    def decode_latent_to_preview_image(self, kind, x0):
+        return kind, tuple(x0.shape)
+
+
+@pytest.fixture(autouse=True)
+def noted(monkeypatch):
+    monkeypatch.setattr(comfy.utils, "ProgressBar", Bar)
+    monkeypatch.setattr(latent_preview, "get_previewer", lambda device, latent_format: Previewer())
+
+
+def test_the_bar_counts_on_from_stage_to_stage_and_shows_small_previews():
+    progress = CascadeProgress(demo_checkpoint()[0], [2, 1])
+    latent = torch.zeros(3, 4, 256, 128)
+    for steps in (2, 1):
+        callback = progress.next_stage()
+        for step in range(steps):
+            callback(step, latent, latent, steps)
+    assert Bar.last == [(n, 3, ("JPEG", (1, 4, 128, 64))) for n in (1, 2, 3)]
+
+
+def test_a_finished_picture_is_shown_without_moving_the_bar():
+    progress = CascadeProgress(demo_checkpoint()[0], [1])
+    progress.next_stage()(0, torch.zeros(1, 4, 8, 8), None, 1)
+    progress.show(torch.tensor([[[[-1.0, 0.5, 2.0]]]]).expand(2, 4, 6, 3))
+    value, total, (kind, image, side) = Bar.last[-1]
+    assert (value, total, kind, side) == (1, 1, "JPEG", 1024)
+    assert (image.size, image.getpixel((0, 0))) == ((6, 4), (0, 127, 255))
+
+
+def test_a_cascade_shows_the_base_and_every_stage_once_and_ends_full():
+    """ddim_uniform makes 7 steps out of 6; int(0.3 * 6) = 1 of them is skipped in each later stage."""
+    model, _, vae = demo_checkpoint()
+    choice = SamplerChoice(1, 6, 3.0, "euler", "ddim_uniform")
+    texts = conditioning("red apple"), conditioning("")
+    model = patched(model, base_width=64, base_height=64)
+    stages = [Stage(model, *texts, choice), Stage(model, *texts, choice, 1)]
+    run_cascade(stages, vae, CascadePlan(Size(64, 64), (Size(96, 96),)), {"samples": torch.zeros(1, 4, 8, 8)}, None)
+    assert [told[:2] for told in Bar.last] == [(n, 13) for n in (1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 13)]
+    pictures = [preview[1] for _, _, preview in Bar.last if not isinstance(preview[1], tuple)]
+    assert [picture.size for picture in pictures] == [(64, 64), (96, 96)]
+
+
+def test_the_node_shows_four_pictures_of_each_stage_none_larger_than_1024_px(monkeypatch):
+    shown = []
+
+    class Preview:
+        def __init__(self, image, cls):
+            shown.append(tuple(image.shape))
+            self.values = [f"stage {len(shown)}"]
+
+        def as_dict(self):
+            return {"images": self.values}
+
+    pictures = [torch.zeros(6, 512, 512, 3), torch.zeros(6, 1024, 2048, 3)]
+    results = [StageResult({"samples": n}, picture) for n, picture in enumerate(pictures)]
+    monkeypatch.setattr(cascade_node, "run_cascade", lambda *args: results)
+    monkeypatch.setattr(cascade_node.ui, "PreviewImage", Preview)
+    model, _, vae = demo_checkpoint()
+    texts, start = (conditioning("red apple"), conditioning("")), {"samples": torch.zeros(1, 4, 64, 64)}
+    model = patched(model, base_width=512, base_height=512)
+    out = FreeScaleCascade.execute(model, *texts, vae, 0, 5, 3.0, "euler", "normal", 2.0, latent=start)
+    assert shown == [(4, 512, 512, 3), (4, 512, 1024, 3)]
+    assert out.ui.values == ["stage 1", "stage 2"]
+    latent, image, stages = out.result
+    assert latent is results[-1].latent
+    assert image is pictures[-1]
+    assert all(a is b for a, b in zip(stages, pictures, strict=True))

@@ -1,0 +1,63 @@
+"""Nodes as they are when put on the canvas: their widgets' defaults are the published settings."""
+
+import pytest
+from freescale_pack.freescale_core.presets import PRESETS
+from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FusionSettings
+from freescale_pack.nodes.cascade_node import FreeScaleCascade
+from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
+from freescale_pack.nodes.stage_sampling import settings_of
+
+from .demo_model import demo_checkpoint
+
+
+def defaults(node):
+    return {i.id: i.default for i in node.define_schema().inputs if getattr(i, "default", None) is not None}
+
+
+def test_a_model_patch_with_its_defaults_is_the_preset_of_sdxl():
+    (patched,) = FreeScaleModelPatch.execute(demo_checkpoint()[0], **defaults(FreeScaleModelPatch)).result
+    assert settings_of(patched) == PRESETS["SDXL"]
+
+
+@pytest.mark.parametrize(
+    ("node", "part", "expected"),
+    [
+        (FreeScaleScaleFusion, "fusion", FusionSettings()),
+        (FreeScaleDilatedConv, "dilation", DilationSettings()),
+        (FreeScaleDetailControl, "detail", DetailSettings()),
+    ],
+)
+def test_a_part_node_with_its_defaults_is_that_part_of_the_preset(node, part, expected):
+    (patched,) = node.execute(demo_checkpoint()[0], **defaults(node)).result
+    assert getattr(settings_of(patched), part) == expected
+    others = {"fusion", "dilation", "detail"} - {part}
+    assert [getattr(settings_of(patched), other) for other in others] == [None, None]
+
+
+def test_the_cascade_samples_as_the_authors_do():
+    """50 Euler steps of the leading schedule, guidance 7.5, to twice the size."""
+    assert defaults(FreeScaleCascade) == {
+        "seed": 0,
+        "steps": 50,
+        "cfg": 7.5,
+        "sampler_name": "euler",
+        "scheduler": "ddim_uniform",
+        "factor": 2.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("exact", FusionSettings()),
+        ("fast", FusionSettings("fast")),
+        ("neighbourhood", FusionSettings("exact", local="neighbourhoods")),
+        ("fast neighbourhood", FusionSettings("fast", local="neighbourhoods")),
+        ("off", None),
+    ],
+)
+def test_a_kind_of_fusion_is_the_same_in_both_nodes(choice, expected):
+    model = demo_checkpoint()[0]
+    (whole,) = FreeScaleModelPatch.execute(model, **{**defaults(FreeScaleModelPatch), "fusion": choice}).result
+    (part,) = FreeScaleScaleFusion.execute(model, **{**defaults(FreeScaleScaleFusion), "mode": choice}).result
+    assert settings_of(whole).fusion == settings_of(part).fusion == expected
