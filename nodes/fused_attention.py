@@ -28,10 +28,12 @@ FreeMemory = Callable[[torch.device], float]
 """Bytes that are free on a device."""
 FREE_SHARE = 4
 """Temporaries get at most one part in so many of the memory that is free when a run begins to attend."""
+OUTPUT_SHARE = 2
+"""They get at most one part in so many of an attention output. Smaller parts only add calls."""
 FULL_SHARE = 16
-"""Once memory ran out, or where none is free, they get one part in so many of an attention output."""
+"""The same once memory ran out, or where none is free."""
 WORTH_CUTTING = 2**22
-"""Fewer bytes are not worth more calls, however small the output is. All of SDXL's from 2048 px on are larger, in half precision too."""
+"""Never split below this size: smaller chunks only add kernel launches. Half of SDXL's smallest output from 2048 px on is larger."""
 BLUR_WORTH_CUTTING = 2**23
 """The same for a blur, which reads the rows around each piece again."""
 BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
@@ -53,8 +55,9 @@ def install(
 
 
 class ChunkBudget:
-    """How many bytes of temporaries attention and blur of one run may take: as many as one attention output has (but not
-    for tiny ones), less where little memory is free, little once the device was full. Results do not depend on it, but for rounding.
+    """Upper bound, in bytes, of the temporaries of one attention or blur call: half an attention output, but not for
+    tiny ones. Less where little memory is free. Drops to 1/16 of an output after an out-of-memory error.
+    Changes results by rounding at most.
 
     It also says once what it cannot do.
     """
@@ -74,7 +77,7 @@ class ChunkBudget:
         """compute(bytes), again with less if memory runs out. output_bytes: of one attention output."""
         if device not in self._most:
             self._most[device] = int(self._free_memory(device) / FREE_SHARE)
-        least, most = output_bytes // FULL_SHARE, max(output_bytes, worth_cutting)
+        least, most = output_bytes // FULL_SHARE, max(output_bytes // OUTPUT_SHARE, worth_cutting)
         if not self._full:
             try:
                 return compute(max(least, min(most, self._most[device])))

@@ -8,7 +8,7 @@ from freescale_core.chunked_attention import chunked_attention
 from freescale_core.geometry import Size
 from freescale_core.strided_attention import strided_attention
 from freescale_core.window_attention import in_chunks, window_attention
-from freescale_core.window_gather import gathered
+from freescale_core.window_gather import clear_pad_, corner_indices, gather_windows
 from freescale_core.windows import Window, WindowGrid, window_rng
 
 
@@ -30,6 +30,14 @@ def identity(q, k, v):
 
 def softmax_attention(q, k, v):
     return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+def gathered(tensors, grid, windows, pad):
+    """What lies on the pad is zero, as for keys and values."""
+    parts = gather_windows(tensors, grid, windows[0].size, corner_indices(windows, grid, pad, tensors[0].device))
+    for part in parts:
+        clear_pad_(part, grid, windows, pad)
+    return parts
 
 
 def tokens(grid, channels=4, batch=2):
