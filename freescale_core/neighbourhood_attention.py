@@ -70,8 +70,8 @@ def _put_(
 ) -> None:
     """Attend from some patches and store the results. A function of its own, which frees their memory on return."""
     grid, (patch, keys), (q, k, v) = Size(*places.shape[1:3]), (part.size for part in pairs[0]), tensors
-    queries = gather_windows((q,), grid, patch, corners[0])
-    around = gather_windows((k, v), grid, keys, corners[1])
+    queries = gather_windows((q,), grid, patch, corners[0], NO_PAD)
+    around = gather_windows((k, v), grid, keys, corners[1], NO_PAD)
     windows = [window for window, _ in pairs]
     for window, part in zip(windows, by_window(attend(*queries, *around), windows), strict=True):
         cut(places, window).copy_(part)

@@ -41,9 +41,7 @@ def fuse_(
     return global_
 
 
-def _add_low_(
-    image: Tensor, difference: Tensor, top: int, kernel_size: int, sigma: float, over_channels: bool, bytes_at_once: int
-) -> int:
+def _add_low_(image: Tensor, difference: Tensor, top: int, kernel_size: int, sigma: float, over_channels: bool, bytes_at_once: int) -> int:
     """Add the blurred difference to as many rows as `bytes_at_once` allows, starting at `top`.
 
     Returns the first row not done yet. Safe to retry: nothing is written before the blur has succeeded.

@@ -71,7 +71,7 @@ def _add_(
 ) -> None:
     """Attend inside some windows and add the results. A function of its own, which frees their memory on return."""
     grid = Size(*count.shape)
-    q, k, v = gather_windows(tensors, grid, windows[0].size, corners)
+    q, k, v = gather_windows(tensors, grid, windows[0].size, corners, pad)
     # Queries on the pad keep whatever token they got: their results are not used.
     clear_pad_(k, grid, windows, pad)
     clear_pad_(v, grid, windows, pad)

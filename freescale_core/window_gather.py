@@ -29,18 +29,20 @@ def corner_indices(windows: Sequence[Window], grid: Size, pad: Size, device: tor
     return upload(np.array(corners, np.int64)[:, None], device)
 
 
-def gather_windows(tensors: Sequence[Tensor], grid: Size, size: Size, corners: Tensor) -> list[Tensor]:
+def gather_windows(tensors: Sequence[Tensor], grid: Size, size: Size, corners: Tensor, pad: Size) -> list[Tensor]:
     """Copy the tokens of n windows of each tensor.
 
     Args:
         tensors: each (b, h*w, c), on one device. Copied whole if batch and tokens are no view of one another.
-        grid: h, w in tokens. size: of every window. corners: some rows of `corner_indices`.
+        grid: h, w in tokens. size: of every window.
+        corners: some rows of `corner_indices`. pad: the same as there.
 
     Returns: (n*b, window tokens, c) of each. What lies on the pad is some other token: see `clear_pad_`.
     """
     batch = len(tensors[0])
-    table = corners + _top_left_indices(batch, grid, size, corners.device)
-    table = table.clamp_(0, batch * grid.area - 1).flatten()
+    table = (corners + _top_left_indices(batch, grid, size, corners.device)).flatten()
+    if any(pad):
+        table.clamp_(0, batch * grid.area - 1)
     # Not with out=, which writes to the wrong place of a larger tensor on Apple's GPUs (PyTorch up to 2.13).
     parts = [x.flatten(0, 1).index_select(0, table) for x in tensors]
     return [part.view(-1, size.area, part.shape[1]) for part in parts]

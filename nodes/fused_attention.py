@@ -154,10 +154,11 @@ def output_patch(run: StageRun, budget: ChunkBudget) -> Callable[[Tensor, dict[s
 
 
 def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, grid: Size) -> Tensor:
-    """Eq. 7 of [global; local], in place: its first half."""
+    """Apply eq. 7 in place. `both` stacks global on local along the batch; returns its first half, which now holds the fused tokens."""
     fusion = run.settings.fusion or FusionSettings()
     global_, local = both[: len(both) // 2], both[len(both) // 2 :]
-    within = partial(budget.within, output_bytes=local.nbytes, device=both.device, worth_cutting=BLUR_WORTH_CUTTING)
+    # Twice what attention may take: q and the windows are gone by now.
+    within = partial(budget.within, output_bytes=both.nbytes, device=both.device, worth_cutting=BLUR_WORTH_CUTTING)
     return fuse_(global_, local, grid, run.kernel_size, fusion.sigma, fusion.over_channels, within)
 
 
