@@ -15,8 +15,9 @@ from torch import Tensor
 def blur_rows(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float, over_channels: bool) -> Tensor:
     """Return G of eq. 7 on some rows of one image: over (h, w), or over (h, w, channel) as the released code does.
 
-    In float32: half precision loses the small differences that are blurred here. Where the user allows TF32
-    for products (torch.backends.cuda.matmul.allow_tf32), each product rounds its operands to 11 bits, as fp16 has.
+    In float32: half precision loses the small differences that are blurred here. Where the user allows TF32 for products
+    (torch.backends.cuda.matmul.allow_tf32), the result changes by up to a thousandth of its greatest value, about
+    two roundings of fp16.
 
     Args:
         x: (h, w, c). Only rows `top - reach` to `bottom + reach` are read, reach = kernel_size // 2.
