@@ -157,8 +157,9 @@ def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, grid: Size) -> Tens
     """Apply eq. 7 in place. `both` stacks global on local along the batch; returns its first half, which now holds the fused tokens."""
     fusion = run.settings.fusion or FusionSettings()
     global_, local = both[: len(both) // 2], both[len(both) // 2 :]
-    # Twice what attention may take: q and the windows are gone by now.
-    within = partial(budget.within, output_bytes=both.nbytes, device=both.device, worth_cutting=BLUR_WORTH_CUTTING)
+    # After the output projection the blur may take twice as much as inside attention: q and its windows are gone by then.
+    output_bytes = (both if fusion.over_channels else local).nbytes
+    within = partial(budget.within, output_bytes=output_bytes, device=both.device, worth_cutting=BLUR_WORTH_CUTTING)
     return fuse_(global_, local, grid, run.kernel_size, fusion.sigma, fusion.over_channels, within)
 
 
