@@ -50,5 +50,5 @@ def _add_low_(image: Tensor, difference: Tensor, top: int, kernel_size: int, sig
     rows = bytes_at_once // (BLUR_BYTES * difference[0].numel()) - 2 * reach
     bottom = min(len(image), top + min(max(rows, 2 * reach, 1), MOST_ROWS))
     low = blur_rows(difference, top, bottom, kernel_size, sigma, over_channels)
-    image[top:bottom].unflatten(2, low.shape[2:]).add_(low.to(image.dtype))
+    image[top:bottom].view(low.shape).add_(low.to(image.dtype))
     return bottom

@@ -18,7 +18,7 @@ ASYNC_COPY_BYTES = 2**16
 
 def upload(array: np.ndarray, device: torch.device) -> Tensor:
     """Copy an array to the device in pieces so small that the CPU does not wait for the device, where that is safe."""
-    pieces = torch.from_numpy(array).split(max(1, ASYNC_COPY_BYTES // array[0].nbytes))
+    pieces = torch.split(torch.from_numpy(array), max(1, ASYNC_COPY_BYTES // array[0].nbytes))
     uploaded = [piece.to(device, non_blocking=device.type in ASYNC_COPY_DEVICES) for piece in pieces]
     return uploaded[0] if len(uploaded) == 1 else torch.cat(uploaded)
 
