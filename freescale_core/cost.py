@@ -6,7 +6,7 @@ on tensors without data; tests/host/test_cost.py counts them again.
 
 from typing import Literal, NamedTuple
 
-from .geometry import Size, level_size, strides_between
+from .geometry import Size, blur_kernel_size, level_size, scale_between, strides_between
 from .plan import PIXELS_PER_CELL
 from .windows import WindowGrid
 
@@ -28,6 +28,8 @@ PER_MEGAPIXEL = 5.957e12
 """Counted: all that grows with the area, i.e. convolutions, projections, feed-forward and cross-attention."""
 CONSTANT = 0.052e12
 """Counted: what does not grow, i.e. keys and values of the text's 77 tokens."""
+BLUR_PER_ELEMENT = 100
+"""Counted: the products of a 3-D blur with k taps take this times k^(2/3) for each element of an attention output."""
 
 WEIGHTS_GIB = 2_567_463_684 * 2 / GIB
 """The UNet's parameters in fp16: 5.1 GB."""
@@ -55,14 +57,15 @@ def unet_operations(size: Size) -> float:
 
 def fused_operations(base: Size, size: Size, mode: Literal["exact", "fast"]) -> float:
     """The same with scale fusion and its 3-D blur: windows of the base's grid are added, fast cuts the global attention
-    into sub-grids, and the blur projects global and local apart. Sizes in pixels; dilation costs nothing."""
-    total = _without_attention(size)
+    into sub-grids, and the blur projects global and local apart and takes some itself. Sizes in pixels; dilation costs nothing."""
+    total, taps = _without_attention(size), blur_kernel_size(scale_between(base, size))
     for level in ATTENTION:
         grid = _grid(size, level)
         windows = WindowGrid(grid, _grid(base, level))
         parts = 1 if mode == "exact" else strides_between(windows.clipped, grid).area
         total += _attention(level, grid.area) / parts + windows.count * _attention(level, windows.clipped.area)
         total += level.layers * 2 * grid.area * level.channels**2  # the second output projection
+        total += level.layers * BLUR_PER_ELEMENT * taps ** (2 / 3) * grid.area * level.channels
     return total
 
 

@@ -1,6 +1,7 @@
 """A cheaper local branch: patches of queries that do not overlap, over neighbourhoods of keys that do."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from .geometry import Size
 from .window_attention import Attend, cut, in_chunks
-from .window_gather import by_window, gathered
+from .window_gather import by_window, corner_indices, gather_windows
 from .windows import Window
 
 NO_PAD = Size(0, 0)
@@ -52,15 +53,35 @@ def neighbourhood_attention(
     pairs = neighbourhoods(grid, window)
     patch, keys = (part.size for part in pairs[0])
     bytes_per_patch = 2 * (patch.area + keys.area) * v[:, 0].nbytes  # q and what attend returns; k and v
-    for some in in_chunks(pairs, (v.nbytes if bytes_at_once is None else bytes_at_once) // bytes_per_patch):
-        queries, around = zip(*some, strict=True)
-        _put_(places, queries, attend(*gathered((q,), grid, queries, NO_PAD), *gathered((k, v), grid, around, NO_PAD)))
+    bytes_at_once = v.nbytes if bytes_at_once is None else bytes_at_once
+    corners = _corners(grid, window, v.device)
+    for some in in_chunks(range(len(pairs)), bytes_at_once // bytes_per_patch):
+        chunk = slice(some[0], some[-1] + 1)
+        _put_(places, pairs[chunk], (q, k, v), [table[chunk] for table in corners], attend)
     return out
 
 
-def _put_(places: Tensor, windows: Sequence[Window], parts: Tensor) -> None:
-    for window, part in zip(windows, by_window(parts, windows), strict=True):
+def _put_(
+    places: Tensor,
+    pairs: Sequence[tuple[Window, Window]],
+    tensors: Sequence[Tensor],
+    corners: Sequence[Tensor],
+    attend: Attend,
+) -> None:
+    """Attend from some patches and store the results. A function of its own, which frees their memory on return."""
+    grid, (patch, keys), (q, k, v) = Size(*places.shape[1:3]), (part.size for part in pairs[0]), tensors
+    queries = gather_windows((q,), grid, patch, corners[0], NO_PAD)
+    around = gather_windows((k, v), grid, keys, corners[1], NO_PAD)
+    windows = [window for window, _ in pairs]
+    for window, part in zip(windows, by_window(attend(*queries, *around), windows), strict=True):
         cut(places, window).copy_(part)
+
+
+@lru_cache(maxsize=16)
+def _corners(grid: Size, window: Size, device: torch.device) -> Sequence[Tensor]:
+    """Corner tables of patches and of their neighbourhoods. Cached across runs, therefore created outside inference mode."""
+    with torch.inference_mode(False):
+        return [corner_indices(part, grid, NO_PAD, device) for part in zip(*neighbourhoods(grid, window), strict=True)]
 
 
 def _axis(length: int, window: int) -> Sequence[tuple[tuple[int, int], tuple[int, int]]]:

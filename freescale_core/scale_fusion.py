@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from functools import partial
 
+from einops import rearrange
 from torch import Tensor
 
-from .gaussian_blur import blur_tokens
+from .gaussian_blur import blur_rows
 from .geometry import Size
 
-BLUR_BYTES = 12
-"""Temporaries of the blur per element: three float32 copies."""
+BLUR_BYTES = 8
+"""Temporaries of the blur per element that it reads: what goes into a product and what comes out, in float32."""
+MOST_ROWS = 16
+"""Rows are blurred by one dense product, whose cost per element grows with their number."""
 
 Within = Callable[[Callable[[int], int]], int]
-"""within(step) -> step(bytes_at_once). Repeats the step with less where memory ran out."""
+"""Calls step(bytes_at_once), and once more with a smaller bound if memory runs out."""
 
 
 def fuse_(
@@ -23,26 +26,29 @@ def fuse_(
     Args:
         global_, local: (b, h*w, c). `global_` becomes the result, `local` is used up. Over (h, w) alone this may
             run before the output projection, which it commutes with; over (h, w, channel) it must run after it.
-        within: says how many bytes the blur may take, which works on some rows of the grid at a time;
+        within: says how many bytes the blur may take, which works on some rows of an image at a time;
             None = as many as `global_` has.
 
     Returns: `global_`.
     """
-    difference, top = local.sub_(global_), 0
-    while top < grid.height:
-        step = partial(_add_low_, global_, difference, grid, top, kernel_size, sigma, over_channels)
-        top = within(step) if within else step(global_.nbytes)
+    tokens = (global_, local.sub_(global_))
+    images = (rearrange(x, "b (h w) c -> b h w c", h=grid.height) for x in tokens)
+    for image, difference in zip(*images, strict=True):
+        top = 0
+        while top < grid.height:
+            step = partial(_add_low_, image, difference, top, kernel_size, sigma, over_channels)
+            top = within(step) if within else step(global_.nbytes)
     return global_
 
 
-def _add_low_(
-    global_: Tensor, difference: Tensor, grid: Size, top: int, kernel_size: int, sigma: float, over_channels: bool, bytes_at_once: int
-) -> int:
-    """global_ += G(difference) on as many rows from `top` on as fit; the first row that is left. Nothing has changed if it raises."""
-    width, reach = grid.width, kernel_size // 2
-    rows = bytes_at_once // (BLUR_BYTES * width * global_[:, 0].numel()) - 2 * reach
-    bottom = min(grid.height, top + max(rows, 2 * reach, 1))
-    first, end = max(0, top - reach), min(grid.height, bottom + reach)  # what the blur of these rows reads
-    low = blur_tokens(difference[:, first * width : end * width], Size(end - first, width), kernel_size, sigma, over_channels)
-    global_[:, top * width : bottom * width].add_(low[:, (top - first) * width : (bottom - first) * width])
+def _add_low_(image: Tensor, difference: Tensor, top: int, kernel_size: int, sigma: float, over_channels: bool, bytes_at_once: int) -> int:
+    """Add the blurred difference to as many rows as `bytes_at_once` allows, starting at `top`.
+
+    Returns the first row not done yet. Safe to retry: nothing is written before the blur has succeeded.
+    """
+    reach = kernel_size // 2
+    rows = bytes_at_once // (BLUR_BYTES * difference[0].numel()) - 2 * reach
+    bottom = min(len(image), top + min(max(rows, 2 * reach, 1), MOST_ROWS))
+    low = blur_rows(difference, top, bottom, kernel_size, sigma, over_channels)
+    image[top:bottom].view(low.shape).add_(low.to(image.dtype))
     return bottom

@@ -5,20 +5,17 @@ from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
-import torch
 from einops import rearrange
 from torch import Tensor
 
 from .geometry import Size
-from .window_gather import by_window, gathered
+from .window_gather import by_window, clear_pad_, corner_indices, gather_windows, upload
 from .windows import Window
 
 T = TypeVar("T")
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """attend(q, k, v) -> out, each (batch, tokens, channels); heads are the callable's business."""
 Windows = Sequence[Window]
-NO_WAIT = ("cuda", "meta")
-"""Devices that take a copy of small host memory without waiting, even if that memory is free again at once. Not so Apple's."""
 
 
 def window_attention(
@@ -45,13 +42,16 @@ def window_attention(
 
     Returns: (b, h*w, c), which is `out` if that was given.
     """
-    out = torch.zeros_like(v) if out is None else out.zero_()
+    out = v.new_zeros(v.shape) if out is None else out.zero_()
     total, count = rearrange(out, "b (h w) c -> b h w c", h=grid.height), np.zeros(grid, np.uint8)
+    corners = corner_indices(windows, grid, pad, v.device)
     bytes_per_window = 4 * windows[0].size.area * v[:, 0].nbytes  # q, k, v and what attend returns
-    for some in in_chunks(windows, (v.nbytes if bytes_at_once is None else bytes_at_once) // bytes_per_window):
-        _add_(total, count, q, k, v, some, pad, attend)
-    # Counted on the host and copied as bytes: no launches, and no wait for the device.
-    return out.div_(torch.from_numpy(count).view(-1, 1).to(v.device, non_blocking=v.device.type in NO_WAIT))
+    bytes_at_once = v.nbytes if bytes_at_once is None else bytes_at_once
+    for some in in_chunks(range(len(windows)), bytes_at_once // bytes_per_window):
+        chunk = slice(some[0], some[-1] + 1)
+        _add_(total, count, (q, k, v), windows[chunk], corners[chunk], pad, attend)
+    # Overlaps are counted on the CPU and uploaded as bytes: no kernel launches and no synchronisation.
+    return out.div_(upload(count.reshape(-1, 1), v.device))
 
 
 def cut(x: Tensor, window: Window) -> Tensor:
@@ -66,12 +66,17 @@ def in_chunks(items: Sequence[T], most: int) -> list[Sequence[T]]:
     return [items[first:end] for first, end in pairwise(ends)]
 
 
-def _add_(total: Tensor, count: np.ndarray, q: Tensor, k: Tensor, v: Tensor, windows: Windows, pad: Size, attend: Attend) -> None:
-    """A function of its own, so that one chunk's memory is free before the next one is attended."""
+def _add_(
+    total: Tensor, count: np.ndarray, tensors: Sequence[Tensor], windows: Windows, corners: Tensor, pad: Size, attend: Attend
+) -> None:
+    """Attend inside some windows and add the results. A function of its own, which frees their memory on return."""
     grid = Size(*count.shape)
-    parts = attend(*gathered((q, k, v), grid, windows, pad))
+    q, k, v = gather_windows(tensors, grid, windows[0].size, corners, pad)
+    # Queries on the pad keep whatever token they got: their results are not used.
+    clear_pad_(k, grid, windows, pad)
+    clear_pad_(v, grid, windows, pad)
     # One slice at a time: an indexed add would sum overlaps in no fixed order on a GPU.
-    for window, part in zip(windows, by_window(parts, windows), strict=True):
+    for window, part in zip(windows, by_window(attend(q, k, v), windows), strict=True):
         on_grid, in_window = window.without_pad(grid, pad)
         cut(total, on_grid).add_(cut(part, in_window))
         count[on_grid.top : on_grid.bottom, on_grid.left : on_grid.right] += 1

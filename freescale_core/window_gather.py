@@ -1,37 +1,51 @@
-"""The tokens of many windows in one call, by a table of token numbers."""
+"""The tokens of many windows in one call, by a table of token indices."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .geometry import Size
 from .windows import Window
 
+ASYNC_COPY_DEVICES = ("cuda", "meta")
+"""Device types on which a non-blocking copy from pageable CPU memory is safe. MPS is not one of them."""
+ASYNC_COPY_BYTES = 2**16
+"""CUDA makes the CPU wait for larger copies from pageable memory, non-blocking or not."""
 
-def gathered(tensors: Sequence[Tensor], grid: Size, windows: Sequence[Window], pad: Size) -> list[Tensor]:
-    """The tokens of n equally large windows of each tensor.
+
+def upload(array: np.ndarray, device: torch.device) -> Tensor:
+    """Copy an array to the device in pieces so small that the CPU does not wait for the device, where that is safe."""
+    pieces = torch.split(torch.from_numpy(array), max(1, ASYNC_COPY_BYTES // array[0].nbytes))
+    uploaded = [piece.to(device, non_blocking=device.type in ASYNC_COPY_DEVICES) for piece in pieces]
+    return uploaded[0] if len(uploaded) == 1 else torch.cat(uploaded)
+
+
+def corner_indices(windows: Sequence[Window], grid: Size, pad: Size, device: torch.device) -> Tensor:
+    """(n, 1): the token index of each window's top left corner, which on the pad lies outside its row or the grid."""
+    corners = [(window.top - pad.height) * grid.width + window.left - pad.width for window in windows]
+    return upload(np.array(corners, np.int64)[:, None], device)
+
+
+def gather_windows(tensors: Sequence[Tensor], grid: Size, size: Size, corners: Tensor, pad: Size) -> list[Tensor]:
+    """Copy the tokens of n windows of each tensor.
 
     Args:
         tensors: each (b, h*w, c), on one device. Copied whole if batch and tokens are no view of one another.
-        grid: h, w in tokens.
-        windows: in coordinates of the grid padded by `pad` on every side; each overlaps the grid.
+        grid: h, w in tokens. size: of every window.
+        corners: some rows of `corner_indices`. pad: the same as there.
 
-    Returns: (n*b, window tokens, c) of each, zero on the pad.
+    Returns: (n*b, window tokens, c) of each. What lies on the pad is some other token: see `clear_pad_`.
     """
-    batch, size, device = len(tensors[0]), windows[0].size, tensors[0].device
-    # Corners are added as numbers: for a copy of the whole table to the device the host would wait.
-    corners = [(window.top - pad.height) * grid.width + window.left - pad.width for window in windows]
-    first = _numbers_of_first_window(batch, grid, size, device)
-    table = torch.stack([first + corner for corner in corners]).clamp_(0, batch * grid.area - 1).flatten()
+    batch = len(tensors[0])
+    table = (corners + _top_left_indices(batch, grid, size, corners.device)).flatten()
+    if any(pad):
+        table.clamp_(0, batch * grid.area - 1)
     # Not with out=, which writes to the wrong place of a larger tensor on Apple's GPUs (PyTorch up to 2.13).
     parts = [x.flatten(0, 1).index_select(0, table) for x in tensors]
-    parts = [part.view(-1, size.area, part.shape[1]) for part in parts]
-    inside = [window.without_pad(grid, pad)[1] for window in windows]
-    for part in parts:
-        _clear_around_(by_window(part, windows), inside)
-    return parts
+    return [part.view(-1, size.area, part.shape[1]) for part in parts]
 
 
 def by_window(parts: Tensor, windows: Sequence[Window]) -> Tensor:
@@ -39,24 +53,24 @@ def by_window(parts: Tensor, windows: Sequence[Window]) -> Tensor:
     return parts.view(len(windows), -1, *windows[0].size, parts.shape[2])
 
 
+def clear_pad_(parts: Tensor, grid: Size, windows: Sequence[Window], pad: Size) -> None:
+    """Zero what lies outside the grid. In strips, since that is a small part of a window."""
+    for part, window in zip(by_window(parts, windows), windows, strict=True):
+        inside, (height, width) = window.without_pad(grid, pad)[1], window.size
+        if inside.top > 0:
+            part[:, : inside.top].zero_()
+        if inside.bottom < height:
+            part[:, inside.bottom :].zero_()
+        if inside.left > 0:
+            part[:, :, : inside.left].zero_()
+        if inside.right < width:
+            part[:, :, inside.right :].zero_()
+
+
 @lru_cache(maxsize=64)
-def _numbers_of_first_window(batch: int, grid: Size, window: Size, device: torch.device) -> Tensor:
-    """(b * window tokens,): which of the (b*h*w, c) tokens a window in the top left corner reads. Kept, so no inference tensor."""
+def _top_left_indices(batch: int, grid: Size, window: Size, device: torch.device) -> Tensor:
+    """Flat token indices of a window in the top left corner. Cached across runs, therefore created outside inference mode."""
     with torch.inference_mode(False):
         rows, columns = torch.arange(window.height, device=device), torch.arange(window.width, device=device)
         pictures = torch.arange(batch, device=device)[:, None, None] * grid.area
         return (pictures + (rows * grid.width)[:, None] + columns).flatten()
-
-
-def _clear_around_(parts: Tensor, inside: Sequence[Window]) -> None:
-    """Zero (n, b, h, w, c) outside `inside`, where the table read other tokens. In strips, since that is a small part of a window."""
-    height, width = parts.shape[2:4]
-    for part, on_grid in zip(parts, inside, strict=True):
-        if on_grid.top > 0:
-            part[:, : on_grid.top].zero_()
-        if on_grid.bottom < height:
-            part[:, on_grid.bottom :].zero_()
-        if on_grid.left > 0:
-            part[:, :, : on_grid.left].zero_()
-        if on_grid.right < width:
-            part[:, :, on_grid.right :].zero_()

@@ -51,12 +51,18 @@ class AttentionCall:
         return int(self._options["block_index"])
 
     @property
+    def heads(self) -> int:
+        return int(self._options["n_heads"])
+
+    @property
     def uuids(self) -> list[Any]:
         """Of the conds in the batch, in order."""
         return list(self._options["uuids"])
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, heads: int | None = None) -> Tensor:
         """ComfyUI's attention, (b, tokens, c) each. Overrides of other nodes and the layer's own kernel keep working.
+
+        heads: how many of the layer's heads q, k and v hold; None = all.
 
         The function is looked up at each call, since other packs replace it in ComfyUI's module. It gets plain tensors:
         the containers of newer releases give a tensor away, but q, k and v are read again by the other branch.
@@ -66,7 +72,7 @@ class AttentionCall:
         more = {} if preferred is None else {"preferred_attention": preferred}
         precision = options.get("attn_precision")
         out: Tensor = attention.optimized_attention(
-            q, k, v, options["n_heads"], mask=mask, attn_precision=precision, transformer_options=options, **more
+            q, k, v, heads or self.heads, mask=mask, attn_precision=precision, transformer_options=options, **more
         )
         return out
 

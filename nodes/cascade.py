@@ -88,9 +88,7 @@ def run_cascade(
     assert image is not None
     results = [StageResult(latent, image[..., :3])]
     for r, (stage, size) in enumerate(zip(later, plan.stages, strict=True), start=1):
-        log.info(
-            "FreeScale: stage %d of %d, %s, from step %d of %d.", r, len(plan.stages), size, stage.start_step, len(stage.sigmas()) - 1
-        )
+        log.info("FreeScale: stage %d of %d, %s, from step %d of %d.", r, len(plan.stages), size, stage.start_step, len(stage.sigmas()) - 1)
         before, latent = results[-1], None
         try:
             assert before.image is not None

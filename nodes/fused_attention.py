@@ -1,7 +1,8 @@
 """Scale fusion as the host's attention patches: an attn1 replace and, for the 3-D blur, an attn1 output patch."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from ..freescale_core.neighbourhood_attention import neighbourhood_attention
 from ..freescale_core.scale_fusion import fuse_
 from ..freescale_core.settings import FusionSettings
 from ..freescale_core.strided_attention import strided_attention
-from ..freescale_core.window_attention import window_attention
+from ..freescale_core.window_attention import in_chunks, window_attention
 from ..freescale_core.windows import Window, WindowGrid, window_rng
 from .attention_call import AttentionCall, CallSigma
 from .host import out_of_memory, uncompiled
@@ -25,16 +26,22 @@ from .warn_once import WarnOnce
 
 log = logging.getLogger("FreeScale")
 T = TypeVar("T")
+Tokens = tuple[Tensor, Tensor, Tensor]
+"""q, k, v of one layer."""
 FreeMemory = Callable[[torch.device], float]
 """Bytes that are free on a device."""
 FREE_SHARE = 4
 """Temporaries get at most one part in so many of the memory that is free when a run begins to attend."""
+OUTPUT_SHARE = 2
+"""They get at most one part in so many of an attention output. Smaller parts only add calls."""
 FULL_SHARE = 16
-"""Once memory ran out, or where none is free, they get one part in so many of an attention output."""
+"""The same once memory ran out, or where none is free."""
 WORTH_CUTTING = 2**22
-"""Fewer bytes are not worth more calls, however small the output is. All of SDXL's from 2048 px on are larger, in half precision too."""
+"""Never split below this size: smaller chunks only add kernel launches. Half of SDXL's smallest output from 2048 px on is larger."""
 BLUR_WORTH_CUTTING = 2**23
 """The same for a blur, which reads the rows around each piece again."""
+WINDOW_TENSORS = SUB_GRID_TENSORS = 4
+"""What a window, or a sub-grid, holds while it is attended: q, k, v and the result."""
 BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
 
 
@@ -56,8 +63,9 @@ def install(
 
 
 class ChunkBudget:
-    """How many bytes of temporaries attention and blur of one run may take: as many as one attention output has (but not
-    for tiny ones), less where little memory is free, little once the device was full. Results do not depend on it, but for rounding.
+    """Upper bound, in bytes, of the temporaries of one attention or blur call: half an attention output, but not for
+    tiny ones. Less where little memory is free. Drops to 1/16 of an output after an out-of-memory error.
+    Changes results by rounding at most.
     """
 
     def __init__(self, free_memory: FreeMemory = model_management.get_free_memory) -> None:
@@ -69,7 +77,7 @@ class ChunkBudget:
         """compute(bytes), again with less if memory runs out. output_bytes: of one attention output."""
         if device not in self._most:
             self._most[device] = int(self._free_memory(device) / FREE_SHARE)
-        least, most = output_bytes // FULL_SHARE, max(output_bytes, worth_cutting)
+        least, most = output_bytes // FULL_SHARE, max(output_bytes // OUTPUT_SHARE, worth_cutting)
         if not self._full:
             try:
                 return compute(max(least, min(most, self._most[device])))
@@ -141,47 +149,76 @@ class Branches:
     both branches attend to all of them, each window too.
     """
 
-    def __init__(
-        self, run: StageRun, call: AttentionCall, sigma: float, windows: WindowGrid, tokens: tuple[Tensor, Tensor, Tensor]
-    ) -> None:
+    def __init__(self, run: StageRun, call: AttentionCall, sigma: float, windows: WindowGrid, tokens: Tokens) -> None:
         """tokens: q (b, h*w, c), k and v (b, h*w + added, c)."""
         self._run, self._call, self._sigma, self._windows = run, call, sigma, windows
         self._fusion = run.settings.fusion or FusionSettings()
-        self._q, self._k, self._v = tokens
-        area = call.grid.area
-        self._own = self._k[:, :area], self._v[:, :area]
-        self._added = self._k[:, area:], self._v[:, area:]
+        self._tokens = tokens
 
-    def attend_globally(self, out: Tensor, bytes_at_once: int) -> Tensor:
+    def attend_globally(self, out: Tensor, bytes_at_once: int) -> None:
         """Every token to every token, or in mode "fast" to those of its strided sub-grid; (b, h*w, c) into `out`."""
         if self._fusion.mode == "exact":
-            return chunked_attention(self._q, self._k, self._v, self._call.attend, bytes_at_once, out)
+            chunked_attention(*self._tokens, self._call.attend, bytes_at_once, out)
+            return
         grid = self._call.grid
         strides = self._fusion.strides or strides_between(self._windows.clipped, grid)
-        chunks = partial(chunked_attention, attend=self._attend_with_added, bytes_at_once=bytes_at_once)
-        return strided_attention(self._q, *self._own, grid, strides, chunks, out)
+        share = SUB_GRID_TENSORS / strides.area
+        for heads, (q, k, v), place in self._head_groups(out, share, bytes_at_once):
+            attend = partial(chunked_attention, attend=heads.attend, bytes_at_once=bytes_at_once)
+            strided_attention(q, k, v, grid, strides, attend, place)
 
-    def attend_locally(self, out: Tensor, bytes_at_once: int) -> Tensor:
+    def attend_locally(self, out: Tensor, bytes_at_once: int) -> None:
         """Every token to its windows or its neighbourhood; (b, h*w, c) into `out`."""
-        grid, attend = self._call.grid, self._attend_with_added
-        if self._fusion.local == "neighbourhoods":
-            return neighbourhood_attention(self._q, *self._own, grid, self._windows.clipped, attend, out, bytes_at_once)
-        return window_attention(self._q, *self._own, grid, self._draw(), self._windows.jitter, attend, out, bytes_at_once)
+        grid, window = self._call.grid, self._windows.clipped
+        share = WINDOW_TENSORS * window.area / grid.area
+        drawn = self._draw() if self._fusion.local == "windows" else ()
+        for heads, (q, k, v), place in self._head_groups(out, share, bytes_at_once):
+            if self._fusion.local == "neighbourhoods":
+                neighbourhood_attention(q, k, v, grid, window, heads.attend, place, bytes_at_once)
+            else:
+                window_attention(q, k, v, grid, drawn, self._windows.jitter, heads.attend, place, bytes_at_once)
 
-    def _attend_with_added(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of n parts of the picture, (n*b, tokens, c) with the n parts outermost."""
-        if self._added[0].shape[1] == 0:
-            return self._call.attend(q, k, v)
-        parts = len(k) // len(self._k)
-        return self._call.attend(
-            q, *(torch.cat([own, added.repeat(parts, 1, 1)], dim=1) for own, added in zip((k, v), self._added, strict=True))
-        )
+    def _head_groups(self, out: Tensor, share: float, bytes_at_once: int) -> Iterator[tuple["HeadGroup", Tokens, Tensor]]:
+        """Few groups of heads, of which one part of the picture fits into `bytes_at_once`.
+
+        At twice the base size a single window, or sub-grid, is a quarter of the picture: its q, k, v and result together
+        are as large as an attention output. Heads do not see each other, so some of them at a time need less.
+
+        Args:
+            share: bytes that one part takes with all heads, over those of `out`.
+
+        Returns: the group, the picture's own q, k, v of its heads, and its place in `out`.
+        """
+        heads, area = self._call.heads, self._call.grid.area
+        most = max(1, int(heads * bytes_at_once / (share * out.nbytes)))
+        for some in in_chunks(range(heads), most):
+            channels = slice(some[0] * out.shape[2] // heads, (some[-1] + 1) * out.shape[2] // heads)
+            q, k, v = (tokens[..., channels] for tokens in self._tokens)
+            yield HeadGroup(self._call, len(some), k[:, area:], v[:, area:]), (q, k[:, :area], v[:, :area]), out[..., channels]
 
     def _draw(self) -> Sequence[Window]:
         (name, number), index = self._call.block, self._call.transformer
         if self._fusion.draw_windows:
             return self._fusion.draw_windows(self._sigma, (name, number, index), self._windows)
         return self._windows.draw(window_rng(self._run.seed, self._sigma, BLOCK_NUMBERS[name], number, index))
+
+
+@dataclass(frozen=True)
+class HeadGroup:
+    """Some heads of a layer, and the keys and values (b, added, c) that other nodes added behind the picture's own."""
+
+    call: AttentionCall
+    heads: int
+    added_k: Tensor
+    added_v: Tensor
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention of n parts of the picture, (n*b, tokens, c) with the n parts outermost."""
+        if self.added_k.shape[1] > 0:
+            parts = len(k) // len(self.added_k)
+            k = torch.cat([k, self.added_k.repeat(parts, 1, 1)], dim=1)
+            v = torch.cat([v, self.added_v.repeat(parts, 1, 1)], dim=1)
+        return self.call.attend(q, k, v, heads=self.heads)
 
 
 def output_patch(run: StageRun, budget: ChunkBudget) -> Callable[[Tensor, dict[str, Any]], Tensor]:
@@ -203,5 +240,7 @@ def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, call: AttentionCall
     """Apply eq. 7 in place. `both` stacks global on local along the batch; returns its first half, which holds the fused tokens."""
     fusion = run.settings.fusion or FusionSettings()
     global_, local = both[: len(both) // 2], both[len(both) // 2 :]
-    within = partial(budget.within, output_bytes=local.nbytes, device=both.device, worth_cutting=BLUR_WORTH_CUTTING)
+    # After the output projection the blur may take twice as much as inside attention: q and its windows are gone by then.
+    output_bytes = (both if fusion.over_channels else local).nbytes
+    within = partial(budget.within, output_bytes=output_bytes, device=both.device, worth_cutting=BLUR_WORTH_CUTTING)
     return fuse_(global_, local, call.grid, run.kernel_size_of(call.full), fusion.sigma, fusion.over_channels, within)

@@ -61,8 +61,8 @@ MEMORY = """\
 ## Memory
 
 Most bytes alive at once beyond q, k, v and one ordinary output, in outputs (2-D needs nothing after the projection). The allocator's
-columns are a small real float32 run on a CPU, scratch memory of its kernels included; its blur stays below 8 MiB, which is not worth
-cutting, so it takes more outputs than that of a large picture.
+columns are a small real float32 run on a CPU, scratch memory of its kernels included. One output is the second branch, half an output
+all temporaries; at 2x these take a whole one, for q, k, v and the result of one window, or of one sub-grid, are as large as that.
 
 {attention}
 
@@ -95,8 +95,8 @@ SCALING = """\
 ## Growth with the number of tokens
 
 One self-attention of {channels} channels, windows of {window} x {window} tokens, blur included. Time grows with the tokens to the power of
-{plain:.2f} (plain) and {fused:.2f} (fused): the windows' part is proportional to the picture, so its share falls. An attention takes two
-outputs more than a plain one, but outputs below 4 MiB are not worth cutting: there up to 4 MiB are taken.
+{plain:.2f} (plain) and {fused:.2f} (fused): the windows' part is proportional to the picture, so its share falls. An attention takes one
+output and a half more than a plain one, but outputs below 8 MiB are not worth cutting: there up to 4 MiB of temporaries are taken.
 {machine}
 
 ![Time and operations against tokens](images/performance_scaling.png)

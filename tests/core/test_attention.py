@@ -1,5 +1,8 @@
 """The two branches of attention with identity and mean callables, whose arithmetic can be done in the head."""
 
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -8,7 +11,7 @@ from freescale_core.chunked_attention import chunked_attention
 from freescale_core.geometry import Size
 from freescale_core.strided_attention import strided_attention
 from freescale_core.window_attention import in_chunks, window_attention
-from freescale_core.window_gather import gathered
+from freescale_core.window_gather import clear_pad_, corner_indices, gather_windows, upload
 from freescale_core.windows import Window, WindowGrid, window_rng
 
 
@@ -30,6 +33,14 @@ def identity(q, k, v):
 
 def softmax_attention(q, k, v):
     return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+def gathered(tensors, grid, windows, pad):
+    """What lies on the pad is zero, as for keys and values."""
+    parts = gather_windows(tensors, grid, windows[0].size, corner_indices(windows, grid, pad, tensors[0].device), pad)
+    for part in parts:
+        clear_pad_(part, grid, windows, pad)
+    return parts
 
 
 def tokens(grid, channels=4, batch=2):
@@ -85,13 +96,35 @@ def test_tokens_that_are_a_view_of_something_larger_are_gathered_as_well():
     assert torch.equal(got, expected)
 
 
-def test_gathering_waits_for_no_copy_and_writes_into_no_part_of_a_tensor():
-    """A host waits for copies to the device; index_select(out=) ignores where a part begins on Apple's GPUs."""
+def test_gathering_writes_into_no_part_of_a_tensor():
+    """index_select(out=) ignores where a part begins on Apple's GPUs."""
     x, windows = tokens((5, 6)), [Window(0, 4, 0, 6), Window(2, 6, 3, 9)]
     with Operations() as seen:
         gathered((x, x), Size(5, 6), windows, Size(2, 3))
     assert "aten.index_select.default" in seen.names
-    assert seen.names.isdisjoint({"aten.index_select.out", "aten._to_copy.default", "aten.copy_.default", "aten.nonzero.default"})
+    assert "aten.index_select.out" not in seen.names
+
+
+def test_queries_on_the_pad_may_hold_any_token_and_change_nothing():
+    grid = WindowGrid(Size(33, 40), Size(17, 20))
+    windows, x, seen = grid.draw(window_rng(0, 1.0)), tokens((33, 40)), []
+
+    def attend(q, k, v, of_pad=None):
+        on_pad = v.eq(0).all(2)
+        seen.append(bool(q[on_pad].any()))
+        return softmax_attention(q if of_pad is None else q.masked_fill(on_pad[..., None], of_pad), k, v)
+
+    expected = window_attention(x, x, x, grid.grid, windows, grid.jitter, attend)
+    for of_pad in (0.0, 1e3):
+        got = window_attention(x, x, x, grid.grid, windows, grid.jitter, partial(attend, of_pad=of_pad))
+        assert torch.equal(got, expected)
+    assert any(seen)
+
+
+@pytest.mark.parametrize("length", [1, 9, 2**15, 2**16, 2**16 + 1, 300_000])
+def test_an_upload_in_pieces_is_the_whole_array(length):
+    for array in (np.arange(length).astype(np.uint8)[:, None], np.arange(length)[:, None]):
+        assert np.array_equal(upload(array, torch.device("cpu")).numpy(), array)
 
 
 @pytest.mark.parametrize(("most", "sizes"), [(9, [9]), (8, [4, 5]), (4, [3, 3, 3]), (2, [1, 2, 2, 2, 2]), (0, [1] * 9)])

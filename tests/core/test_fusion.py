@@ -3,13 +3,27 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from freescale_core import scale_fusion
-from freescale_core.gaussian_blur import blur_tokens
+from freescale_core.gaussian_blur import blur_rows
 from freescale_core.geometry import Size
 from freescale_core.scale_fusion import fuse_
 
 GRID = Size(6, 9)
+VIEWS = {"slice.Tensor", "expand.default", "transpose.int", "view.default", "unfold.default", "permute.default"}
+
+
+class Operations(TorchDispatchMode):
+    """The names of the operations that run inside the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(str(func))
+        return func(*args, **(kwargs or {}))
 
 
 def tokens(channels=5, batch=2, seed=0):
@@ -30,11 +44,54 @@ def dense_blur(x, k, sigma, over_channels):
     return F.conv3d(volume, kernel[None, None], padding=(k // 2, k // 2, len(c) // 2)).reshape(x.shape)
 
 
+CASES = [(1, 1.0), (3, 1.0), (5, 0.7), (7, 1.0), (15, 2.0)]
+
+
+def blur(image, k, sigma, over_channels, top=0, bottom=None):
+    """The blur of a whole image (h, w, c), or of some of its rows."""
+    return blur_rows(image, top, len(image) if bottom is None else bottom, k, sigma, over_channels).flatten(2)
+
+
+def dense(image, k, sigma, over_channels):
+    """Oracle of any size and dtype: one conv3d over (h, w, channel)."""
+    g = gaussian(k, sigma).to(image.dtype)
+    c = g if over_channels else g.new_ones(1)
+    kernel = g[:, None, None] * g[None, :, None] * c[None, None, :]
+    return F.conv3d(image[None, None], kernel[None, None], padding=(k // 2, k // 2, len(c) // 2))[0, 0]
+
+
 @pytest.mark.parametrize("over_channels", [False, True])
-@pytest.mark.parametrize(("k", "sigma"), [(1, 1.0), (3, 1.0), (5, 0.7), (7, 1.0), (15, 2.0)])
-def test_blur_equals_the_dense_convolution(k, sigma, over_channels):
-    x = tokens()
-    assert torch.allclose(blur_tokens(x, GRID, k, sigma, over_channels), dense_blur(x, k, sigma, over_channels), atol=1e-6)
+@pytest.mark.parametrize(("k", "sigma"), CASES)
+@pytest.mark.parametrize("shape", [(6, 9, 5), (20, 16, 64), (9, 13, 40), (1, 1, 1), (3, 64, 96)])
+def test_blur_equals_the_dense_convolution(shape, k, sigma, over_channels):
+    """Axes in one block and in many, of prime length and shorter than the kernel."""
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(blur(image, k, sigma, over_channels), dense(image, k, sigma, over_channels), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("k", [3, 7, 15])
+def test_half_precision_tokens_are_blurred_in_float32(k, dtype):
+    image = torch.randn(16, 32, 64, generator=torch.Generator().manual_seed(0)).to(dtype)
+    expected = dense(image.double(), k, 1.0, True)
+    assert (blur(image, k, 1.0, True) - expected).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("k", "sigma"), CASES)
+def test_rows_of_a_blur_are_the_blur_of_the_whole_image(k, sigma):
+    image = torch.randn(20, 16, 64, generator=torch.Generator().manual_seed(0))
+    whole = blur(image, k, sigma, True)
+    for top, bottom in ((0, 1), (0, 7), (5, 15), (13, 20), (19, 20)):
+        assert torch.allclose(blur(image, k, sigma, True, top, bottom), whole[top:bottom], atol=1e-6)
+
+
+def test_a_blur_runs_no_convolution_and_writes_into_no_part_of_a_tensor():
+    """Convolutions run in TF32 and have limits of groups and layouts; out= ignores where a part begins on Apple's GPUs."""
+    image = torch.randn(20, 16, 64)
+    blur(image, 7, 1.0, True)  # Bands are made and cached.
+    with Operations() as seen:
+        blur_rows(image, 0, 20, 7, 1.0, True)
+    assert {name.removeprefix("aten.") for name in seen.names} - VIEWS == {"bmm.default"}
 
 
 @pytest.mark.parametrize("over_channels", [False, True])
@@ -73,7 +130,7 @@ def test_the_blur_in_parts_is_the_blur_even_if_memory_runs_out_on_the_way(k, ove
 
     def first_full_then_small(step):
         with monkeypatch.context() as full, pytest.raises(MemoryError):
-            full.setattr(scale_fusion, "blur_tokens", out_of_memory)
+            full.setattr(scale_fusion, "blur_rows", out_of_memory)
             step(10**9)
         return step(1)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from freescale_pack.freescale_core import scale_fusion
-from freescale_pack.freescale_core.gaussian_blur import blur_tokens
+from freescale_pack.freescale_core.gaussian_blur import blur_rows
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.nodes import fused_attention
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -55,33 +55,40 @@ def lone(name: str, scale: int, **like: Any) -> LoneAttention:
     return LoneAttention(Size(64, 64), Size(64 * scale, 64 * scale), VARIANTS[name] if name else None, 640, 10, **like)
 
 
-@pytest.mark.parametrize("scale", [2, 4])
-@pytest.mark.parametrize("name", ["exact, 3-D", "fast, 3-D", "neighbourhoods, 3-D"])
-def test_fused_attention_takes_two_outputs_more_than_plain_attention(name, scale):
-    """One of them is the second branch, the other one all temporaries."""
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("name", ["exact, 3-D", "exact, 2-D", "fast, 3-D", "fast, 2-D", "neighbourhoods, 3-D", "fast neighbourhoods, 3-D"])
+def test_fused_attention_takes_an_output_and_a_half_more_than_plain_attention(name, scale):
+    """One output is the second branch, half of one all temporaries. At 2x one window, or one sub-grid, would take a whole one:
+    q, k, v and result of a quarter of the picture. So half of the heads at a time."""
     fused, plain = lone(name, scale, **META), lone("", scale, **META)
-    assert live_peak(fused.attend) - live_peak(plain.attend) <= 2 * plain.output_bytes
+    fused.attend()  # Small tables are made and cached.
+    assert live_peak(fused.attend) - live_peak(plain.attend) <= 1.5 * plain.output_bytes
 
 
 def test_small_attentions_take_a_few_bytes_more():
-    """SDXL's smallest level at 2x still holds the bound of two outputs; below 4 MiB an output, 4 MiB are allowed."""
+    """SDXL's smallest level at 2x still holds the bound; below 8 MiB an output, 4 MiB are allowed."""
     for window, most in ((32, 0), (16, fused_attention.WORTH_CUTTING), (8, fused_attention.WORTH_CUTTING)):
         plain, fused = (
             LoneAttention(Size(window, window), Size(2 * window, 2 * window), fusion, 1280, 20, **META)
             for fusion in (None, VARIANTS["exact, 3-D"])
         )
         extra = live_peak(fused.attend) - live_peak(plain.attend)
-        assert extra <= plain.output_bytes + max(plain.output_bytes, most), window
+        assert extra <= plain.output_bytes + max(plain.output_bytes // 2, most), window
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("kernel_size", [3, 15])
 @pytest.mark.parametrize("over_channels", [True, False])
 def test_a_blur_takes_the_bytes_that_its_chunks_are_cut_by(dtype, kernel_size, over_channels):
-    """The allocator's own figures, scratch memory of the convolutions included."""
-    x = torch.zeros(2, 24 * 32, 64, dtype=dtype)
-    peak = allocator_peak(lambda: blur_tokens(x, Size(24, 32), kernel_size, 1.0, over_channels))
-    assert (0.9 if over_channels else 0.3) < peak / (scale_fusion.BLUR_BYTES * x.numel()) < 1.05
+    """The allocator's own figures, for rows in the middle of an image and all that is read around them."""
+    x, reach = torch.zeros(64, 32, 64, dtype=dtype), kernel_size // 2
+
+    def blur():
+        return blur_rows(x, 16, 48, kernel_size, 1.0, over_channels).to(dtype)
+
+    blur()  # Bands are made and cached.
+    read = (32 + 2 * reach) * x[0].numel()
+    assert 0.6 < allocator_peak(blur) / (scale_fusion.BLUR_BYTES * read) <= 1.0
 
 
 def test_attention_on_the_cpu_is_counted_too():
@@ -94,31 +101,40 @@ def test_ratios_of_times_are_taken_round_by_round():
 
 
 class BlockingCopies(TorchDispatchMode):
-    """Notes copies to another device that make the host wait. (Reading a value back fails on tensors without data.)"""
+    """Notes copies to another device that make the CPU wait: blocking ones, and those of more than 64 KB, for which CUDA
+    promises nothing if they come from pageable memory. (Reading a value back fails on tensors without data.)"""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.copies = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | (kwargs or {})
         moved = [t for t in tree_leaves(given) if isinstance(t, torch.Tensor) and t.ndim and t.device != getattr(out, "device", t.device)]
-        if moved and not given.get("non_blocking"):
-            self.found.append(str(func))
+        self.copies += len(moved)
+        if moved and (not given.get("non_blocking") or max(t.nbytes for t in moved) > 2**16):
+            self.found.append(f"{func} of {[tuple(t.shape) for t in moved]}")
         return out
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8])
 @pytest.mark.parametrize("name", ["exact, 3-D", "exact, 2-D", "fast, 3-D", "neighbourhoods, 3-D"])
-def test_no_attention_block_waits_for_the_device(name):
-    block = lone(name, 2, **META)
-    block.both()  # Small tables are made and kept.
+def test_no_attention_block_waits_for_the_device(name, scale):
+    block = lone(name, scale, **META)
+    block.both()  # Small tables are made and cached.
     with BlockingCopies() as copies:
         block.both()
     assert copies.found == []
-    with BlockingCopies() as copies:
-        torch.ones(1).to("meta")
-    assert len(copies.found) == 1
+    assert (copies.copies > 0) == (not name.startswith("neighbourhoods"))
+
+
+def test_a_large_or_a_blocking_copy_is_noticed():
+    for bytes_, non_blocking, waits in ((2**16, True, False), (2**16 + 1, True, True), (1, False, True)):
+        with BlockingCopies() as copies:
+            torch.ones(bytes_, dtype=torch.uint8).to("meta", non_blocking=non_blocking)
+        assert len(copies.found) == waits
 
 
 @pytest.mark.parametrize("name", ["exact, 3-D", "exact, 2-D", "fast, 3-D", "fast neighbourhoods, 3-D"])

@@ -253,7 +253,7 @@ def test_a_guider_with_three_prompts_gets_the_region_in_its_positive_one_only(sd
 def test_conditioning_bound_to_an_area_is_left_alone_and_said_so_once(sdxl, caplog):
     corner = [[text(1)[0][0], {**text(1)[0][1], "area": (12, 16, 0, 0), "strength": 1.0}]]
     assert error(run(sdxl, corner, region(FULL, text(2))), run(sdxl, corner)) == 0
-    assert caplog.text.count("prompt regions do not act in conditioning that is bound to an area") == 1
+    assert caplog.text.count("prompt regions do not act in tiles or in conditioning that is bound to an area") == 1
 
 
 class Stop(BaseException):

@@ -185,15 +185,15 @@ def test_free_memory_is_asked_of_the_models_own_patcher_where_it_knows():
 def test_a_passing_lack_of_memory_in_the_blur_only_makes_chunks_smaller(model, monkeypatch, caplog, over_channels):
     patched = with_settings(model, dataclasses.replace(settings(*PARTS), fusion=FusionSettings(over_channels=over_channels)))
     expected = sample(patched)
-    original, calls = scale_fusion.blur_tokens, []
+    original, calls = scale_fusion.blur_rows, []
 
-    def full_at_first(x, *args):
-        calls.append(x.shape[1])
+    def full_at_first(x, top, bottom, *args):
+        calls.append(bottom - top)
         if len(calls) == 1:
             raise torch.cuda.OutOfMemoryError("injected")
-        return original(x, *args)
+        return original(x, top, bottom, *args)
 
-    monkeypatch.setattr(scale_fusion, "blur_tokens", full_at_first)
+    monkeypatch.setattr(scale_fusion, "blur_rows", full_at_first)
     got = sample(patched)
     assert max(calls[1:]) < calls[0] / 2
     assert (got - expected).norm() / expected.norm() < 1e-5
