@@ -566,7 +566,8 @@ NODES = (
     ),
     *_in(
         "nodes/fused_attention.py",
-        "host/test_other_packs host/test_call_sizes host/test_window_draws host/test_output_patches host/test_chunk_budget host/test_performance",
+        "host/test_chunk_budget host/test_other_packs host/test_call_sizes host/test_window_draws host/test_output_patches "
+        "host/test_performance",
         ("fusion goes on under a mask", '    if mask is not None:\n        return "another', '    if False:\n        return "another'),
         ("fusion is off beside added tokens", "k.shape[1] < grid.area:", "k.shape[1] != grid.area:"),
         ("added tokens stay out of windows", "if self.added_k.shape[1] > 0:", "if False:"),
