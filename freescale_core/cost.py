@@ -28,7 +28,7 @@ PER_MEGAPIXEL = 5.957e12
 """Counted: all that grows with the area, i.e. convolutions, projections, feed-forward and cross-attention."""
 CONSTANT = 0.052e12
 """Counted: what does not grow, i.e. keys and values of the text's 77 tokens."""
-BLUR_PER_ELEMENT = 100
+BLUR_PER_ELEMENT = 95
 """Counted: the products of a 3-D blur with k taps take this times k^(2/3) for each element of an attention output."""
 
 WEIGHTS_GIB = 2_567_463_684 * 2 / GIB

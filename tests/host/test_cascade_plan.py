@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from comfy_extras import nodes_upscale_model
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.plan import CascadePlan
 from freescale_pack.nodes import cascade as cascade_module
@@ -65,7 +66,7 @@ def starts(monkeypatch):
     "plan", [{}, {"method": "lanczos"}, {"upscale_model": "mirror"}, {"tiling": "on"}], ids=["plain", "lanczos", "upscale model", "tiles"]
 )
 def test_each_stage_starts_from_what_the_upscale_node_makes_of_the_one_before(texts, starts, monkeypatch, plan):
-    monkeypatch.setattr(vae_stage, "ImageUpscaleWithModel", Mirrored)
+    monkeypatch.setattr(nodes_upscale_model, "ImageUpscaleWithModel", Mirrored)
     monkeypatch.setattr(vae_stage, "TILES", (64,))
     _, _, pictures = run(texts, **plan)
     vae, others = demo_checkpoint()[2], {"method": "bicubic", "tiling": "off", **plan}

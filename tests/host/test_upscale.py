@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from comfy_extras import nodes_upscale_model
 from freescale_pack.nodes import vae_stage
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
@@ -77,7 +78,7 @@ def test_an_alpha_channel_is_left_out(tiling, monkeypatch):
             seen.append((upscale_model, tuple(image.shape)))
             return type("Output", (), {"result": (image.flip(1),)})
 
-    monkeypatch.setattr(vae_stage, "ImageUpscaleWithModel", Enlarged)
+    monkeypatch.setattr(nodes_upscale_model, "ImageUpscaleWithModel", Enlarged)
     got = upscale(vae, image=picture, upscale_model="model")["samples"]
     assert seen == [("model", (1, 16, 32, 3))]
     assert torch.equal(got, upscale(vae, image=picture.flip(1))["samples"])
