@@ -69,7 +69,7 @@ METHOD = (
         ("Apple's GPUs do not wait for a copy", 'ASYNC_COPY_DEVICES = ("cuda", "meta")', 'ASYNC_COPY_DEVICES = ("cuda", "meta", "mps")'),
         ("CUDA waits for a copy", 'ASYNC_COPY_DEVICES = ("cuda", "meta")', 'ASYNC_COPY_DEVICES = ("meta",)'),
         ("corners ignore the pad's columns", "window.left - pad.width for", "window.left for"),
-        ("tokens before the first one wrap around", "clamp_(0, batch * grid.area - 1)", "remainder_(batch * grid.area)"),
+        ("tokens beyond the last one are read", "clamp_(0, batch * grid.area - 1)", "clamp_(0)"),
         ("pictures of a batch read the first one", "[:, None, None] * grid.area", "[:, None, None] * 0"),
         ("the pad at the bottom stays", "if inside.bottom < height:", "if False:"),
         ("the pad on the left stays", "if inside.left > 0:", "if False:"),
@@ -99,7 +99,7 @@ METHOD = (
     ),
     *_in(
         "freescale_core/scale_fusion.py",
-        "core/test_fusion",
+        "core/test_fusion host/test_performance",
         ("local takes the place of global", "local.sub_(global_)", "local"),
         ("low frequencies are taken away", "add_(low.to(image.dtype))", "sub_(low.to(image.dtype))"),
         ("pieces are as large as memory", "difference[0].numel()) - 2 * reach", "difference[0].numel())"),

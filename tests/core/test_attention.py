@@ -70,6 +70,13 @@ def test_padded_tokens_take_part_as_zero_keys_and_values():
     assert out.item() == pytest.approx(3.0)
 
 
+def test_padded_tokens_have_the_logit_0_whatever_the_key_beside_them():
+    """One token of value 6 and logit ln 5 beside one pad token of logit 0: five sixths of 6, not half."""
+    q, k = torch.ones(1, 1, 1), torch.full((1, 1, 1), 5.0).log()
+    out = window_attention(q, k, torch.full((1, 1, 1), 6.0), Size(1, 1), [Window(0, 1, 0, 2)], Size(0, 1), softmax_attention)
+    assert out.item() == pytest.approx(5.0)
+
+
 @pytest.mark.parametrize("top", [0, 2, 3, 5])
 @pytest.mark.parametrize("left", [0, 3, 4, 6])
 def test_gathered_windows_are_cuts_of_the_padded_grid(top, left):
