@@ -99,7 +99,7 @@ METHOD = (
     ),
     *_in(
         "freescale_core/scale_fusion.py",
-        "core/test_fusion host/test_performance",
+        "core/test_fusion",
         ("local takes the place of global", "local.sub_(global_)", "local"),
         ("low frequencies are taken away", "add_(low.to(image.dtype))", "sub_(low.to(image.dtype))"),
         ("pieces are as large as memory", "difference[0].numel()) - 2 * reach", "difference[0].numel())"),

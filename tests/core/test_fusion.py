@@ -135,3 +135,20 @@ def test_the_blur_in_parts_is_the_blur_even_if_memory_runs_out_on_the_way(k, ove
         return step(1)
 
     assert torch.allclose(fuse_(global_, local, GRID, k, 1.0, over_channels, first_full_then_small), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows_read", [9, 12, 20])
+def test_a_piece_with_the_rows_around_it_fits_into_the_bytes_it_may_take(monkeypatch, rows_read):
+    """7 taps read three rows above and three below each piece. Pieces have at least as many rows of their own as they read besides."""
+    grid, channels, most = Size(40, 6), 8, scale_fusion.BLUR_BYTES * 6 * 8 * max(rows_read, 12)
+    read = []
+
+    def noted(x, top, bottom, kernel_size, *rest):
+        read.append(min(len(x), bottom + 3) - max(0, top - 3))
+        return blur_rows(x, top, bottom, kernel_size, *rest)
+
+    monkeypatch.setattr(scale_fusion, "blur_rows", noted)
+    one, other = torch.randn(2, 1, grid.area, channels, generator=torch.Generator().manual_seed(1))
+    scale_fusion.fuse_(one, other, grid, 7, 1.0, True, lambda step: step(scale_fusion.BLUR_BYTES * 6 * 8 * rows_read))
+    assert len(read) > 1
+    assert max(read) * scale_fusion.BLUR_BYTES * 6 * 8 <= most
