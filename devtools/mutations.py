@@ -436,8 +436,12 @@ NODES = (
         ("Custom needs no base", "if preset == CUSTOM and base is None:", "if False:"),
         ("a part node switches all parts on", "auto_preset(model), fusion=None, dilation=None, detail=None", "auto_preset(model)"),
         ("fast is exact", '"fast": {"mode": "fast"}', '"fast": {}'),
-        ("dilation's widget ends at 80 %", "default=0.7, min=0.0", "default=0.8, min=0.0"),
-        ("fusion's widget ends at 90 %", "default=1.0, min=0.0", "default=0.9, min=0.0"),
+        ("dilation's widget ends at 80 %", "default=0.7,\n", "default=0.8,\n"),
+        (
+            "fusion's widget ends at 90 %",
+            '"end_percent",\n                    default=1.0',
+            '"end_percent",\n                    default=0.9',
+        ),
         ("dilation 1 stays on", "dilation=None if factor == 1 else", "dilation=None if factor == -1 else"),
     ),
     *_in(
@@ -581,6 +585,9 @@ NODES = (
         ("a full card is filled again", "            self._full = True\n", ""),
         ("tiles of the base size are fused", "        if not run.acts_on(call.full):\n            return whole()\n", ""),
         ("fusion never ends", "or not run.is_on(run.settings.fusion, sigma)", ""),
+        ("tiles are blurred as the whole picture", "run.kernel_size_of(call.full)", "run.kernel_size_of(run.target)"),
+        ("tiles have windows of another level", "run.window_grid(call.grid, call.full)", "run.window_grid(call.grid, run.target)"),
+        ("layers that one window covers are fused", " or windows.covers_grid", ""),
         ("the seed is ignored", "window_rng(self._run.seed,", "window_rng(0,"),
         ("all transformers of a block share windows", "BLOCK_NUMBERS[name], number, index))", "BLOCK_NUMBERS[name], number))"),
         (
@@ -622,6 +629,7 @@ NODES = (
         "nodes/stage_sampling.py",
         "host/test_compile host/test_other_packs host/test_patches host/test_other_latents host/test_size_conditioning",
         ("compiled graphs are used above the base size", "changes_network and without_compiled_model(options)", "False"),
+        ("runs with prompt regions are compiled", " or bool(run.settings.prompt_regions)", ""),
         ("dilated runs are compiled", "run.settings.dilation is not None or bool", "bool"),
         ("packed latents are touched", "packed or latent_image.ndim != 4", "latent_image.ndim != 4"),
         ("videos are touched", "packed or latent_image.ndim != 4", "packed"),

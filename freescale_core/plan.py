@@ -15,7 +15,7 @@ MAX_SHOWN = 40
 class CascadePlan:
     """base: the training size; stages: sizes of stages 1, 2, ...; both in pixels.
 
-    restart: share of the schedule that stages >= 1 skip, None = the preset's.
+    restart: share of the noise (of t) that stages >= 1 skip, None = the preset's.
     steps, sampler_name, scheduler: of stages >= 1, None = as in stage 0.
     upscale_model: whatever the host resizes pictures with before `method`, or None.
     """

@@ -103,7 +103,7 @@ def describe(plan: CascadePlan) -> str:
 def settings_lines(plan: CascadePlan) -> list[str]:
     resize = "an upscale model" if plan.upscale_model is not None else plan.method
     skipped = "the preset's share" if plan.restart is None else f"{plan.restart:.0%}"
-    lines = [f"Each stage skips {skipped} of the schedule; pictures are enlarged by {resize}; VAE tiling {plan.tiling}"]
+    lines = [f"Each stage skips {skipped} of the noise; pictures are enlarged by {resize}; VAE tiling {plan.tiling}"]
     changed = [f"{value}" for value in (plan.steps and f"{plan.steps} steps", plan.sampler_name, plan.scheduler) if value]
     return [*lines, f"Stages from 1 on: {', '.join(changed)}"] if changed else lines
 

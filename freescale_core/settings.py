@@ -120,7 +120,7 @@ class FreeScaleSettings:
     """Training size in pixels; None = the area base_side^2 in the aspect of the run."""
     base_side: int = 1024
     restart: float = 0.3
-    """Share of the schedule that stages >= 1 skip."""
+    """Share of the noise, by timestep t, that stages >= 1 skip."""
     restart_range: tuple[float, float] = (550.0, 800.0)
     """Timesteps t between which such a restart is expected; a warning is given outside."""
     most_later_steps: int | None = None

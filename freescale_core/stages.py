@@ -45,7 +45,7 @@ def restart_step(timesteps: Sequence[float], restart: float) -> int:
 
     Args:
         timesteps: t at which each step of the full schedule begins, descending.
-        restart: share of the schedule that is skipped, 0 to below 1.
+        restart: share of the noise, by timestep t, that is skipped, 0 to below 1.
     """
     latest = (1.0 - restart) * TIMESTEPS + ROUNDING
     return next((step for step, t in enumerate(timesteps) if t <= latest), len(timesteps) - 1)

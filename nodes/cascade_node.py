@@ -45,7 +45,11 @@ class FreeScaleCascade(io.ComfyNode):
                     "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip="Noise of stage 0; stage r uses seed + r."
                 ),
                 io.Int.Input(
-                    "steps", default=50, min=1, max=10000, tooltip="Steps of the full schedule; stages after the base run the last 70 %."
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=10000,
+                    tooltip="Steps of the full schedule. Later stages begin at the first one with t up to 700 (few-step models 500).",
                 ),
                 io.Float.Input(
                     "cfg",

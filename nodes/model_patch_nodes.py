@@ -146,7 +146,12 @@ class FreeScaleScaleFusion(io.ComfyNode):
                 io.Float.Input("sigma", default=1.0, min=0.1, max=8.0, step=0.1, tooltip="Width of the Gaussian in tokens."),
                 io.Boolean.Input("jitter", default=True, tooltip="Shift the windows at random, so that their borders leave no grid."),
                 io.Float.Input(
-                    "end_percent", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Share of the schedule after which fusion ends."
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Share of the noise after which fusion ends: 0.7 = at t 300.",
                 ),
                 io.Int.Input(
                     "window_width", default=0, min=0, max=4096, step=8, tooltip="Window width in pixels of the picture; 0 = the base width."
@@ -194,7 +199,12 @@ class FreeScaleDilatedConv(io.ComfyNode):
                 io.Model.Input("model", tooltip=MODEL_TOOLTIP),
                 io.Int.Input("factor", default=0, min=0, max=16, tooltip="Dilation; 0 = the scale of the run (2 at 2x), 1 = off."),
                 io.Float.Input(
-                    "end_percent", default=0.7, min=0.0, max=1.0, step=0.01, tooltip="Share of the schedule after which dilation ends."
+                    "end_percent",
+                    default=0.7,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Share of the noise after which dilation ends: 0.7 = at t 300.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model.")],

@@ -62,7 +62,7 @@ MEMORY = """\
 
 Most bytes alive at once beyond q, k, v and one ordinary output, in outputs (2-D needs nothing after the projection). The allocator's
 columns are a small real float32 run on a CPU, scratch memory of its kernels included. One output is the second branch, half an output
-all temporaries; at 2x these take a whole one, for q, k, v and the result of one window, or of one sub-grid, are as large as that.
+all temporaries: where q, k, v and the result of one window, or of one sub-grid, are larger than that (2x), half of the heads at a time.
 
 {attention}
 
@@ -114,7 +114,7 @@ the whole result.
 {table}
 """
 
-MACHINE = "ComfyUI {host}, torch {torch}, {processor}, {threads} thread(s)."
+MACHINE = "ComfyUI {host}, torch {torch}, {processor}, {threads} thread(s), the code of commit {commit}."
 BUSY = " The machine was busy (load {load} before the start): **these times are to be taken again.**"
 
 

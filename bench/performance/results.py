@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,18 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
+        "commit": commit(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     }
+
+
+def commit() -> str | None:
+    """The commit that is checked out, None outside a git checkout. Times hold for this state of the code only."""
+    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def markdown(header: Sequence[str], rows: Rows) -> str:

@@ -43,7 +43,7 @@ def test_text_names_sizes_windows_dilation_changes_cost_and_memory():
         "Stage 0: 1024x1024, the base size",
         "Stage 1: 2048x2048, 2.00 times the base; 9 windows of 64x64 tokens at half resolution, dilation 2, blur kernel 3",
         "Stage 2: 8192x8192, 8.00 times the base; 225 windows of 64x64 tokens at half resolution, dilation 8, blur kernel 15",
-        "Each stage skips the preset's share of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
+        "Each stage skips the preset's share of the noise; pictures are enlarged by bicubic; VAE tiling auto",
         "Stages from 1 on: 12 steps, dpmpp_2m",
         "Cost on SDXL's UNet with 50 steps, the base picture = 1: stage 1 1.2 (fast 0.9), stage 2 97.1 (fast 16.4); "
         "all with the base 99.3 (fast 18.4); direct sampling at 8192x8192 511.8",

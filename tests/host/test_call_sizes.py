@@ -1,5 +1,6 @@
 """Tiles, areas and crops: a model call is judged by its own size, not by the size of the picture."""
 
+import comfy.samplers
 import numpy as np
 import pytest
 import torch
@@ -85,6 +86,40 @@ def test_tiles_above_the_base_size_are_corrected_for_their_own_size():
     assert {(side, *dilations) for side, dilations in calls if dilations != {1}} == {(2 * BASE, 2)}
     assert set(grids) == {Size(8, 8), Size(4, 4)}
     assert not torch.equal(got, setup_of(tiled(sdxl(), 2 * BASE), 4 * BASE).sample())
+
+
+def test_a_tile_is_fused_as_a_picture_of_its_size():
+    """One UNet call on twice the base, as a tile of four times the base and as a picture: the same windows, blur and dilation."""
+
+    def first_call(model, side):
+        class Done(Exception):
+            pass
+
+        outputs = []
+
+        def keep(module, args, out):
+            outputs.append(out.clone())
+            raise Done
+
+        hook = sdxl().model.diffusion_model.register_forward_hook(keep)
+        try:
+            with pytest.raises(Done):
+                setup = setup_of(model, side)
+                corner = torch.zeros_like(setup.latent)
+                corner[..., : 2 * BASE, : 2 * BASE] = latents(side=2 * BASE)
+                noise = torch.zeros_like(corner)
+                guider = comfy.samplers.CFGGuider(model)
+                guider.set_conds(setup.positive, setup.negative)
+                euler = comfy.samplers.sampler_object("euler")
+                guider.sample(noise, corner, euler, torch.tensor([3.0, 0.0]), disable_pbar=True, seed=3)
+        finally:
+            hook.remove()
+        return outputs[0]
+
+    tile, picture = first_call(freescale(tiled(sdxl(), 2 * BASE)), 4 * BASE), first_call(freescale(sdxl()), 2 * BASE)
+    assert tile.shape == picture.shape
+    assert torch.equal(tile, picture)
+    assert not torch.equal(first_call(tiled(sdxl(), 2 * BASE), 4 * BASE), tile)
 
 
 def test_an_area_of_the_base_size_is_an_ordinary_call():

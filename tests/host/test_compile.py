@@ -4,10 +4,11 @@ import pytest
 import torch
 from comfy_extras.nodes_torch_compile import TorchCompileModel
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
+from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
 from freescale_pack.nodes.stage_sampling import with_settings
 
 from .composition_features import latents, made, sd15, text_setup
+from .demo_model import conditioning
 
 BASE = Size(64, 64)
 
@@ -43,6 +44,14 @@ def no_graphs_of_other_tests():
     torch._dynamo.reset()
 
 
+def with_region():
+    """Another text for the left half: changes the cross-attention and nothing else."""
+    mask = torch.zeros(1, 8, 8)
+    mask[..., :4] = 1
+    text = conditioning("green frog")[0][0]
+    return settings(prompt_regions=(PromptRegion(text, mask),))
+
+
 def sampled(model, values, height, width):
     latent = latents(side=max(height, width))[..., :height, :width].contiguous()
     setup = text_setup(with_settings(model, values))
@@ -59,6 +68,7 @@ RUNS = [
     ("2-D blur instead of 3-D", IN_2D, 16, 16, False),
     ("fusion alone", settings(fusion=FusionSettings()), 16, 16, False),
     ("dilation alone", settings(dilation=DilationSettings()), 16, 16, False),
+    ("prompt region alone", with_region, 16, 16, False),
     ("blend alone, which leaves the UNet as it is", settings(detail=DetailSettings(1.0)), 16, 16, True),
     ("base picture again", ALL, 8, 8, True),
 ]
@@ -69,6 +79,7 @@ def test_compiled_runs_equal_uncompiled_ones_whatever_ran_before(caplog):
     graphs = CountedGraphs()
     model = made(TorchCompileModel.execute(sd15(), graphs))
     for name, values, height, width, runs_compiled in RUNS:
+        values = values() if callable(values) else values
         expected = sampled(sd15(), values, height, width)
         caplog.clear()
         graphs.runs = 0

@@ -131,6 +131,14 @@ def test_added_tokens_are_attended_by_every_sub_grid_too():
             assert torch.allclose(global_[:, top::2, left::2].flatten(1, 2), expected, atol=1e-5)
 
 
+def test_a_window_as_large_as_the_grid_leaves_the_layer_as_it_is():
+    """A layer that one window covers has nothing to fuse: one branch, as many rows as the layer has."""
+    q, k, v = tokens(4)
+    got = stacked(FusionSettings(window=Size(8, 8)), q, k, v)
+    assert got.shape == q.shape
+    assert torch.allclose(got, attended(q, k, v), atol=1e-5)
+
+
 def with_reference(model):
     """An attn1 patch as reference-only packs set it: keys and values of another picture behind the picture's own."""
 

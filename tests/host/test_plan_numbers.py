@@ -20,7 +20,7 @@ def test_a_plan_in_numbers():
     assert [(stage["size"], stage["windows"]) for stage in plan["stages"]] == [([1024, 1024], 1), ([2048, 2048], 9), ([4096, 4096], 49)]
     assert (plan["restart_timestep"], plan["steps"]) == (481, 50)
     assert plan["settings"] == [
-        "Each stage skips 50% of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
+        "Each stage skips 50% of the noise; pictures are enlarged by bicubic; VAE tiling auto",
         "Stages from 1 on: dpmpp_2m",
     ]
     # 25 of 50 calls at 43.6 and 328.4 TFLOP (fast 34.6 and 148.1) over 50 at 6.76, and the base

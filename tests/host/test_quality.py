@@ -1,7 +1,8 @@
 """FreeScale at twice the training size, judged by numbers: the small brother of `dev.py bench quality`.
 
 Two things have to be told from each other on every side: copying the enlarged picture, which neither repeats nor draws anything, and
-sampling from noise, which draws and repeats. And each part has to do its share, in its own direction.
+sampling from noise, which draws and repeats. And each part has to do its share; fusion in its own direction,
+dilation and blend by how much they change.
 """
 
 from dataclasses import replace

@@ -19,7 +19,7 @@ def test_a_plan_in_numbers(client: ComfyClient, prefix: str) -> None:
     assert [stage["freeu_gib"] for stage in plan["stages"]] == pytest.approx([0.215, 0.859, 3.438], abs=0.001)
     assert plan["restart_timestep"] == 481
     assert plan["settings"] == [
-        "Each stage skips 50% of the schedule; pictures are enlarged by bicubic; VAE tiling auto",
+        "Each stage skips 50% of the noise; pictures are enlarged by bicubic; VAE tiling auto",
         "Stages from 1 on: dpmpp_2m",
     ]
     assert [curve["alpha"] for curve in plan["curves"]] == [0.5, 1.0, 2.0, 3.0]
