@@ -566,12 +566,13 @@ NODES = (
         ("every layer gets the first transformer's kernel", 'options.get("block_index")))', "0))"),
         ("the noise level is read at every layer", "if tensor is not sigmas:", "if True:"),
         ("the first noise level stays", "if tensor is not sigmas:", "if tensor is None:"),
-        ("nobody says that dilation is off", "        if self._dilates:\n", "        if False:\n"),
     ),
     *_in(
         "nodes/fused_attention.py",
         "host/test_chunk_budget host/test_other_packs host/test_call_sizes host/test_window_draws host/test_output_patches "
         "host/test_performance",
+        ("temporal attention is called tiled", " or _is_temporal(call.grid, q)", ""),
+        ("added tokens take memory that nobody counts", "ADDED_TENSORS = 4\n", "ADDED_TENSORS = 0\n"),
         ("fusion goes on under a mask", '    if mask is not None:\n        return "another', '    if False:\n        return "another'),
         ("fusion is off beside added tokens", "k.shape[1] < grid.area:", "k.shape[1] != grid.area:"),
         ("added tokens stay out of windows", "if self.added_k.shape[1] > 0:", "if False:"),
@@ -583,7 +584,7 @@ NODES = (
         ("temporaries may be as large as an output", "OUTPUT_SHARE = 2\n", "OUTPUT_SHARE = 1\n"),
         ("temporaries may take all free memory", "FREE_SHARE = 4\n", "FREE_SHARE = 1\n"),
         ("a full card is filled again", "            self._full = True\n", ""),
-        ("tiles of the base size are fused", "        if not run.acts_on(call.full):\n            return whole()\n", ""),
+        ("tiles of the base size are fused", "if not run.acts_on(call.full) or _is_temporal", "if _is_temporal"),
         ("fusion never ends", "or not run.is_on(run.settings.fusion, sigma)", ""),
         ("tiles are blurred as the whole picture", "run.kernel_size_of(call.full)", "run.kernel_size_of(run.target)"),
         ("tiles have windows of another level", "run.window_grid(call.grid, call.full)", "run.window_grid(call.grid, run.target)"),
@@ -628,6 +629,7 @@ NODES = (
     *_in(
         "nodes/stage_sampling.py",
         "host/test_compile host/test_other_packs host/test_patches host/test_other_latents host/test_size_conditioning",
+        ("nobody says that dilation was off", "and not calls.ran:", "and False:"),
         ("compiled graphs are used above the base size", "changes_network and without_compiled_model(options)", "False"),
         ("runs with prompt regions are compiled", " or bool(run.settings.prompt_regions)", ""),
         ("dilated runs are compiled", "run.settings.dilation is not None or bool", "bool"),

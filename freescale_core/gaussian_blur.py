@@ -59,10 +59,11 @@ def _blocks(length: int, kernel_size: int, sigma: float, device: torch.device) -
     count = min(counts, key=lambda n: length // n + reach * (n - 1))
     block = length // count
     step, window = max(1, block - reach), block + reach * (count - 1)
-    whole = _band(length, kernel_size, sigma, device)[:, reach : reach + length]
+    # Made on the CPU: the whole matrix is needed once, its parts stay on the device.
+    whole = _band(length, kernel_size, sigma, torch.device("cpu"))[:, reach : reach + length]
     with torch.inference_mode(False):
         parts = [whole[i * block : (i + 1) * block, i * step : i * step + window] for i in range(count)]
-        return _Blocks(torch.stack(parts), window, step)
+        return _Blocks(torch.stack(parts).to(device), window, step)
 
 
 @lru_cache(maxsize=64)

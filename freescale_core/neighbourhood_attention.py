@@ -43,7 +43,7 @@ def neighbourhood_attention(
 
     Args:
         q, k, v: (b, h*w, c), already projected. grid: h, w in tokens. window: of keys, not larger than the grid.
-        out: (b, h*w, c), contiguous, is overwritten with the result; None = a new tensor.
+        out: (b, h*w, c), is overwritten with the result; None = a new tensor.
         bytes_at_once: bound of the temporaries, but at least one patch; None = the size of v.
 
     Returns: (b, h*w, c), which is `out` if that was given. Nothing is averaged: every token gets one result.

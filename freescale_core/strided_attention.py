@@ -13,7 +13,7 @@ def strided_attention(q: Tensor, k: Tensor, v: Tensor, grid: Size, strides: Size
 
     Args:
         q, k, v: (b, h*w, c). grid: h, w in tokens. strides: s_h, s_w. Sub-grids may differ in size by one.
-        out: (b, h*w, c), contiguous, is overwritten with the result; None = a new tensor.
+        out: (b, h*w, c), is overwritten with the result; None = a new tensor.
 
     Returns: (b, h*w, c), which is `out` if that was given.
     """

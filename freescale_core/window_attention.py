@@ -37,7 +37,7 @@ def window_attention(
         grid: h, w in tokens.
         windows: equally large rectangles in the grid padded by `pad`; together they cover the grid.
         pad: zero tokens per side. They take part as keys (k = v = 0, logit 0) and are never results.
-        out: (b, h*w, c), contiguous, is overwritten with the result; None = a new tensor.
+        out: (b, h*w, c), is overwritten with the result; None = a new tensor.
         bytes_at_once: bound of the temporaries, but at least one window; None = the size of v.
 
     Returns: (b, h*w, c), which is `out` if that was given.

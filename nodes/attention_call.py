@@ -6,9 +6,7 @@ from comfy.ldm.modules import attention
 from torch import Tensor
 
 from ..freescale_core.geometry import Size
-from .stage_run import StageRun
 from .unet import BlockKey
-from .warn_once import WarnOnce
 
 SIGMA_KEY = "freescale_sigma"
 """transformer_options entry: the noise level of the model call, read from the device once per call."""
@@ -80,9 +78,7 @@ class AttentionCall:
 class CallSigma:
     """Tells attention patches the noise level of the model call that they are part of."""
 
-    def __init__(self, run: StageRun, warn: WarnOnce) -> None:
-        self._dilates = run.settings.dilation is not None
-        self._warn = warn
+    def __init__(self) -> None:
         self._last: tuple[Any, float] = (None, 0.0)
 
     def __call__(self, extra_options: dict[str, Any]) -> float:
@@ -91,11 +87,6 @@ class CallSigma:
 
     def _read(self, sigmas: Tensor) -> float:
         """The level where our APPLY_MODEL wrapper did not run. Reading it makes the CPU wait, so once for each tensor."""
-        if self._dilates:
-            self._warn(
-                "another node runs the UNet's layers itself (DeepCache, Kohya's HiresFix): "
-                "dilated convolutions are off in this run, scale fusion goes on."
-            )
         tensor, sigma = self._last
         if tensor is not sigmas:
             sigma = float(sigmas.flatten()[0])

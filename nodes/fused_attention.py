@@ -42,6 +42,8 @@ BLUR_WORTH_CUTTING = 2**23
 """The same for a blur, which reads the rows around each piece again."""
 WINDOW_TENSORS = SUB_GRID_TENSORS = 4
 """What a window, or a sub-grid, holds while it is attended: q, k, v and the result."""
+ADDED_TENSORS = 4
+"""What it holds of the tokens that other nodes added: k and v for each part, and again behind the part's own."""
 BLOCK_NUMBERS = {"input": 0, "middle": 1, "output": 2}
 
 
@@ -51,7 +53,7 @@ def install(
     """Put scale fusion into one run's transformer_options, in front of what other nodes put there."""
     replaced = options.setdefault("patches_replace", {}).setdefault("attn1", {})
     budget, warn = ChunkBudget(free_memory), WarnOnce()
-    sigma_of = CallSigma(run, warn)
+    sigma_of = CallSigma()
     # ComfyUI looks up (name, block, transformer) before (name, block). Such entries of other nodes (SAG) are wrapped, too,
     # or they would bypass scale fusion.
     for key in [*blocks, *(key for key in replaced if len(key) == 3 and key[:2] in blocks)]:
@@ -108,7 +110,7 @@ def attention_patch(
             return previous(q, k, v, extra_options, **({} if mask is None else {"mask": mask}), **kwargs)
 
         # The call's own size decides: tiles, crops and areas of the base size are ordinary calls.
-        if not run.acts_on(call.full):
+        if not run.acts_on(call.full) or _is_temporal(call.grid, q):
             return whole()
         sigma = sigma_of(extra_options)
         windows = run.window_grid(call.grid, call.full)
@@ -118,7 +120,10 @@ def attention_patch(
         if reason is not None or windows.covers_grid or not run.is_on(run.settings.fusion, sigma):
             return whole()
         if k.shape[1] > call.grid.area:
-            warn("another node added tokens to self-attention: both branches of scale fusion attend to them.", logging.INFO)
+            warn(
+                "another node added tokens to self-attention: both branches of scale fusion attend to them, which takes longer.",
+                logging.INFO,
+            )
         branches = Branches(run, call, sigma, windows, (q, k, v))
         both = v.new_empty((2 * len(q), *q.shape[1:]))
         global_, local = both[: len(q)], both[len(q) :]
@@ -131,6 +136,11 @@ def attention_patch(
         return both if over_channels else _fused(run, budget, both, call)
 
     return uncompiled(patch)
+
+
+def _is_temporal(grid: Size, q: Tensor) -> bool:
+    """Whether a video model attends here from frame to frame: one row for each place of the grid."""
+    return q.shape[1] != grid.area and len(q) % grid.area == 0
 
 
 def _not_fused(grid: Size, q: Tensor, k: Tensor, mask: Tensor | None) -> str | None:
@@ -154,6 +164,8 @@ class Branches:
         self._run, self._call, self._sigma, self._windows = run, call, sigma, windows
         self._fusion = run.settings.fusion or FusionSettings()
         self._tokens = tokens
+        added = tokens[1].shape[1] - call.grid.area
+        self._added_share = ADDED_TENSORS * added / call.grid.area
 
     def attend_globally(self, out: Tensor, bytes_at_once: int) -> None:
         """Every token to every token, or in mode "fast" to those of its strided sub-grid; (b, h*w, c) into `out`."""
@@ -163,7 +175,7 @@ class Branches:
         grid = self._call.grid
         strides = self._fusion.strides or strides_between(self._windows.clipped, grid)
         share = SUB_GRID_TENSORS / strides.area
-        for heads, (q, k, v), place in self._head_groups(out, share, bytes_at_once):
+        for heads, (q, k, v), place in self._head_groups(out, share + self._added_share, bytes_at_once):
             attend = partial(chunked_attention, attend=heads.attend, bytes_at_once=bytes_at_once)
             strided_attention(q, k, v, grid, strides, attend, place)
 
@@ -172,7 +184,10 @@ class Branches:
         grid, window = self._call.grid, self._windows.clipped
         share = WINDOW_TENSORS * window.area / grid.area
         drawn = self._draw() if self._fusion.local == "windows" else ()
-        for heads, (q, k, v), place in self._head_groups(out, share, bytes_at_once):
+        groups = self._head_groups(out, share + self._added_share, bytes_at_once)
+        # The functions below count windows by their own tokens alone.
+        bytes_at_once = int(bytes_at_once * share / (share + self._added_share))
+        for heads, (q, k, v), place in groups:
             if self._fusion.local == "neighbourhoods":
                 neighbourhood_attention(q, k, v, grid, window, heads.attend, place, bytes_at_once)
             else:

@@ -23,6 +23,7 @@ ONE_CALL = frozenset(
     [
         "euler",
         "euler_cfg_pp",
+        "euler_pp",
         "euler_ancestral",
         "euler_ancestral_cfg_pp",
         "lms",

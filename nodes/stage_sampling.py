@@ -17,7 +17,7 @@ from ..freescale_core.settings import DetailSettings, FreeScaleSettings
 from . import fused_attention, region_attention
 from .detail_sampler import with_detail_blend
 from .host import LATENT_CELL, free_memory_of, without_compiled_model
-from .model_call import apply_model_wrapper
+from .model_call import DilatedCalls
 from .noise_level import timestep
 from .size_conditioning import with_base_size
 from .stage_run import StageRun, stage_run
@@ -57,13 +57,19 @@ class StageSampling:
         if run.settings.detail is not None:
             sampler = _detail_sampler(run.settings.detail, noise, latent_image, sampler, model_sampling)
         saved = guider.model_options
-        guider.model_options = _patched_options(saved, run, guider)
+        calls = DilatedCalls(run)
+        guider.model_options = _patched_options(saved, run, guider, calls)
         guider.conds = with_base_size(guider.conds, Size(run.base.height * LATENT_CELL, run.base.width * LATENT_CELL))
         try:
             result: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
-            return result
         finally:
             guider.model_options = saved
+        if run.settings.dilation is not None and not calls.ran:
+            log.warning(
+                "FreeScale: another node ran the UNet's layers itself (DeepCache, Kohya's HiresFix): "
+                "dilated convolutions were off in this run."
+            )
+        return result
 
 
 def settings_of(model: Any) -> FreeScaleSettings | None:
@@ -93,7 +99,7 @@ def with_changes(model: Any, **parts: Any) -> Any:
     return with_settings(model, dataclasses.replace(current, **parts))
 
 
-def _patched_options(model_options: dict[str, Any], run: StageRun, guider: Any) -> dict[str, Any]:
+def _patched_options(model_options: dict[str, Any], run: StageRun, guider: Any, calls: DilatedCalls) -> dict[str, Any]:
     options = create_model_options_clone(model_options)
     changes_network = run.settings.fusion is not None or run.settings.dilation is not None or bool(run.settings.prompt_regions)
     if changes_network and without_compiled_model(options):
@@ -110,7 +116,7 @@ def _patched_options(model_options: dict[str, Any], run: StageRun, guider: Any) 
         region_attention.install(options.setdefault("transformer_options", {}), run, blocks, positive)
     if run.settings.dilation is not None and not dilation_convs(unet):
         log.warning("FreeScale: the model has no convolutions below its last downsampler: dilation has no effect.")
-    add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, apply_model_wrapper(run), options, is_model_options=True)
+    add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, calls, options, is_model_options=True)
     return options
 
 

@@ -36,7 +36,7 @@ class LoneAttention:
         if self.tokens[0].device.type == "meta":
             self.options["optimized_attention_override"] = flash_attention
         warn = WarnOnce()
-        self._patch = attention_patch(self.run, None, self._budget(), CallSigma(self.run, warn), warn)
+        self._patch = attention_patch(self.run, None, self._budget(), CallSigma(), warn)
 
     @property
     def output_bytes(self) -> int:

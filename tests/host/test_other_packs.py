@@ -9,7 +9,7 @@ import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
 from freescale_pack.nodes import attention_call
-from freescale_pack.nodes.attention_call import SIGMA_KEY, CallSigma
+from freescale_pack.nodes.attention_call import SIGMA_KEY, AttentionCall, CallSigma
 from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch
 from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.stage_sampling import with_settings
@@ -54,7 +54,17 @@ def test_a_pack_that_runs_the_unet_itself_is_fused_and_told_that_dilation_is_off
     got = text_setup(with_settings(running_the_unet_itself(sdxl()), FUSED_AND_DILATED)).sample()
     assert torch.equal(got, fused)
     assert len(warnings(caplog)) == 1
-    assert "dilated convolutions are off in this run, scale fusion goes on" in warnings(caplog)[0]
+    assert "another node ran the UNet's layers itself" in warnings(caplog)[0]
+    assert "dilated convolutions were off in this run" in warnings(caplog)[0]
+
+
+def test_without_fusion_the_pack_is_told_so_too(caplog):
+    dilated = FreeScaleSettings(base=BASE, fusion=None, dilation=DilationSettings(), detail=None)
+    text_setup(with_settings(sdxl(), dilated)).sample()
+    assert warnings(caplog) == []
+    text_setup(with_settings(running_the_unet_itself(sdxl()), dilated)).sample()
+    assert len(warnings(caplog)) == 1
+    assert "dilated convolutions were off in this run" in warnings(caplog)[0]
 
 
 def test_the_noise_level_is_read_from_the_device_once_for_each_call():
@@ -71,7 +81,7 @@ def test_the_noise_level_is_read_from_the_device_once_for_each_call():
         def flatten(self):
             return self
 
-    sigma_of = CallSigma(StageRun(FUSED, Size(8, 8), Size(16, 16), 0), WarnOnce())
+    sigma_of = CallSigma()
     one, two = (torch.ones(1).as_subclass(Counted) for _ in range(2))
     assert [sigma_of({"sigmas": sigmas}) for sigmas in (one, one, one, two, two)] == [3.0] * 5
     assert Counted.reads == 2
@@ -88,13 +98,13 @@ def attended(q, k, v, heads=2):
     return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
 
 
-def stacked(fusion, q, k, v, **more):
+def stacked(fusion, q, k, v, free=1e9, **more):
     """[global; local] of one layer with an 8x8 grid of tokens and windows of 4x4, by the attention patch."""
     run = StageRun(FreeScaleSettings(fusion=fusion), Size(4, 4), Size(8, 8), 0)
     options = {"n_heads": 2, "block": ("middle", 0), "block_index": 0, SIGMA_KEY: 3.0}
     options |= {"activations_shape": [2, 16, 8, 8], "original_shape": [2, 4, 8, 8]}
     warn = WarnOnce()
-    return attention_patch(run, None, ChunkBudget(lambda device: 1e9), CallSigma(run, warn), warn)(q, k, v, options, **more)
+    return attention_patch(run, None, ChunkBudget(lambda device: free), CallSigma(), warn)(q, k, v, options, **more)
 
 
 def tokens(count, added=0):
@@ -139,6 +149,29 @@ def test_a_window_as_large_as_the_grid_leaves_the_layer_as_it_is():
     assert torch.allclose(got, attended(q, k, v), atol=1e-5)
 
 
+def test_attention_from_frame_to_frame_is_left_alone_in_silence(caplog):
+    """A video model's temporal layers call the patch with one row for each place: 2 x 64 rows of 3 frames."""
+    q = torch.randn(2 * 64, 3, 16, generator=torch.Generator().manual_seed(5))
+    assert torch.allclose(stacked(FusionSettings(), q, q, q), attended(q, q, q), atol=1e-5)
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize(("added", "windows", "channels"), [(0, 3, 16), (64, 1, 8)])
+def test_added_tokens_count_in_the_memory_that_windows_may_take(monkeypatch, added, windows, channels):
+    """Room for four of nine windows with both heads, so three at a time. With as many tokens added as the picture has, a window holds five times as much."""
+    calls, attend = [], AttentionCall.attend
+
+    def noted(self, q, k, v, *args, **kwargs):
+        calls.append((len(k) // 2, k.shape[2]))
+        return attend(self, q, k, v, *args, **kwargs)
+
+    monkeypatch.setattr(AttentionCall, "attend", noted)
+    q, k, v = tokens(6, added)
+    one_window = 4 * 16 * q[:, 0].nbytes
+    stacked(FusionSettings(), q, k, v, free=4 * (4 if added == 0 else 2) * one_window)
+    assert max(calls[-3:]) == (windows, channels)
+
+
 def with_reference(model):
     """An attn1 patch as reference-only packs set it: keys and values of another picture behind the picture's own."""
 
@@ -154,7 +187,10 @@ def with_reference(model):
 def test_beside_a_reference_pack_fusion_goes_on_and_the_log_names_it(caplog):
     caplog.set_level("INFO", logger="FreeScale")
     alone, referenced = (text_setup(with_settings(m, FUSED)).sample() for m in (sdxl(), with_reference(sdxl())))
-    assert caplog.text.count("another node added tokens to self-attention: both branches of scale fusion attend to them") == 1
+    assert (
+        caplog.text.count("another node added tokens to self-attention: both branches of scale fusion attend to them, which takes longer")
+        == 1
+    )
     assert warnings(caplog) == []
     for other in (alone, text_setup(with_reference(sdxl())).sample()):
         assert (referenced - other).norm() / other.norm() > 1e-3

@@ -2,12 +2,15 @@
 
 import ast
 import inspect
+import re
 import types
+from pathlib import Path
 
 import comfy.k_diffusion.sampling as k_diffusion
 import comfy.samplers
 import pytest
 import torch
+from comfy_extras import nodes_advanced_samplers
 from freescale_pack.freescale_core.settings import DetailSettings
 from freescale_pack.nodes.detail_sampler import with_detail_blend
 from freescale_pack.nodes.noise_level import variance_exploding_sigma
@@ -118,6 +121,14 @@ def test_every_core_sampler_is_in_the_table():
         name: comfy.samplers.sampler_object(name).sampler_function.__name__.removeprefix("sample_") for name in NAMES if name not in REFUSED
     }
     assert set(known.values()) <= LATER_CALLS.keys() | ONE_CALL
+
+
+def test_samplers_of_cores_other_nodes_are_in_the_table_but_one_that_changes_the_size():
+    """SamplerLCMUpscale enlarges its x on the way, so there is nothing to hold it to: it runs without the blend."""
+    folder = Path(nodes_advanced_samplers.__file__).parent
+    made = re.findall(r"KSAMPLER\((?:\w+\.)*sample_(\w+)", "".join(file.read_text(encoding="utf-8") for file in folder.glob("*.py")))
+    assert set(made) - (LATER_CALLS.keys() | ONE_CALL) == {"lcm_upscale"}
+    assert "euler_pp" in made
 
 
 def test_an_unknown_sampler_is_left_as_it_is_with_a_warning(caplog):
