@@ -80,6 +80,11 @@ METHOD = (
         ("CUDA waits for long copies", "ASYNC_COPY_BYTES = 2**16", "ASYNC_COPY_BYTES = 2**17"),
     ),
     *_in(
+        "freescale_core/window_gather.py",
+        "core/test_cached_tensors",
+        ("indices are inference tensors", "with torch.inference_mode(False):", "if True:"),
+    ),
+    *_in(
         "freescale_core/gaussian_blur.py",
         "core/test_fusion",
         (
@@ -98,12 +103,23 @@ METHOD = (
         ),
     ),
     *_in(
+        "freescale_core/gaussian_blur.py",
+        "core/test_cached_tensors",
+        ("bands are inference tensors", "inference_mode(False):\n        taps", "inference_mode():\n        taps"),
+        ("blocks are inference tensors", "inference_mode(False):\n        parts", "inference_mode():\n        parts"),
+    ),
+    *_in(
         "freescale_core/scale_fusion.py",
         "core/test_fusion",
         ("local takes the place of global", "local.sub_(global_)", "local"),
         ("low frequencies are taken away", "add_(low.to(image.dtype))", "sub_(low.to(image.dtype))"),
         ("pieces are as large as memory", "difference[0].numel()) - 2 * reach", "difference[0].numel())"),
         ("pieces overlap", "    return bottom\n", "    return bottom - 1 if bottom < len(image) else bottom\n"),
+    ),
+    *_in(
+        "freescale_core/scale_fusion.py",
+        "host/test_performance",
+        ("large pictures are blurred in many rows", "MOST_ROWS = 16", "MOST_ROWS = 64"),
     ),
     *_in(
         "freescale_core/plan.py",
@@ -236,6 +252,11 @@ METHOD = (
         ("chunks are larger than the bound", "2 * (patch.area + keys.area)", "patch.area"),
     ),
     *_in(
+        "freescale_core/neighbourhood_attention.py",
+        "core/test_cached_tensors",
+        ("corners are inference tensors", "with torch.inference_mode(False):", "if True:"),
+    ),
+    *_in(
         "freescale_core/window_attention.py",
         "core/test_attention core/test_device_copies",
         ("chunks are larger than the bound", "bytes_per_window = 4 *", "bytes_per_window = 2 *"),
@@ -327,6 +348,11 @@ NODES = (
         ),
     ),
     *_in(
+        "nodes/cascade.py",
+        "host/test_ends_and_restart",
+        ("the end of the schedule counts as a step", "self.sigmas()[:-1].tolist()", "self.sigmas().tolist()"),
+    ),
+    *_in(
         "nodes/cascade_node.py",
         "host/test_cascade_plan host/test_cascade_progress host/test_plan_node host/test_cascade",
         ("a start may be squeezed by a third", "MAX_STRETCH = 1.05", "MAX_STRETCH = 1.5"),
@@ -386,6 +412,15 @@ NODES = (
         ("an earlier prompt region lies on top", "io.NodeOutput((*(regions or ()), region))", "io.NodeOutput((region, *(regions or ())))"),
         ("masks count above 1", 'DetailRegion(expect_mask("FreeScale Detail Region", mask)', "DetailRegion(mask"),
         ("alpha maps are drawn as columns", ".movedim(1, -1).repeat", ".movedim(1, -1).transpose(1, 2).repeat"),
+    ),
+    *_in(
+        "nodes/region_attention.py",
+        "host/test_other_packs",
+        (
+            "text layers get self-attention's kernel",
+            'call = AttentionCall(extra_options, "attn2")\n\n        def attend(',
+            'call = AttentionCall(extra_options, "attn1")\n\n        def attend(',
+        ),
     ),
     *_in(
         "nodes/region_attention.py",
@@ -486,6 +521,11 @@ NODES = (
         ("other models are let through", "if not isinstance(network, UNetModel):", "if False:"),
     ),
     *_in(
+        "nodes/unet.py",
+        "host/test_other_packs",
+        ("kernels of text layers are not looked for", 'for name in ("attn1", "attn2"):', 'for name in ("attn1",):'),
+    ),
+    *_in(
         "nodes/upscale_node.py",
         "host/test_upscale",
         ("images are turned", "Size(*image.shape[1:3])", "Size(*image.shape[2:0:-1])"),
@@ -564,6 +604,7 @@ NODES = (
         ("overrides of other nodes are lost", "transformer_options=options, **more", "**more"),
         ("prescribed kernels are not passed on", "{} if preferred is None else", "{} if True else"),
         ("every layer gets the first transformer's kernel", 'options.get("block_index")))', "0))"),
+        ("a layer's precision is lost", "attn_precision=precision", "attn_precision=None"),
         ("the noise level is read at every layer", "if tensor is not sigmas:", "if True:"),
         ("the first noise level stays", "if tensor is not sigmas:", "if tensor is None:"),
     ),
@@ -609,8 +650,28 @@ NODES = (
         ),
     ),
     *_in(
+        "nodes/fused_attention.py",
+        "host/test_output_patches",
+        ("one blur for every sigma", "call.full), fusion.sigma,", "call.full), 1.0,"),
+    ),
+    *_in(
+        "nodes/fused_attention.py",
+        "host/test_performance",
+        ("the blur of a small level takes two outputs", "BLUR_WORTH_CUTTING = 2**23", "BLUR_WORTH_CUTTING = 2**27"),
+    ),
+    *_in(
         "nodes/detail_sampler.py",
         "host/test_samplers host/test_other_packs",
+        (
+            "EDM and flow models are blended as EPS",
+            "blend_weight(variance_exploding_sigma(self._model_sampling, level), self._alpha)",
+            "blend_weight(level, self._alpha)",
+        ),
+        (
+            "flow models' references are noised as EPS",
+            "self._model_sampling.noise_scaling(sigma, self._noise, self._model.latent_image)",
+            "self._model.latent_image + level * self._noise",
+        ),
         ("unknown samplers are blended", "(name not in LATER_CALLS and name not in ONE_CALL)", "False"),
         ("refused samplers are blended", "    check_sampler(sampler)\n    name", "    name"),
         ("later calls of a step are blended", "self._skip = self._later_calls(step)", "self._skip = 0"),

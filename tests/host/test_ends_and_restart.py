@@ -114,3 +114,11 @@ def test_later_stages_restart_at_the_same_timestep_for_every_kind_of_model(kind,
         timestep(model.get_model_object("model_sampling"), float(stage.sigmas()[step])) for step in (stage.start_step, stage.start_step - 1)
     )
     assert first <= 700.01 < before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_schedule_whose_only_step_is_above_the_restart_keeps_it(kind):
+    model = KINDS[kind][0](sdxl())
+    stage = Stage(model, None, None, SamplerChoice(0, 1, 1.0, "euler", "simple")).restarted(0.3)
+    assert timestep(model.get_model_object("model_sampling"), float(stage.sigmas()[0])) > 700
+    assert (stage.start_step, stage.step_count()) == (0, 1)

@@ -1,6 +1,7 @@
 """What packs outside the core do to attention and to the UNet's call, in their own words, and what FreeScale makes of it."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import comfy.samplers
@@ -11,11 +12,13 @@ from freescale_pack.freescale_core.settings import DetailSettings, DilationSetti
 from freescale_pack.nodes import attention_call
 from freescale_pack.nodes.attention_call import SIGMA_KEY, AttentionCall, CallSigma
 from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch
+from freescale_pack.nodes.region_nodes import FreeScalePromptRegion
 from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.stage_sampling import with_settings
 from freescale_pack.nodes.warn_once import WarnOnce
 
 from .composition_features import sdxl, text_setup
+from .demo_model import conditioning
 
 BASE = Size(64, 64)
 FUSED = FreeScaleSettings(base=BASE, fusion=FusionSettings(), dilation=None, detail=None)
@@ -158,7 +161,7 @@ def test_attention_from_frame_to_frame_is_left_alone_in_silence(caplog):
 
 @pytest.mark.parametrize(("added", "windows", "channels"), [(0, 3, 16), (64, 1, 8)])
 def test_added_tokens_count_in_the_memory_that_windows_may_take(monkeypatch, added, windows, channels):
-    """Room for four of nine windows with both heads, so three at a time. With as many tokens added as the picture has, a window holds five times as much."""
+    """Room for four of nine windows with both heads, so three at a time. Added tokens make a window five times as large."""
     calls, attend = [], AttentionCall.attend
 
     def noted(self, q, k, v, *args, **kwargs):
@@ -234,6 +237,49 @@ def test_a_layer_keeps_the_kernel_that_its_checkpoint_prescribes():
         del blocks[0].attn1.comfy_attention, blocks[0].attn2.comfy_attention
     assert {(block, index) for block, index, preferred in seen if preferred is kernel} == {(("middle", 0), 0)}
     assert {preferred for _, _, preferred in seen} == {kernel, None}
+
+
+def test_a_kernel_that_is_prescribed_for_a_text_layer_is_used_beside_a_prompt_region():
+    seen = set()
+
+    def override(function, q, k, *args, preferred_attention=None, **kwargs):
+        options = kwargs["transformer_options"]
+        seen.add((options["block"], options["block_index"], k.shape[1], preferred_attention))
+        return function(q, k, *args, **kwargs)
+
+    kernel, text = Prescribed(override), conditioning("blue car")
+    regions = FreeScalePromptRegion.execute(text, torch.ones(1, 16, 16), 0.5).result[0]
+    attn2 = sdxl().model.diffusion_model.middle_block[1].transformer_blocks[0].attn2
+    model = sdxl().clone()
+    model.model_options["transformer_options"]["optimized_attention_override"] = override
+    try:
+        attn2.comfy_attention = kernel
+        text_setup(with_settings(model, replace(FUSED, prompt_regions=regions))).sample()
+    finally:
+        del attn2.comfy_attention
+    assert {call[:3] for call in seen if call[3] is kernel} == {(("middle", 0), 0, text[0][0].shape[1])}
+
+
+def test_a_fused_layer_keeps_its_precision():
+    seen = set()
+
+    def override(function, q, *args, attn_precision=None, **kwargs):
+        options = kwargs["transformer_options"]
+        seen.add((options["block"], options["block_index"], q.shape[1], attn_precision))
+        return function(q, *args, attn_precision=attn_precision, **kwargs)
+
+    transformer = sdxl().model.diffusion_model.middle_block[1].transformer_blocks[0]
+    model = sdxl().clone()
+    model.model_options["transformer_options"]["optimized_attention_override"] = override
+    before = transformer.attn_precision
+    try:
+        transformer.attn_precision = torch.float32
+        text_setup(with_settings(model, FUSED)).sample()
+    finally:
+        transformer.attn_precision = before
+    precise = {call[:3] for call in seen if call[3] == torch.float32}
+    # All 4x4 tokens of the level, and its windows of 2x2.
+    assert precise == {(("middle", 0), 0, 16), (("middle", 0), 0, 4)}
 
 
 def test_an_attention_function_that_another_pack_swaps_in_later_is_used(monkeypatch):

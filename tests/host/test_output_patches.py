@@ -2,7 +2,12 @@
 
 import pytest
 import torch
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.scale_fusion import fuse_
+from freescale_pack.freescale_core.settings import FusionSettings
 from freescale_pack.nodes.stage_sampling import with_settings
+
+from bench.performance.attention import LoneAttention
 
 from .test_patches import demo_checkpoint, sample, settings
 
@@ -26,3 +31,14 @@ def test_an_output_patch_of_another_node_sees_the_fused_tokens_and_not_both_bran
     assert seen and all(rows == batch for rows, batch in seen)
     assert not torch.equal(got, sample(with_settings(model, fused)))
     assert not torch.equal(got, sample(with_foreign(model)))
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.0])
+@pytest.mark.parametrize("over_channels", [True, False], ids=["3-D", "2-D"])
+def test_the_branches_are_fused_with_the_sigma_of_the_settings(over_channels, sigma):
+    window, grid = Size(4, 4), Size(8, 8)
+    branches = LoneAttention(window, grid, FusionSettings(sigma=sigma), 16, 2).attend()
+    kernel_size = 3  # At twice the base size.
+    expected = fuse_(*branches.chunk(2), grid, kernel_size, sigma, over_channels)
+    got = LoneAttention(window, grid, FusionSettings(sigma=sigma, over_channels=over_channels), 16, 2).both()
+    assert torch.allclose(got, expected, atol=1e-6)

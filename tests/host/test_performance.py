@@ -91,6 +91,21 @@ def test_a_blur_takes_the_bytes_that_its_chunks_are_cut_by(dtype, kernel_size, o
     assert 0.6 < allocator_peak(blur) / (scale_fusion.BLUR_BYTES * read) <= 1.0
 
 
+@pytest.mark.parametrize(
+    ("window", "scale", "channels", "most"),
+    [*((Size(64, 64), scale, 640, 0.65) for scale in (2, 4, 8)), (Size(20, 48), 2, 1280, 1.0)],
+)
+def test_a_blur_takes_an_attention_output_at_most(window, scale, channels, most):
+    """Few rows of a large picture are blurred at once, and even fewer of a wide picture's smallest level."""
+    grid = Size(window.height * scale, window.width * scale)
+    block = LoneAttention(window, grid, VARIANTS["exact, 3-D"], channels, channels // 64, **META)
+    projected = block.attend()
+    block.fuse(projected)  # Bands are made and cached.
+    outputs = live_peak(lambda: block.fuse(projected)) / block.output_bytes
+    print(f"{grid}: {outputs:.2f}")
+    assert outputs <= most
+
+
 def test_attention_on_the_cpu_is_counted_too():
     q, k = torch.randn(1, 2, 12, 16), torch.randn(1, 2, 20, 16)
     assert real_flops(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, k)) == 4 * 2 * 12 * 20 * 16

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import math
 import re
 import types
 from pathlib import Path
@@ -16,7 +17,9 @@ from freescale_pack.nodes.detail_sampler import with_detail_blend
 from freescale_pack.nodes.noise_level import variance_exploding_sigma
 from freescale_pack.nodes.sampler_table import LATER_CALLS, ONE_CALL
 
+from .composition_features import sdxl
 from .demo_model import demo_checkpoint
+from .test_ends_and_restart import KINDS
 
 REFUSED = {"uni_pc", "uni_pc_bh2", "sa_solver", "sa_solver_pece", "dpm_fast", "dpm_adaptive"}
 NAMES = comfy.samplers.SAMPLER_NAMES
@@ -96,6 +99,34 @@ def test_sampler_equals_its_source_with_the_line_inserted(name):
     got = drive(ours.sampler_function, model, x, sigmas)
     plain = drive(comfy.samplers.sampler_object(name).sampler_function, model, x, sigmas)
     assert len(opened) == STEPS
+    assert (got - expected).abs().max() < 1e-5
+    assert (plain - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model_is_blended_at_its_own_noise_level_with_its_own_noised_latent(kind):
+    """Levels of known timesteps, so that nothing of ours says which t a level has."""
+    node, own_level = KINDS[kind]
+    model_sampling = node(sdxl()).get_model_object("model_sampling")
+    _, eps, z0, _ = toy_run()
+    model, timesteps = ToyModel(z0, model_sampling), [900, 681, 500, 300, 100]
+    sdxl_sigmas = sdxl().get_model_object("model_sampling").sigmas[timesteps].double()
+    sigmas = torch.cat([own_level(sdxl_sigmas), torch.zeros(1)]).float()
+    t_of = dict(zip(sigmas.tolist(), timesteps, strict=False))
+
+    def noised(level):
+        return (1 - level) * z0 + level * eps if kind == "flow" else z0 + level * eps
+
+    def eq4(x, sigma):
+        level = float(sigma[0])
+        c = ((1 + math.cos(math.pi * (1000 - t_of[level]) / 1000)) / 2) ** ALPHA
+        x.copy_((1 - c) * x + c * noised(level))
+
+    x = noised(float(sigmas[0])) * 1.5
+    expected = drive(reference_sampler("euler", eq4), model, x, sigmas)
+    euler = comfy.samplers.sampler_object("euler")
+    ours = with_detail_blend(euler, DetailSettings(ALPHA), eps, model_sampling)
+    got, plain = (drive(sampler.sampler_function, model, x, sigmas) for sampler in (ours, euler))
     assert (got - expected).abs().max() < 1e-5
     assert (plain - expected).abs().max() > 1e-3
 
