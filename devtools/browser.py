@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from . import npm_chromium
 from .environments import DEV_REQUIREMENTS, playwright_node
-from .errors import DevError
+from .errors import DevError, reason_of
 from .lock import exclusive
 from .paths import DEV
 from .process import attempt, clean_environment
@@ -52,7 +53,10 @@ def ensure_browser(python: Path) -> str:
 
 
 def named_browser() -> str | None:
-    """The browser that FREESCALE_BROWSER names; None if it names none. No other one replaces a wrong name."""
+    """The absolute path of the browser that FREESCALE_BROWSER names; None if it names none.
+
+    No other one replaces a wrong name.
+    """
     name = os.environ.get("FREESCALE_BROWSER")
     if not name:
         return None
@@ -63,7 +67,7 @@ def named_browser() -> str | None:
             f"Expected Chromium or Chrome for the browser tests, got FREESCALE_BROWSER={name}, which {got}: "
             "name one that tells its --version, or unset it to have one fetched."
         )
-    return program
+    return os.path.abspath(program)
 
 
 def starts(program: str | Path) -> bool:
@@ -110,8 +114,8 @@ def _fetched(python: Path) -> str:
         try:
             with progress(f"Chromium by {name}"):
                 return way(python)
-        except (DevError, OSError) as error:
-            reasons.append(f"{name}: {error}")
+        except Exception as error:  # whatever it is, the next way may still work
+            reasons.append(f"{name}: {reason_of(error)}")
     raise DevError(
         f"Expected Chromium or Chrome for the browser tests, got none ({'; '.join(reasons)}): "
         "install one, name it in FREESCALE_BROWSER, or leave the tier out (dev.py test core host server)."
@@ -151,7 +155,8 @@ def _by_apt(python: Path) -> str:
     if apt is None or sys.platform == "win32" or os.geteuid() != 0:
         raise DevError("for root on Debian only")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    attempt([apt, "update", "-qq"], "browser-apt-update", quiet)
+    with suppress(DevError):  # one dead source fails it; the package lists that are there may do
+        attempt([apt, "update", "-qq"], "browser-apt-update", quiet)
     install = [apt, "install", "-y", "-qq", "--no-install-recommends", "chromium"]
     attempt(install, "browser-apt-install", quiet)
     found = _installed()

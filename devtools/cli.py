@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -86,9 +87,19 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
 def _test(host: Host, arguments: list[str]) -> int:
     selection = tiers.select(arguments)
     if "browser" in selection.paths:
-        named_browser()  # a wrong name is told before the minutes of a set-up
+        _hand_on_browser()
     set_up(host)
     return tiers.run_tiers(host, selection, _tiers_without(host, selection))
+
+
+def _hand_on_browser() -> None:
+    """Give the children FREESCALE_BROWSER as an absolute path, for they run in another folder.
+
+    A wrong name is told before the minutes of a set-up.
+    """
+    named = named_browser()
+    if named is not None:
+        os.environ["FREESCALE_BROWSER"] = named
 
 
 def _tiers_without(host: Host, selection: tiers.Selection) -> dict[str, str]:
@@ -137,6 +148,7 @@ def _locales(host: Host, arguments: list[str]) -> int:
 
 
 def _pictures(host: Host, arguments: list[str]) -> int:
+    _hand_on_browser()
     return _script("tests/browser/node_pictures.py", host, arguments)
 
 

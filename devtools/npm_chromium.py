@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import platform
 import shutil
@@ -9,9 +10,10 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from .errors import DevError
+from .errors import DevError, reason_of
 from .process import attempt
 from .releases import unpack, verify
+from .steps import remove
 
 PACKAGE, VERSION = "@sparticuz/chromium", "153.0.0"
 SHA256 = "20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0"
@@ -47,25 +49,37 @@ def require_its_platform() -> None:
 
 
 def fetch(folder: Path) -> None:
-    """Put the package's packed parts into `folder`; from the registry that npm is set up for."""
+    """Put the package's packed parts into `folder`: by npm, else from the registry that npm is set up for."""
     folder.mkdir(parents=True)
     tarball = folder / TARBALL
-    npm = shutil.which("npm")
-    if npm is None:
-        _download(f"{registry().rstrip('/')}/{PACKAGE}/-/{PACKAGE.split('/')[1]}-{VERSION}.tgz", tarball)
-    else:
-        patience = ["--fetch-retries=0", f"--fetch-timeout={ANSWER_SECONDS * 1000}"]
-        attempt([npm, "pack", f"{PACKAGE}@{VERSION}", "--pack-destination", folder, *patience], "browser-npm")
+    try:
+        _npm_pack(folder)
+    except (DevError, OSError) as error:
+        _download(tarball, reason_of(error))
     verify(tarball, SHA256)
     unpack(tarball, "package/bin/", folder)
     tarball.unlink()
+
+
+def _npm_pack(folder: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DevError("no npm")
+    cache = folder / "npm-cache"
+    command: list[str | Path] = [npm, "pack", f"{PACKAGE}@{VERSION}", "--pack-destination", folder]
+    command += ["--cache", cache, "--fetch-retries=0", f"--fetch-timeout={ANSWER_SECONDS * 1000}"]
+    # Old releases know no --pack-destination and leave the tarball where they run.
+    attempt(command, "browser-npm", folder=folder)
+    remove(cache)
+    if not (folder / TARBALL).is_file():
+        raise DevError(f"npm leaves no {TARBALL}")
 
 
 def registry() -> str:
     """The registry of npm's own settings, read without npm."""
     file = Path.home() / ".npmrc"
     pairs = [line.partition("=") for line in (file.read_text().splitlines() if file.is_file() else [])]
-    of_file = [value.strip() for name, _, value in pairs if name.strip() == "registry"]
+    of_file = [value.strip().strip("\"'") for name, _, value in pairs if name.strip() == "registry"]
     of_environment = [value for name, value in os.environ.items() if name.lower() == "npm_config_registry"]
     return [*filter(None, of_environment), *of_file, REGISTRY][0]
 
@@ -94,9 +108,11 @@ def add_libraries(folder: Path) -> None:
     (folder / "start.sh").write_text(START.replace("exec", f"{LIBRARIES}exec"))
 
 
-def _download(url: str, target: Path) -> None:
+def _download(target: Path, why: str) -> None:
+    """Fetch the tarball without npm. why: what npm failed at, for the error."""
     try:
+        url = f"{registry().rstrip('/')}/{PACKAGE}/-/{PACKAGE.split('/')[1]}-{VERSION}.tgz"
         with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer, target.open("wb") as file:
             shutil.copyfileobj(answer, file)
-    except (OSError, ValueError) as error:
-        raise DevError(f"no npm, and the registry gives {error}") from error
+    except (OSError, ValueError, RuntimeError, http.client.HTTPException) as error:
+        raise DevError(f"{why}, and the registry gives {reason_of(error)}") from error

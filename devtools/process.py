@@ -39,15 +39,24 @@ def run_logged(command: Sequence[str | Path], log_name: str, what: str) -> None:
         raise DevError(failure_message(what, status, log))
 
 
-def attempt(command: Sequence[str | Path], log_name: str, variables: dict[str, str] | None = None) -> None:
-    """Run a command that may fail, with its output in a log file; on failure say in few words where to look."""
-    status, log = _logged(command, log_name, variables, ATTEMPT_SECONDS)
+def attempt(
+    command: Sequence[str | Path],
+    log_name: str,
+    variables: dict[str, str] | None = None,
+    folder: Path = ROOT,
+) -> None:
+    """Run a command that may fail in `folder`, its output in a log file; on failure say briefly where to look."""
+    status, log = _logged(command, log_name, variables, ATTEMPT_SECONDS, folder)
     if status:
         raise DevError(f"exit status {status}, see {shown(log)}")
 
 
 def _logged(
-    command: Sequence[str | Path], log_name: str, variables: dict[str, str] | None = None, seconds: float | None = None
+    command: Sequence[str | Path],
+    log_name: str,
+    variables: dict[str, str] | None = None,
+    seconds: float | None = None,
+    folder: Path = ROOT,
 ) -> tuple[int, Path]:
     """The command's exit status and its log. A command still at work after `seconds` is killed: status 124."""
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -61,7 +70,7 @@ def _logged(
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=clean_environment() | (variables or {}),
-                cwd=ROOT,
+                cwd=folder,
                 close_fds=False,
                 timeout=seconds,
             )

@@ -107,8 +107,12 @@ def read_report(report: Path, status: int) -> tuple[int, int, int]:
     """Passed, failed and skipped of a pytest that ended with `status`; one that broke off counts as a failure, too."""
     if not report.is_file():
         return 0, 1, 0
+    try:
+        suites = ElementTree.parse(report)
+    except ElementTree.ParseError:  # pytest was ended while it wrote
+        return 0, 1, 0
     total = failed = skipped = 0
-    for suite in ElementTree.parse(report).iter("testsuite"):
+    for suite in suites.iter("testsuite"):
         total += int(suite.get("tests", 0))
         failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
         skipped += int(suite.get("skipped", 0))

@@ -4,9 +4,11 @@ The machine is a folder: PATH holds fake programs alone, and a local server stan
 """
 
 import hashlib
+import http.client
 import http.server
 import io
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -51,6 +53,7 @@ class Server:
             def log_message(self, *_: object) -> None:
                 pass
 
+        self.handler = Handler
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -76,8 +79,9 @@ def put(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Put:
     """A Linux machine that has nothing installed; puts a program (name, lines of shell) on it."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in [name for name in os.environ if name.lower().endswith(("_proxy", "npm_config_registry"))]:
-        monkeypatch.delenv(name)
+    for name in os.environ.copy():
+        if name.lower().endswith(("_proxy", "npm_config_registry")) or "playwright_" in name.lower():
+            monkeypatch.delenv(name)
     for name, value in {
         "PATH": programs,
         "HOME": tmp_path,
@@ -108,13 +112,13 @@ def python(tmp_path: Path) -> Path:
     node = tmp_path / "site-packages" / "playwright" / "driver" / "node"
     node.parent.mkdir(parents=True)
     lines = (
-        f'[ "$1" = -e ] && exec {playwright_node(PYTHON)} "$@"',
+        f'[ "$1" = -e ] && exec {shlex.quote(str(playwright_node(PYTHON)))} "$@"',
         '/bin/mkdir -p "$PLAYWRIGHT_BROWSERS_PATH/.links"',  # the real one leaves this, too
         "exit 1",
     )
     node.write_text("\n".join(["#!/bin/sh", *lines]))
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\necho {tmp_path}/site-packages\n")
+    python.write_text(f"#!/bin/sh\necho '{tmp_path}/site-packages'\n")
     for program in (node, python):
         program.chmod(0o755)
     return python
@@ -166,6 +170,11 @@ def _playwright_zip(lines: str) -> bytes:
     return buffer.getvalue()
 
 
+def _packs(tmp_path: Path) -> str:
+    """What an old npm does with the file `package`: it takes no --pack-destination."""
+    return f"/bin/cp '{tmp_path}/package' {npm_chromium.TARBALL}"
+
+
 def _version_of(program: str) -> str:
     return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -205,6 +214,17 @@ def test_a_named_browser_wins(put: Put, python: Path, monkeypatch: pytest.Monkey
     put("chromium", STARTS)
     monkeypatch.setenv("FREESCALE_BROWSER", str(put("mine", STARTS)))
     assert ensure_browser(python).endswith("/mine")
+
+
+def test_a_named_browsers_path_is_absolute(
+    put: Put,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = put("mine", STARTS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FREESCALE_BROWSER", "bin/mine")
+    assert browser.named_browser() == str(mine)
 
 
 @pytest.mark.parametrize(("name", "got"), [("/no/such/browser", "is no program"), ("mine", "does not start")])
@@ -258,9 +278,7 @@ def test_npm_comes_next_and_is_asked_once(
     put: Put, python: Path, npm_package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "package").write_bytes(npm_package(STARTS))
-    npm = f"""echo "$@" >> {tmp_path}/asked
-    /bin/cp {tmp_path}/package "$4/sparticuz-chromium-153.0.0.tgz\""""
-    put("npm", npm)
+    put("npm", f"""echo "$@" >> '{tmp_path}/asked'; {_packs(tmp_path)}""")
     found = ensure_browser(python)
     assert _version_of(found) == "Chromium 1"
     assert ensure_browser(python) == found
@@ -280,16 +298,47 @@ def test_without_npm_the_package_comes_from_the_registry_itself(
     assert server.asked[-1] == NPM_FILE
 
 
+@pytest.mark.parametrize("lines", ["exit 3", "exit 0"])
+def test_where_npm_fails_the_package_comes_from_the_registry_itself(
+    put: Put,
+    python: Path,
+    server: Server,
+    npm_package: Package,
+    lines: str,
+) -> None:
+    put("npm", lines)
+    server.files[NPM_FILE] = npm_package(STARTS)
+    assert _version_of(ensure_browser(python)) == "Chromium 1"
+
+
+def test_npm_works_and_caches_in_the_browsers_folder(
+    put: Put,
+    python: Path,
+    npm_package: Package,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "package").write_bytes(npm_package(STARTS))
+    options = f"""while [ "$1" != --cache ]; do shift; done
+    echo "$PWD" > '{tmp_path}/said'; echo "$2" >> '{tmp_path}/said'; /bin/mkdir "$2"; """
+    put("npm", options + _packs(tmp_path))
+    ensure_browser(python)
+    cache = browser.FOLDER / "npm-cache"
+    assert (tmp_path / "said").read_text().splitlines() == [str(browser.FOLDER), str(cache)]
+    assert not cache.exists()
+
+
 def test_the_registry_is_the_one_npm_is_set_up_for(
     put: Put,
     python: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / ".npmrc").write_text("audit=false\nregistry = https://file.example/npm/\n")
-    assert npm_chromium.registry().startswith("http://127.0.0.1:")
-    monkeypatch.delenv("npm_config_registry")
-    assert npm_chromium.registry() == "https://file.example/npm/"
+    for value in ("https://file.example/npm/", '"https://file.example/npm/"', "'https://file.example/npm/'"):
+        (tmp_path / ".npmrc").write_text(f"audit=false\nregistry = {value}\n")
+        monkeypatch.setenv("npm_config_registry", "http://variable.example")
+        assert npm_chromium.registry() == "http://variable.example"
+        monkeypatch.delenv("npm_config_registry")
+        assert npm_chromium.registry() == "https://file.example/npm/"
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://upper.example")
     assert npm_chromium.registry() == "https://upper.example"
     monkeypatch.delenv("NPM_CONFIG_REGISTRY")
@@ -348,18 +397,21 @@ def test_a_fetched_browser_that_no_longer_starts_is_fetched_anew(
     assert server.asked.count(NPM_FILE) == 2
 
 
+@pytest.mark.parametrize("update_status", [0, 100])
 def test_root_on_debian_gets_debians_package_last(
     put: Put,
     python: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    update_status: int,
 ) -> None:
     debians = put("debians", STARTS)
     put(
         "apt-get",
-        f"""echo "$@" >> {tmp_path}/asked
-        [ "$1" = update ] || /bin/cp {debians} {debians.parent}/chromium""",
+        f"""echo "$@" >> '{tmp_path}/asked'
+        [ "$1" = update ] && exit {update_status}
+        /bin/cp '{debians}' '{debians.parent}/chromium'""",
     )
     monkeypatch.setattr(browser.os, "geteuid", lambda: 0)
     assert ensure_browser(python) == str(debians.parent / "chromium")
@@ -373,7 +425,7 @@ def test_root_on_debian_gets_debians_package_last(
 def test_a_fetch_without_end_is_given_up(put: Put, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "ATTEMPT_SECONDS", 1.0)
     put("npm", HANGS)
-    with pytest.raises(DevError, match="npm's package @sparticuz/chromium: exit status 124, see "):
+    with pytest.raises(DevError, match="npm's package @sparticuz/chromium: exit status 124, see .*, and the regis"):
         ensure_browser(python)
 
 
@@ -396,3 +448,72 @@ def test_when_no_way_works_one_sentence_says_why(
     ):
         assert reason in sentence
     assert sentence.endswith("or leave the tier out (dev.py test core host server).")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (http.client.IncompleteRead(b"half"), "IncompleteRead(4 bytes read)"),
+        (http.client.HTTPException(), "HTTPException"),
+        (RuntimeError("no home"), "no home"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec can't decode byte 0xff"),
+        (subprocess.CalledProcessError(2, "a\nb"), "Command 'a b' returned non-zero exit status 2."),
+    ],
+)
+def test_whatever_ends_a_way_the_next_one_is_tried(
+    put: Put,
+    python: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    reason: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(browser, "_by_playwright", fail)
+    monkeypatch.setattr(npm_chromium, "fetch", fail)
+    with pytest.raises(DevError) as caught:
+        ensure_browser(python)
+    for part in (f"(playwright's download: {reason}", f"chromium: {reason}", "; apt-get install chromium: for"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"no HTTP at all\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nx"],
+)
+def test_a_registry_that_answers_nonsense_is_a_reason(
+    put: Put, python: Path, server: Server, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(server.handler, "do_GET", lambda handler: handler.wfile.write(answer))
+    with pytest.raises(DevError, match="no npm, and the registry gives (no HTTP at all|IncompleteRead.*); apt-get"):
+        ensure_browser(python)
+
+
+def test_npm_settings_that_cannot_be_read_are_a_reason(
+    put: Put,
+    python: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / ".npmrc").write_bytes(b"\xff")
+    with pytest.raises(DevError, match="no npm, and the registry gives 'utf-8' codec .*; apt-get"):
+        ensure_browser(python)
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(npm_chromium.Path, "home", no_home)
+    with pytest.raises(DevError, match="no npm, and the registry gives Could not determine home .*; apt-get"):
+        ensure_browser(python)
+
+
+def test_ctrl_c_ends_the_search(put: Put, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    put("npm", "exit 3")
+    monkeypatch.setattr(browser, "_by_playwright", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ensure_browser(python)
+    assert not browser.FOLDER.exists()

@@ -1,5 +1,6 @@
 """Which tiers the words of `dev.py test` mean, and how their reports are counted."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,13 @@ def test_an_end_without_a_report_is_a_failure(tmp_path: Path, status: int) -> No
     assert read_report(tmp_path / "none.xml", status) == (0, 1, 0)
 
 
+@pytest.mark.parametrize("status", [0, 1])
+@pytest.mark.parametrize("text", ["", '<testsuites><testsuite tests="3" failures="0"><testca'])
+def test_half_a_report_is_a_failure(tmp_path: Path, text: str, status: int) -> None:
+    (tmp_path / "report.xml").write_text(text)
+    assert read_report(tmp_path / "report.xml", status) == (0, 1, 0)
+
+
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The steps of `dev.py test` in their order; every tier that runs passes three tests."""
@@ -111,3 +119,17 @@ def test_a_wrong_browser_name_is_told_before_the_set_up(done: list[str], monkeyp
     monkeypatch.setenv("FREESCALE_BROWSER", "/no/such/browser")
     assert cli.main(["test"]) == 1
     assert done == []
+
+
+@pytest.mark.parametrize("command", ["test", "pictures"])
+def test_a_browser_named_from_the_callers_folder_reaches_the_children_by_its_absolute_path(
+    done: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (tmp_path / "mine").write_text("#!/bin/sh\n")
+    (tmp_path / "mine").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FREESCALE_BROWSER", "./mine")
+    monkeypatch.setattr(cli, "ensure_browser", lambda python: done.append("browser wanted"))
+    monkeypatch.setattr(cli, "_script", lambda *_: 0)
+    assert cli.main([command]) == 0
+    assert os.environ["FREESCALE_BROWSER"] == str(tmp_path / "mine")
