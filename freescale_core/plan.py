@@ -33,7 +33,7 @@ class CascadePlan:
     def __post_init__(self) -> None:
         self._check_sizes()
         if self.restart is not None and not 0 <= self.restart < 1:
-            raise ValueError(f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}")
+            raise ValueError(f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}: choose a number in between")
         for value, known in ((self.method, ("bicubic", "lanczos")), (self.tiling, ("auto", "on", "off"))):
             if value not in known:
                 raise ValueError(f"FreeScale plan: expected one of {', '.join(known)}, got {value}: choose one of the list")

@@ -147,4 +147,4 @@ def _end_timestep(end_percent: float) -> float:
 
 def _check(holds: bool, expected: str, got: object) -> None:
     if not holds:
-        raise ValueError(f"FreeScale settings: expected {expected}, got {got}")
+        raise ValueError(f"FreeScale settings: expected {expected}, got {got}: choose such a value")

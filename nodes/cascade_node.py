@@ -17,7 +17,7 @@ from .cascade import SamplerChoice, Stage, run_cascade, stage_size
 from .cascade_progress import shrunk
 from .detail_sampler import check_sampler
 from .host import LATENT_CELL, empty_latent_for, search_aliases, without_grid_hints
-from .input_checks import expect_channels, expect_image, expect_latent, expect_numbers, expect_one, expect_vae
+from .input_checks import expect_channels, expect_image, expect_inputs, expect_latent, expect_one, expect_vae
 from .plan_node import PlanType
 from .stage_override import OverridesType, StageOverride, stages_of
 from .stage_sampling import settings_of, with_settings
@@ -104,6 +104,9 @@ class FreeScaleCascade(io.ComfyNode):
         plan: CascadePlan | None = None,
         overrides: tuple[StageOverride, ...] = (),
     ) -> io.NodeOutput:
+        links = {"model": model, "positive": positive, "negative": negative}
+        numbers = {"seed": seed, "steps": steps, "cfg": cfg, "factor": factor}
+        expect_inputs(cls.define_schema(), **links, **numbers, sampler_name=sampler_name, scheduler=scheduler)
         expect_one("FreeScale Cascade", latent, image)
         expect_vae("FreeScale Cascade", vae)
         if image is not None:
@@ -117,11 +120,15 @@ class FreeScaleCascade(io.ComfyNode):
                     "FreeScale: the latent with a noise mask counts as the finished stage 0: it is not inpainted now, "
                     "later stages only refine it inside the mask."
                 )
-            expect_channels("FreeScale Cascade", model.model.latent_format.latent_channels, latent["samples"])
+            expect_channels(
+                "FreeScale Cascade",
+                model.model.latent_format.latent_channels,
+                latent["samples"],
+                "encode the picture with this model's VAE",
+            )
         start = stage_size(None if latent is None else latent["samples"], image, LATENT_CELL)
         settings = settings_of(model) or _auto_settings(model)
         if plan is None:
-            expect_numbers("FreeScale Cascade", cls.define_schema(), factor=factor)
             plan = _plan_by_factor(settings, start, factor)
         else:
             settings = dataclasses.replace(settings, base=plan.base)

@@ -3,10 +3,12 @@
 from typing import Any
 
 import torch
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..freescale_core.geometry import MAX_SIDE, Size
 from ..freescale_core.plan import shortened
+from .host import LATENT_CELL
 
 
 def expect_one(node: str, latent: object, image: object) -> None:
@@ -29,23 +31,43 @@ def expect_vae(node: str, vae: object) -> None:
         raise ValueError(f"{node} expects a VAE, got none: this checkpoint has none, so load one with Load VAE.")
 
 
-def expect_choice(node: str, choices: list[str], got: str) -> None:
-    """Older hosts do not check combos themselves."""
-    if got not in choices:
-        raise ValueError(f"{node} expects one of {', '.join(choices)}, got {shortened(got)}: choose one of the list.")
-
-
-def expect_numbers(node: str, schema: Any, **values: float) -> None:
-    """Numbers within their widgets' limits. ComfyUI checks what is typed in, but not what another node gives."""
-    widgets = {widget.id: widget for widget in schema.inputs}
+def expect_inputs(schema: Any, **values: Any) -> None:
+    """Values that the inputs of a node take. ComfyUI checks what is typed in, but not what another node gives."""
+    inputs = {given.id: given for given in schema.inputs}
     for name, value in values.items():
-        expect_number(node, widgets[name], value, str(value))
+        _expect_input(schema.display_name, inputs[name], value)
 
 
-def expect_number(node: str, widget: Any, value: float, got: str) -> None:
-    """NaN, as any comparison with it is False, lies outside of all limits."""
-    if not widget.min <= value <= widget.max:
-        raise ValueError(f"{node} expects {widget.id} from {widget.min} to {widget.max}, got {shortened(got)}: choose a number in between.")
+def _expect_input(node: str, given: Any, value: Any) -> None:
+    if isinstance(given, io.Combo.Input):
+        expect_choice(node, given.options, value)
+    elif isinstance(given, io.Int.Input | io.Float.Input):
+        expect_number(node, given, value, str(value) if isinstance(value, int | float) else _shown(value))
+    elif isinstance(given, io.String.Input):
+        if not isinstance(value, str):
+            raise ValueError(f"{node} expects a text for {given.id}, got {_shown(value)}: connect a text.")
+    elif value is None or (isinstance(value, list) and not value):
+        raise ValueError(f"{node} expects a {given.io_type} for {given.id}, got none: connect one.")
+
+
+def expect_choice(node: str, choices: list[str], got: object) -> None:
+    """Older hosts do not check combos themselves."""
+    if not isinstance(got, str) or got not in choices:
+        shown = shortened(got) if isinstance(got, str) else _shown(got)
+        raise ValueError(f"{node} expects one of {', '.join(choices)}, got {shown}: choose one of the list.")
+
+
+def expect_number(node: str, widget: Any, value: Any, got: str) -> None:
+    """NaN, as any comparison with it is False, lies outside of all limits. A bool is no number here."""
+    kind, wanted = (int, "a whole number") if isinstance(widget, io.Int.Input) else (int | float, "a number")
+    if not isinstance(value, kind) or isinstance(value, bool) or not widget.min <= value <= widget.max:
+        raise ValueError(f"{node} expects {widget.id} from {widget.min} to {widget.max}, got {shortened(got)}: choose {wanted} in between.")
+
+
+def expect_cells(node: str, what: str, size: Size | None, least: int) -> None:
+    """A size in pixels, if one is set, must fill whole latent cells, and its sides must be at least `least`."""
+    if size and (min(size) < least or any(side % LATENT_CELL for side in size)):
+        raise ValueError(f"{node} expects the {what} in multiples of {LATENT_CELL} pixels from {least} on, got {size}: choose such a size.")
 
 
 def expect_result_size(node: str, size: Size) -> None:
@@ -75,12 +97,10 @@ def _expect_noise_mask(node: str, mask: Any) -> None:
     _expect_finite(node, "a noise mask", mask)
 
 
-def expect_channels(node: str, channels: int, samples: Tensor) -> None:
-    """Samples (b, c, h, w) must come from a VAE of the model's kind."""
+def expect_channels(node: str, channels: int, samples: Tensor, advice: str) -> None:
+    """Samples (b, c, h, w) must come from a VAE of the same kind."""
     if samples.shape[1] != channels:
-        raise ValueError(
-            f"{node} expects a latent with {channels} channels, got {samples.shape[1]}: encode the picture with this model's VAE."
-        )
+        raise ValueError(f"{node} expects a latent with {channels} channels, got {samples.shape[1]}: {advice}.")
 
 
 def expect_image(node: str, image: Any) -> None:

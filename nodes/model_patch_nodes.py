@@ -10,8 +10,8 @@ from ..freescale_core.plan import CascadePlan
 from ..freescale_core.presets import PRESETS, SPEEDS, Speed
 from ..freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
 from .auto_preset import AUTO, CUSTOM, PRESET_NAMES, auto_preset
-from .host import search_aliases
-from .input_checks import expect_choice, size_or_none
+from .host import LATENT_CELL, search_aliases
+from .input_checks import expect_cells, expect_inputs, size_or_none
 from .plan_node import PlanType
 from .region_nodes import DetailRegionsType, PromptRegionsType
 from .stage_sampling import settings_of, with_changes, with_settings
@@ -110,9 +110,10 @@ class FreeScaleModelPatch(io.ComfyNode):
         prompt_regions: tuple[PromptRegion, ...] = (),
         speed: str = BY_FUSION,
     ) -> io.NodeOutput:
+        choices = {"preset": preset, "fusion": fusion, "speed": speed}
+        sizes = {"base_width": base_width, "base_height": base_height}
+        expect_inputs(cls.define_schema(), model=model, alpha=alpha, **choices, **sizes)
         require_unet(model)
-        expect_choice("FreeScale Model Patch", list(FUSIONS), fusion)
-        expect_choice("FreeScale Model Patch", SPEED_NAMES, speed)
         chosen = SPEEDS[speed] if speed in SPEEDS else Speed(FusionSettings(**FUSIONS[fusion]))
         settings = dataclasses.replace(
             _preset_settings(model, preset, plan.base if plan else size_or_none(base_width, base_height, "base size")),
@@ -173,16 +174,18 @@ class FreeScaleScaleFusion(io.ComfyNode):
     def execute(
         cls, model: Any, mode: Any, blur_axes: str, sigma: float, jitter: bool, end_percent: float, window_width: int, window_height: int
     ) -> io.NodeOutput:
-        expect_choice("FreeScale Scale Fusion", list(FUSIONS), mode)
-        expect_choice("FreeScale Scale Fusion", BLUR_AXES, blur_axes)
+        choices = {"mode": mode, "blur_axes": blur_axes}
+        sizes = {"window_width": window_width, "window_height": window_height}
+        expect_inputs(cls.define_schema(), model=model, sigma=sigma, end_percent=end_percent, **choices, **sizes)
         window = size_or_none(window_width, window_height, "window")
+        expect_cells("FreeScale Scale Fusion", "window", window, LATENT_CELL)
         fusion = FusionSettings(
             **FUSIONS[mode],
             over_channels=blur_axes == BLUR_AXES[0],
             sigma=sigma,
             jitter=jitter,
             end_percent=end_percent,
-            window=window and Size(window.height // 8, window.width // 8),
+            window=window and Size(window.height // LATENT_CELL, window.width // LATENT_CELL),
         )
         return io.NodeOutput(with_changes(_based(model), fusion=None if mode == "off" else fusion))
 
@@ -213,6 +216,7 @@ class FreeScaleDilatedConv(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, factor: int, end_percent: float) -> io.NodeOutput:
+        expect_inputs(cls.define_schema(), model=model, factor=factor, end_percent=end_percent)
         return io.NodeOutput(with_changes(_based(model), dilation=None if factor == 1 else DilationSettings(factor or None, end_percent)))
 
 
@@ -245,6 +249,7 @@ class FreeScaleDetailControl(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, enabled: bool, alpha: float, detail_regions: tuple[DetailRegion, ...] | None = None) -> io.NodeOutput:
+        expect_inputs(cls.define_schema(), model=model, alpha=alpha)
         based = _based(model)
         before = settings_of(based)
         if detail_regions is None:
@@ -257,7 +262,6 @@ def _preset_settings(model: Any, preset: str, base: Size | None) -> FreeScaleSet
         raise ValueError(
             "FreeScale Model Patch: preset Custom expects a base size, got 0x0: set base_width and base_height to the training size."
         )
-    expect_choice("FreeScale Model Patch", PRESET_NAMES, preset)
     if preset == AUTO:
         return dataclasses.replace(auto_preset(model), base=base)
     return dataclasses.replace(FreeScaleSettings() if preset == CUSTOM else PRESETS[preset], base=base)

@@ -10,7 +10,7 @@ from ..freescale_core.plan import CascadePlan, stages_by_factors
 from ..freescale_core.plan_report import describe
 from ..freescale_core.stages import doubling_stages
 from .host import LATENT_CELL, advanced, search_aliases
-from .input_checks import expect_choice, expect_numbers, size_or_none
+from .input_checks import expect_inputs, size_or_none
 
 PlanType = io.Custom("FREESCALE_PLAN")
 BY_FACTOR, BY_MEGAPIXELS, BY_SIZE, BY_LIST = "factor", "megapixels", "width x height", "list of factors"
@@ -113,8 +113,10 @@ class FreeScalePlan(io.ComfyNode):
         upscale_model: Any = None,
     ) -> io.NodeOutput:
         sizes = {"base_width": base_width, "base_height": base_height, "width": width, "height": height}
-        others = {"factor": factor, "megapixels": megapixels, "restart": restart, "later_steps": later_steps}
-        expect_numbers("FreeScale Plan", cls.define_schema(), **sizes, **others)
+        others = {"target": target, "factor": factor, "megapixels": megapixels, "factors": factors}
+        ways = {"restart": restart, "method": method, "tiling": tiling}
+        later = {"later_steps": later_steps, "later_sampler": later_sampler, "later_scheduler": later_scheduler}
+        expect_inputs(cls.define_schema(), **sizes, **others, **ways, **later)
         base = size_or_none(base_width, base_height, "base size") or _auto_base(target, Size(height, width))
         plan = CascadePlan(
             base=base,
@@ -139,7 +141,6 @@ def _stages(base: Size, target: str, factor: float, megapixels: float, size: Siz
         return stages_by_factors(base, factors)
     if target == BY_SIZE:
         return doubling_stages(base, size)
-    expect_choice("FreeScale Plan", TARGETS, target)
     if target == BY_MEGAPIXELS:
         factor = scale_between(base, Size(1024, 1024)) * megapixels**0.5
     return doubling_stages(base, scaled(base, factor, LATENT_CELL))

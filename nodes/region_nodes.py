@@ -10,7 +10,7 @@ from ..freescale_core.detail_regions import alpha_map
 from ..freescale_core.geometry import Size, scaled
 from ..freescale_core.settings import DetailRegion, DetailSettings, PromptRegion
 from .host import advanced, search_aliases
-from .input_checks import expect_mask
+from .input_checks import expect_inputs, expect_mask
 
 log = logging.getLogger("FreeScale")
 DetailRegionsType = io.Custom("FREESCALE_DETAIL_REGIONS")
@@ -72,6 +72,7 @@ class FreeScaleDetailRegion(io.ComfyNode):
     def execute(
         cls, mask: Any, alpha: float, feather: float, binary: bool, regions: tuple[DetailRegion, ...] | None = None
     ) -> io.NodeOutput:
+        expect_inputs(cls.define_schema(), alpha=alpha, feather=feather)
         region = DetailRegion(expect_mask("FreeScale Detail Region", mask), alpha, feather, binary)
         chain = (*(regions or ()), region)
         return io.NodeOutput(chain, _picture(chain))
@@ -106,6 +107,7 @@ class FreeScalePromptRegion(io.ComfyNode):
 
     @classmethod
     def execute(cls, conditioning: Any, mask: Any, strength: float, regions: tuple[PromptRegion, ...] | None = None) -> io.NodeOutput:
+        expect_inputs(cls.define_schema(), strength=strength)
         region = PromptRegion(_text(conditioning), expect_mask("FreeScale Prompt Region", mask), strength)
         return io.NodeOutput((*(regions or ()), region))
 
@@ -120,6 +122,8 @@ def _picture(regions: tuple[DetailRegion, ...]) -> Tensor:
 
 def _text(conditioning: Any) -> Tensor:
     """The tokens (b, tokens, channels) of a CONDITIONING that holds one text."""
+    if not conditioning:
+        raise ValueError("FreeScale Prompt Region expects one text, got none: connect a text.")
     if len(conditioning) != 1:
         raise ValueError(
             f"FreeScale Prompt Region expects one text, got {len(conditioning)} combined ones: "

@@ -11,6 +11,7 @@ from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
 from .cascade import SamplerChoice, Stage
 from .host import search_aliases
+from .input_checks import expect_inputs
 from .stage_sampling import settings_of, with_settings
 
 log = logging.getLogger("FreeScale")
@@ -68,6 +69,7 @@ class FreeScaleStageOverride(io.ComfyNode):
         negative: Any = None,
         overrides: tuple[StageOverride, ...] = (),
     ) -> io.NodeOutput:
+        expect_inputs(cls.define_schema(), from_stage=from_stage, cfg=cfg)
         return io.NodeOutput((*overrides, StageOverride(from_stage, model, positive, negative, cfg or None)))
 
 

@@ -4,14 +4,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..freescale_core.geometry import Size, scaled
+from ..freescale_core.geometry import MIN_BASE_SIDE, Size, scaled
 from .host import LATENT_CELL, search_aliases, without_grid_hints
 from .input_checks import (
+    expect_cells,
     expect_channels,
-    expect_choice,
     expect_image,
+    expect_inputs,
     expect_latent,
-    expect_numbers,
     expect_one,
     expect_result_size,
     expect_vae,
@@ -79,6 +79,9 @@ class FreeScaleUpscale(io.ComfyNode):
         image: Any = None,
         upscale_model: Any = None,
     ) -> io.NodeOutput:
+        expect_inputs(cls.define_schema(), factor=factor, width=width, height=height, method=method, tiling=tiling)
+        set_size = size_or_none(width, height, "next stage")
+        expect_cells("FreeScale Upscale", "next stage", set_size, MIN_BASE_SIDE)
         expect_one("FreeScale Upscale", samples, image)
         expect_vae("FreeScale Upscale", vae)
         if samples is None:
@@ -86,12 +89,9 @@ class FreeScaleUpscale(io.ComfyNode):
             start = Size(*image.shape[1:3])
         else:
             expect_latent("FreeScale Upscale", samples)
-            expect_channels("FreeScale Upscale", vae.latent_channels, samples["samples"])
+            expect_channels("FreeScale Upscale", vae.latent_channels, samples["samples"], "connect the VAE that made the latent")
             start = Size(*(side * vae.spacial_compression_decode() for side in samples["samples"].shape[2:]))
-        expect_choice("FreeScale Upscale", METHODS, method)
-        expect_choice("FreeScale Upscale", TILINGS, tiling)
-        expect_numbers("FreeScale Upscale", cls.define_schema(), factor=factor, width=width, height=height)
-        size = size_or_none(width, height, "next stage") or scaled(start, factor, LATENT_CELL)
+        size = set_size or scaled(start, factor, LATENT_CELL)
         expect_result_size("FreeScale Upscale", size)
         picture = image if samples is None else decode(vae, samples["samples"], tiling)
         latent = {} if samples is None else without_grid_hints(samples)

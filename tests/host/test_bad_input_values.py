@@ -5,10 +5,14 @@ import re
 
 import pytest
 import torch
+from comfy_api.latest import io
 from freescale_pack.nodes import cascade as cascade_module
 from freescale_pack.nodes import upscale_node
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
+from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
+from freescale_pack.nodes.plan_node import FreeScalePlan
 from freescale_pack.nodes.region_nodes import FreeScaleDetailRegion, FreeScalePromptRegion
+from freescale_pack.nodes.stage_override import FreeScaleStageOverride
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
 from .demo_model import conditioning, demo_checkpoint
@@ -150,7 +154,96 @@ def test_a_number_from_another_node_that_no_widget_would_take_is_refused(value):
     calls = [(lambda: run_cascade(value, image=IMAGE), "factor"), (lambda: run_upscale(value, image=IMAGE), "factor")]
     calls += [(lambda name=name: plan(**{name: value}), name) for name in ("factor", "megapixels", "width", "height")]
     for call, name in calls:
-        assert re.search(f"expects {name} from .* to .*, got {value}: choose a number in between", sentence_of(call))
+        assert re.search(f"expects {name} from .* to .*, got {value}: choose a (whole )?number in between", sentence_of(call))
+
+
+def links_of(node):
+    """What the inputs of a node take from other nodes, all of it good."""
+    model, _, vae = demo_checkpoint()
+    text = conditioning("red apple")
+    good = {"model": model, "positive": text, "negative": text, "conditioning": text, "vae": vae, "mask": MASK, "image": IMAGE}
+    return {i.id: good[i.id] for i in node.define_schema().inputs if i.id in good}
+
+
+def run_node(node, **changes):
+    """Any node with its widgets' defaults, apart from the changes."""
+    widgets = {i.id: i.default for i in node.define_schema().inputs if isinstance(i, io.WidgetInput)}
+    return node.execute(**{**widgets, **links_of(node), **changes})
+
+
+NODES = [
+    FreeScaleCascade,
+    FreeScaleStageOverride,
+    FreeScaleModelPatch,
+    FreeScaleScaleFusion,
+    FreeScaleDilatedConv,
+    FreeScaleDetailControl,
+    FreeScaleDetailRegion,
+    FreeScalePromptRegion,
+    FreeScalePlan,
+    FreeScaleUpscale,
+]
+BAD_VALUES = {
+    io.Int.Input: [None, "7", True, math.nan, 2.5, 64.0, 2**65, -8, torch.ones(1)],
+    io.Float.Input: [None, "7", True, math.nan, math.inf, -1.0, 1e9, torch.ones(1)],
+    io.Combo.Input: [None, "no such choice", 1, []],
+    io.String.Input: [None, 2.0, []],
+}
+ADVICE = {
+    io.Int.Input: "choose a whole number in between",
+    io.Float.Input: "choose a number in between",
+    io.Combo.Input: "choose one of the list",
+    io.String.Input: "connect a text",
+}
+WIDGETS = [(node, i) for node in NODES for i in node.define_schema().inputs if type(i) in BAD_VALUES]
+
+
+@pytest.mark.usefixtures("no_model_runs")
+@pytest.mark.parametrize(("node", "widget"), WIDGETS, ids=[f"{node.__name__}-{widget.id}" for node, widget in WIDGETS])
+def test_every_widget_refuses_what_another_node_must_not_give(node, widget):
+    for value in BAD_VALUES[type(widget)]:
+        said = sentence_of(lambda value=value: run_node(node, **{widget.id: value}))
+        assert said.startswith(f"{node.define_schema().display_name} expects ")
+        assert said.endswith(f": {ADVICE[type(widget)]}.")
+        assert widget.id in said or isinstance(widget, io.Combo.Input)
+
+
+@pytest.mark.usefixtures("no_model_runs")
+@pytest.mark.parametrize(
+    ("node", "name", "value", "said"),
+    [
+        (FreeScaleCascade, "model", None, "expects a MODEL for model, got none: connect one"),
+        (FreeScaleCascade, "positive", None, "expects a CONDITIONING for positive, got none: connect one"),
+        (FreeScaleCascade, "positive", [], "expects a CONDITIONING for positive, got none: connect one"),
+        (FreeScaleCascade, "negative", None, "expects a CONDITIONING for negative, got none: connect one"),
+        (FreeScaleModelPatch, "model", None, "expects a MODEL for model, got none: connect one"),
+        (FreeScaleScaleFusion, "model", None, "expects a MODEL for model, got none: connect one"),
+        (FreeScaleDilatedConv, "model", None, "expects a MODEL for model, got none: connect one"),
+        (FreeScaleDetailControl, "model", None, "expects a MODEL for model, got none: connect one"),
+        (FreeScalePromptRegion, "conditioning", None, "expects one text, got none: connect a text"),
+        (FreeScalePromptRegion, "conditioning", [], "expects one text, got none: connect a text"),
+    ],
+)
+def test_a_link_without_a_value_is_refused(node, name, value, said):
+    assert said in sentence_of(lambda: run_node(node, **{name: value}))
+
+
+@pytest.mark.usefixtures("no_model_runs")
+@pytest.mark.parametrize("sides", [(100, 128), (128, 100), (128, 56), (4, 64)])
+def test_a_next_stage_must_fill_latent_cells(sides):
+    said = sentence_of(lambda: run_upscale(width=sides[0], height=sides[1], image=IMAGE))
+    assert f"the next stage in multiples of 8 pixels from 64 on, got {sides[0]}x{sides[1]}: choose such a size" in said
+
+
+@pytest.mark.parametrize("sides", [(100, 128), (128, 4)])
+def test_a_window_must_fill_latent_cells(sides):
+    said = sentence_of(lambda: run_node(FreeScaleScaleFusion, window_width=sides[0], window_height=sides[1]))
+    assert f"the window in multiples of 8 pixels from 8 on, got {sides[0]}x{sides[1]}: choose such a size" in said
+
+
+@pytest.mark.parametrize("node", NODES[1:-1])
+def test_each_node_takes_its_defaults(node):
+    assert run_node(node).result
 
 
 def test_alpha_of_an_image_is_dropped():

@@ -166,7 +166,7 @@ def test_a_latent_of_another_kind_of_model_is_refused_before_sampling(texts):
     model, _, vae = demo_checkpoint()
     with pytest.raises(ValueError, match="expects a latent with 4 channels, got 16: encode the picture with this model's VAE"):
         cascade(model, texts, vae, latent={"samples": torch.ones(1, 16, 16, 16)})
-    with pytest.raises(ValueError, match="FreeScale Upscale expects a latent with 4 channels, got 16"):
+    with pytest.raises(ValueError, match="FreeScale Upscale .* 4 channels, got 16: connect the VAE that made the latent"):
         FreeScaleUpscale.execute(vae, 2.0, 0, 0, "bicubic", "auto", samples={"samples": torch.zeros(1, 16, 16, 16)})
     with pytest.raises(ValueError, match=r"expects a latent of shape .*, got shape \(1, 16, 7, 16, 16\) of torch.float32: connect"):
         cascade(model, texts, vae, latent={"samples": torch.zeros(1, 16, 7, 16, 16)})

@@ -41,7 +41,7 @@ def test_the_curves_of_four_alphas_in_steps_of_25():
         ({"factor": "99"}, "FreeScale Plan expects factor from 1.1 to 16.0, got 99: choose a number in between."),
         ({"factor": "1.05"}, "FreeScale Plan expects factor from 1.1 to 16.0, got 1.05: choose a number in between."),
         ({"factor": "nan"}, "FreeScale Plan expects factor from 1.1 to 16.0, got nan: choose a number in between."),
-        ({"width": "2048.5"}, "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a number in between."),
+        ({"width": "2048.5"}, "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a whole number in between."),
         ({"method": "nearest"}, "FreeScale Plan expects one of bicubic, lanczos, got nearest: choose one of the list."),
     ],
 )

@@ -42,7 +42,7 @@ WIDE = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
-    ("size", "got"), [({}, (32, 64)), ({"factor": 1.5}, (24, 48)), ({"factor": 4.0, "width": 72, "height": 40}, (40, 72))]
+    ("size", "got"), [({}, (32, 64)), ({"factor": 1.5}, (24, 48)), ({"factor": 4.0, "width": 136, "height": 72}, (72, 136))]
 )
 def test_a_wide_picture_becomes_as_large_as_the_widgets_say_and_stays_wide(size, got):
     assert upscale(PlainVAE(), samples={"samples": WIDE}, **size)["samples"].shape == (2, 3, *got)
@@ -97,6 +97,8 @@ def test_the_latents_mask_and_batch_index_stay_and_hints_of_empty_latents_go():
         ({"method": "nearest", "image": WIDE.movedim(1, -1)}, "expects one of bicubic, lanczos, got nearest"),
         ({"tiling": "maybe", "image": WIDE.movedim(1, -1)}, "expects one of auto, on, off, got maybe"),
         ({"width": 64, "image": WIDE.movedim(1, -1)}, "both sides of the next stage or neither, got 64x0"),
+        ({"width": 128, "height": 100, "image": WIDE.movedim(1, -1)}, "in multiples of 8 pixels from 64 on, got 128x100: choose"),
+        ({"width": 128, "height": 56, "image": WIDE.movedim(1, -1)}, "in multiples of 8 pixels from 64 on, got 128x56: choose"),
         ({"samples": {"samples": torch.zeros(1, 4, 8, 8)}}, "a latent with 3 channels, got 4"),
         ({}, "either a latent or an image, got neither"),
     ],

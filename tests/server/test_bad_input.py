@@ -128,7 +128,7 @@ CASES = {
         | {"21": {"class_type": "FreeScaleUpscale", "inputs": UPSCALE | {"samples": ["45", 0]}}}
         | {"45": {"class_type": "EmptySD3LatentImage", "inputs": {"width": 256, "height": 256, "batch_size": 1}}}
         | PREVIEW_21,
-        "FreeScale Upscale expects a latent with 4 channels, got 16: encode the picture with this model's VAE",
+        "FreeScale Upscale expects a latent with 4 channels, got 16: connect the VAE that made the latent",
     ),
     "preset Custom without base": (
         changed(CASCADE, "5", preset="Custom", base_width=0, base_height=0),

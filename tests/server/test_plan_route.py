@@ -46,7 +46,7 @@ def test_every_kind_of_target(client: ComfyClient, query: str, base: list[int], 
     [
         ("factor=99", "FreeScale Plan expects factor from 1.1 to 16.0, got 99: choose a number in between."),
         ("factor=nan", "FreeScale Plan expects factor from 1.1 to 16.0, got nan: choose a number in between."),
-        ("width=2048.5", "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a number in between."),
+        ("width=2048.5", "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a whole number in between."),
         (
             "target=area",
             "FreeScale Plan expects one of factor, megapixels, width x height, list of factors, got area: choose one of the list.",
