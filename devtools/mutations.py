@@ -452,7 +452,7 @@ NODES = (
         ("noise masks are not looked at", '    _expect_noise_mask(node, latent.get("noise_mask"))\n', ""),
         ("numbers of other nodes may be above the limit", "widget.min <= value <= widget.max:", "widget.min <= value:"),
         ("True is a number", " or isinstance(value, bool)", ""),
-        ("whole numbers may be broken in a linked value", '(int, "a whole number")', '(int | float, "a whole number")'),
+        ("whole numbers may be broken in a linked value", '(numbers.Integral, "a whole number")', '(numbers.Real, "a whole number")'),
         ("an empty conditioning is let through", " or (isinstance(value, list) and not value)", ""),
         ("linked sizes may cut a latent cell", " or any(side % LATENT_CELL for side in size)", ""),
         ("linked sizes may be tiny", "min(size) < least or ", ""),

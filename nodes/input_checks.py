@@ -1,5 +1,6 @@
 """Checks that several nodes share; each failure is one sentence: expected, got, what to do."""
 
+import numbers
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def _expect_input(node: str, given: Any, value: Any) -> None:
     if isinstance(given, io.Combo.Input):
         expect_choice(node, given.options, value)
     elif isinstance(given, io.Int.Input | io.Float.Input):
-        expect_number(node, given, value, str(value) if isinstance(value, int | float) else _shown(value))
+        expect_number(node, given, value, str(value) if isinstance(value, numbers.Real) else _shown(value))
     elif isinstance(given, io.String.Input):
         if not isinstance(value, str):
             raise ValueError(f"{node} expects a text for {given.id}, got {_shown(value)}: connect a text.")
@@ -58,8 +59,8 @@ def expect_choice(node: str, choices: list[str], got: object) -> None:
 
 
 def expect_number(node: str, widget: Any, value: Any, got: str) -> None:
-    """NaN, as any comparison with it is False, lies outside of all limits. A bool is no number here."""
-    kind, wanted = (int, "a whole number") if isinstance(widget, io.Int.Input) else (int | float, "a number")
+    """NaN, as any comparison with it is False, lies outside of all limits. numpy's numbers are numbers, a bool is none here."""
+    kind, wanted = (numbers.Integral, "a whole number") if isinstance(widget, io.Int.Input) else (numbers.Real, "a number")
     if not isinstance(value, kind) or isinstance(value, bool) or not widget.min <= value <= widget.max:
         raise ValueError(f"{node} expects {widget.id} from {widget.min} to {widget.max}, got {shortened(got)}: choose {wanted} in between.")
 
@@ -130,7 +131,8 @@ def _is_filled(value: object, axes: int) -> bool:
 
 def _expect_finite(node: str, what: str, tensor: Tensor) -> None:
     """Looks at the smallest and the largest value, which makes no temporary of the tensor's size. Both are NaN if any value is."""
-    bounds = torch.stack(tensor.aminmax())
+    # PyTorch has no aminmax for floating-point numbers of 8 bits.
+    bounds = torch.stack((tensor.half() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor).aminmax())
     if not bounds.isfinite().all():
         got = "NaN" if bounds.isnan().any() else "infinity"
         raise ValueError(f"{node} expects {what} of finite numbers, got {got}: check the node it comes from.")

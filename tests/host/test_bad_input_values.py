@@ -3,11 +3,13 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from comfy_api.latest import io
+from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.nodes import cascade as cascade_module
-from freescale_pack.nodes import upscale_node
+from freescale_pack.nodes import input_checks, upscale_node
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
 from freescale_pack.nodes.plan_node import FreeScalePlan
@@ -258,3 +260,40 @@ def test_the_log_says_that_a_finished_latent_with_a_noise_mask_is_not_inpainted(
     monkeypatch.setattr(FreeScaleCascade, "hidden", None, raising=False)
     run_cascade(latent={"samples": samples(1, 4, CELLS, CELLS), **({} if mask is None else {"noise_mask": mask})})
     assert caplog.text.count("counts as the finished stage 0: it is not inpainted") == said
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 0), (0, 64)])
+def test_one_side_alone_is_refused(width, height):
+    with pytest.raises(ValueError, match=f"both sides of the base size or neither, got {width}x{height}: set both"):
+        input_checks.size_or_none(width, height, "base size")
+    assert input_checks.size_or_none(0, 0, "base size") is None
+    assert input_checks.size_or_none(64, 128, "base size") == Size(128, 64)
+
+
+@pytest.mark.parametrize(("latent", "image", "got"), [(None, None, "neither: connect one"), ({}, {}, "both: disconnect one")])
+def test_two_starts_and_none_are_refused(latent, image, got):
+    with pytest.raises(ValueError, match=f"expects either a latent or an image, got {got}"):
+        input_checks.expect_one("A node", latent, image)
+    input_checks.expect_one("A node", {}, None)
+    input_checks.expect_one("A node", None, {})
+
+
+class VaeOfACheckpoint:
+    def __init__(self, network):
+        self.first_stage_model = network
+
+
+def test_a_vae_without_a_network_is_refused():
+    for vae in (None, VaeOfACheckpoint(None)):
+        with pytest.raises(ValueError, match="expects a VAE, got none: this checkpoint has none"):
+            input_checks.expect_vae("A node", vae)
+    input_checks.expect_vae("A node", VaeOfACheckpoint("a network"))
+
+
+def test_numbers_of_numpy_and_tensors_of_8_bits_are_looked_at_like_others():
+    widget = next(i for i in FreeScaleUpscale.define_schema().inputs if i.id == "width")
+    input_checks.expect_number("A node", widget, np.int64(128), "128")
+    for value in (np.float32(128), np.int64(-1)):
+        with pytest.raises(ValueError, match="expects width from 0 to"):
+            input_checks.expect_number("A node", widget, value, str(value))
+    input_checks.expect_latent("A node", {"samples": torch.ones(1, 4, 8, 8).to(torch.float8_e4m3fn)})

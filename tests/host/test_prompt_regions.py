@@ -346,3 +346,11 @@ def test_a_model_without_cross_attention_or_a_guider_without_positive_prompt_is_
     guider.predict_noise = lambda x, timestep, model_options, seed: x * 0
     run(sdxl, None, guider=guider)
     assert caplog.text.count("prompt regions have no effect: the model has no cross-attention, or the guider no positive prompt") == 1
+
+
+@pytest.mark.parametrize(("shape", "block", "acts"), [((2, 16), 0, True), ((4, 16), 0, False), ((2, 15), 0, False), ((2, 16), 1, False)])
+def test_a_region_acts_on_the_rows_and_tokens_of_its_own_blocks_only(shape, block, acts):
+    texts = region_attention.RegionTexts((), Size(8, 8), frozenset({("middle", 0)}), frozenset({"positive"}))
+    options = {"activations_shape": [2, 8, 4, 4], "original_shape": [2, 4, 8, 8], "block": ("middle", block), "uuids": ["positive", "x"]}
+    call = region_attention.AttentionCall(options, "attn2")
+    assert texts.act_in(torch.zeros(*shape, 8), call) == acts
