@@ -609,7 +609,6 @@ NODES = (
         ("tiles of the base size are dilated", "run.acts_on(size) and run.is_on", "run.is_on"),
         ("dilation never ends", "and run.is_on(run.settings.dilation, sigma)", "and run.settings.dilation is not None"),
         ("dilation follows the run", "run.dilation_of(size)", "run.dilation_of(run.target)"),
-        ("the call's height is its width", "Size(*x.shape[2:])", "Size(*x.shape[:1:-1])"),
         ("prescribed kernels are lost", "PREFERRED_KEY: preferred_attention(unet)", "PREFERRED_KEY: {}"),
     ),
     *_in(

@@ -29,8 +29,8 @@ def setup_of(model, side=2 * BASE):
     return setup.on(model, positive=with_sizes(setup.positive), negative=with_sizes(setup.negative), latent=latents(side=side))
 
 
-def freescale(model, seen=None):
-    """Fusion and dilation without the blend; seen: gets the token grid of every fused attention."""
+def freescale(model, seen=None, factor=None):
+    """Fusion and dilation without the blend; seen: gets the token grid of every fused attention; factor: of dilation, None = by size."""
 
     def draw(sigma, block, windows):
         seen.append(windows.grid)
@@ -38,7 +38,7 @@ def freescale(model, seen=None):
 
     fusion = FusionSettings() if seen is None else FusionSettings(draw_windows=draw)
     side = 8 * BASE
-    return with_settings(model, FreeScaleSettings(base=Size(side, side), fusion=fusion, dilation=DilationSettings(), detail=None))
+    return with_settings(model, FreeScaleSettings(base=Size(side, side), fusion=fusion, dilation=DilationSettings(factor), detail=None))
 
 
 def tiled(model, tile=BASE):
@@ -71,10 +71,10 @@ def calls_of(setup):
         hook.remove()
 
 
-@pytest.mark.parametrize("side", [2 * BASE, 4 * BASE])
-def test_tiles_of_the_base_size_are_ordinary_calls(side):
+@pytest.mark.parametrize(("side", "factor"), [(2 * BASE, None), (4 * BASE, None), (2 * BASE, 3)])
+def test_tiles_of_the_base_size_are_ordinary_calls(side, factor):
     plain = setup_of(tiled(sdxl()), side).sample()
-    calls, got = calls_of(setup_of(freescale(tiled(sdxl())), side))
+    calls, got = calls_of(setup_of(freescale(tiled(sdxl()), factor=factor), side))
     assert set(map(str, calls)) == {str((BASE, {1}))}
     assert torch.equal(got, plain)
 
@@ -136,7 +136,8 @@ def test_an_area_of_the_base_size_is_an_ordinary_call():
 )
 def test_factors_follow_the_size_of_the_call(call, acts, dilation, kernel, windows):
     """Calls of a run at four times the base of 16 cells."""
-    run = stage_run(FreeScaleSettings(base=Size(128, 128)), Size(64, 64), None, 0)
+    run = stage_run(FreeScaleSettings(base=Size(128, 128)), Size(64, 64), None, 7)
+    assert (run.base, run.target, run.seed) == (Size(16, 16), Size(64, 64), 7)
     size = Size(call, call)
     assert (run.acts_on(size), run.dilation_of(size), run.kernel_size_of(size)) == (acts, dilation, kernel)
     assert run.window_grid(size, size).count == windows
