@@ -10,7 +10,7 @@ import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
 from freescale_pack.nodes import attention_call
-from freescale_pack.nodes.attention_call import SIGMA_KEY, AttentionCall, CallSigma
+from freescale_pack.nodes.attention_call import PREFERRED_KEY, SIGMA_KEY, AttentionCall, CallSigma
 from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch
 from freescale_pack.nodes.region_nodes import FreeScalePromptRegion
 from freescale_pack.nodes.stage_run import StageRun
@@ -280,6 +280,21 @@ def test_a_fused_layer_keeps_its_precision():
     precise = {call[:3] for call in seen if call[3] == torch.float32}
     # All 4x4 tokens of the level, and its windows of 2x2.
     assert precise == {(("middle", 0), 0, 16), (("middle", 0), 0, 4)}
+
+
+@pytest.mark.parametrize(("layer", "block", "index"), [("attn1", 0, 1), ("attn2", 0, 0), ("attn1", 1, 0), ("attn1", 0, 0)])
+def test_a_kernel_is_prescribed_for_one_layer_of_one_transformer_of_one_block(layer, block, index):
+    seen = []
+
+    def override(function, q, *args, preferred_attention=None, **kwargs):
+        seen.append(preferred_attention)
+        return function(q, *args, **kwargs)
+
+    kernel = Prescribed(override)
+    options = {PREFERRED_KEY: {("attn1", ("middle", 0), 0): kernel}, "optimized_attention_override": override, "n_heads": 2}
+    call = AttentionCall({**options, "block": ("middle", block), "block_index": index}, layer)
+    call.attend(*tokens(7))
+    assert seen == [kernel if (layer, block, index) == ("attn1", 0, 0) else None]
 
 
 def test_an_attention_function_that_another_pack_swaps_in_later_is_used(monkeypatch):
