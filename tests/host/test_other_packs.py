@@ -101,9 +101,9 @@ def attended(q, k, v, heads=2):
     return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
 
 
-def stacked(fusion, q, k, v, free=1e9, **more):
-    """[global; local] of one layer with an 8x8 grid of tokens and windows of 4x4, by the attention patch."""
-    run = StageRun(FreeScaleSettings(fusion=fusion), Size(4, 4), Size(8, 8), 0)
+def stacked(fusion, q, k, v, free=1e9, base=4, **more):
+    """[global; local] of one layer with an 8x8 grid of tokens and windows of base x base, by the attention patch."""
+    run = StageRun(FreeScaleSettings(fusion=fusion), Size(base, base), Size(8, 8), 0)
     options = {"n_heads": 2, "block": ("middle", 0), "block_index": 0, SIGMA_KEY: 3.0}
     options |= {"activations_shape": [2, 16, 8, 8], "original_shape": [2, 4, 8, 8]}
     warn = WarnOnce()
@@ -142,6 +142,12 @@ def test_added_tokens_are_attended_by_every_sub_grid_too():
             queries, keys, values = (x[:, :64].unflatten(1, (8, 8))[:, top::2, left::2].flatten(1, 2) for x in (q, k, v))
             expected = attended(queries, torch.cat([keys, k[:, 64:]], 1), torch.cat([values, v[:, 64:]], 1))
             assert torch.allclose(global_[:, top::2, left::2].flatten(1, 2), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("base", "branches"), [(8, 1), (7, 2)])
+def test_a_call_of_the_base_size_is_an_ordinary_one_whatever_the_windows(base, branches):
+    """8 cells over a base of 8 are not fused, 8 over 7 are, with windows that the user has set."""
+    assert len(stacked(FusionSettings(window=Size(4, 4)), *tokens(8), base=base)) == 2 * branches
 
 
 def test_a_window_as_large_as_the_grid_leaves_the_layer_as_it_is():
