@@ -65,6 +65,14 @@ def test_fused_attention_takes_an_output_and_a_half_more_than_plain_attention(na
     assert live_peak(fused.attend) - live_peak(plain.attend) <= 1.5 * plain.output_bytes
 
 
+def test_a_2d_blur_inside_attention_stays_within_the_same_bound():
+    """It runs while q, k and v are still there. A wide picture's smallest level has few, long rows."""
+    window, grid = Size(24, 96), Size(48, 192)
+    plain, fused = (LoneAttention(window, grid, fusion, 1280, 20, **META) for fusion in (None, VARIANTS["exact, 2-D"]))
+    fused.attend()  # Small tables are made and cached.
+    assert live_peak(fused.attend) - live_peak(plain.attend) <= 1.5 * plain.output_bytes
+
+
 def test_small_attentions_take_a_few_bytes_more():
     """SDXL's smallest level at 2x still holds the bound; below 8 MiB an output, 4 MiB are allowed."""
     for window, most in ((32, 0), (16, fused_attention.WORTH_CUTTING), (8, fused_attention.WORTH_CUTTING)):
