@@ -625,7 +625,7 @@ NODES = (
     *_in(
         "nodes/fused_attention.py",
         "host/test_chunk_budget host/test_other_packs host/test_call_sizes host/test_window_draws host/test_output_patches "
-        "host/test_performance",
+        "host/test_ends_and_restart host/test_performance",
         ("temporal attention is called tiled", " or _is_temporal(call.grid, q)", ""),
         ("added tokens take memory that nobody counts", "ADDED_TENSORS = 4\n", "ADDED_TENSORS = 0\n"),
         ("fusion goes on under a mask", '    if mask is not None:\n        return "another', '    if False:\n        return "another'),
