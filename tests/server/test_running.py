@@ -10,9 +10,9 @@ from prompts import cascade_prompt, changed, pixels, plain_prompt, salted
 from demo.comfy_client import ComfyClient
 
 
-@pytest.mark.parametrize(("steps", "total"), [(4, 4 + 3), (6, 7 + 6)])
+@pytest.mark.parametrize(("steps", "total"), [(4, 4 + 3), (6, 7 + 5)])
 def test_progress_rises_from_one_to_all_steps_of_all_stages(client: ComfyClient, steps: int, total: int) -> None:
-    """Stage 1 restarts at int(0.3 * steps) = 1. Out of 6 steps ddim_uniform makes 7: its timesteps are 1000 // 6 = 166 apart.
+    """Stage 1 restarts at the first step with t up to 700: step 1 of 4 (t 501), step 2 of the 7 that ddim_uniform makes of 6 (t 665).
 
     A value may come again, with the picture of a finished stage.
     """
