@@ -1,7 +1,7 @@
 """Eq. 4: while sampling, pull x towards the noised, upsampled latent; alpha says how soon to let go."""
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ def _log_sigmas() -> np.ndarray:
     return np.log(np.sqrt((1.0 - alphas) / alphas))
 
 
+@lru_cache(maxsize=256)  # Every attention layer of a model call asks for the same level.
 def timestep_of(sigma: float) -> float:
     """The (fractional) index t of a noise level in the standard SDXL table, 0 <= t <= 999.
 

@@ -40,7 +40,7 @@ WORTH_CUTTING = 2**22
 """Never split below this size: smaller chunks only add kernel launches. Half of SDXL's smallest output from 2048 px on is larger."""
 BLUR_WORTH_CUTTING = 2**23
 """The same for a blur, which reads the rows around each piece again."""
-WINDOW_TENSORS = SUB_GRID_TENSORS = 4
+PART_TENSORS = 4
 """What a window, or a sub-grid, holds while it is attended: q, k, v and the result."""
 ADDED_TENSORS = 4
 """What it holds of the tokens that other nodes added: k and v for each part, and again behind the part's own."""
@@ -174,7 +174,7 @@ class Branches:
             return
         grid = self._call.grid
         strides = self._fusion.strides or strides_between(self._windows.clipped, grid)
-        share = SUB_GRID_TENSORS / strides.area
+        share = PART_TENSORS / strides.area
         for heads, (q, k, v), place in self._head_groups(out, share + self._added_share, bytes_at_once):
             attend = partial(chunked_attention, attend=heads.attend, bytes_at_once=bytes_at_once)
             strided_attention(q, k, v, grid, strides, attend, place)
@@ -182,7 +182,7 @@ class Branches:
     def attend_locally(self, out: Tensor, bytes_at_once: int) -> None:
         """Every token to its windows or its neighbourhood; (b, h*w, c) into `out`."""
         grid, window = self._call.grid, self._windows.clipped
-        share = WINDOW_TENSORS * window.area / grid.area
+        share = PART_TENSORS * window.area / grid.area
         drawn = self._draw() if self._fusion.local == "windows" else ()
         groups = self._head_groups(out, share + self._added_share, bytes_at_once)
         # The functions below count windows by their own tokens alone.

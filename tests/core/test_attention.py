@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from operations import Operations
 
 from freescale_core.chunked_attention import chunked_attention
 from freescale_core.geometry import Size
@@ -13,18 +13,6 @@ from freescale_core.strided_attention import strided_attention
 from freescale_core.window_attention import in_chunks, window_attention
 from freescale_core.window_gather import clear_pad_, corner_indices, gather_windows, upload
 from freescale_core.windows import Window, WindowGrid, window_rng
-
-
-class Operations(TorchDispatchMode):
-    """The names of the operations that run inside the block."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.add(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 def identity(q, k, v):

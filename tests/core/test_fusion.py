@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
+from operations import Operations
 
 from freescale_core import scale_fusion
 from freescale_core.gaussian_blur import blur_rows
@@ -12,18 +12,6 @@ from freescale_core.scale_fusion import fuse_
 
 GRID = Size(6, 9)
 VIEWS = {"slice.Tensor", "expand.default", "transpose.int", "view.default", "unfold.default", "permute.default"}
-
-
-class Operations(TorchDispatchMode):
-    """The names of the operations that run inside the block."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.add(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 def tokens(channels=5, batch=2, seed=0):

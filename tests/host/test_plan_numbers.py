@@ -28,6 +28,12 @@ def test_a_plan_in_numbers():
     assert plan["tiled_vae_gib"] == pytest.approx(1.06, abs=0.01)
 
 
+def test_whole_numbers_come_as_text_and_count():
+    plan = plan_numbers({"base_width": "512", "base_height": "768", "later_steps": "20"})
+    assert [stage["size"] for stage in plan["stages"]] == [[768, 512], [1536, 1024]]
+    assert "20 steps" in plan["settings"][1]
+
+
 def test_the_curves_of_four_alphas_in_steps_of_25():
     curves = plan_numbers({})["curves"]
     assert [curve["alpha"] for curve in curves] == [0.5, 1.0, 2.0, 3.0]
