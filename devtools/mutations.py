@@ -703,7 +703,8 @@ NODES = (
     ),
     *_in(
         "nodes/stage_sampling.py",
-        "host/test_compile host/test_detail_control_off host/test_other_packs host/test_patches host/test_other_latents host/test_size_conditioning",
+        "host/test_compile host/test_detail_control_off host/test_other_packs host/test_patches host/test_other_latents "
+        "host/test_size_conditioning",
         ("nobody says that dilation was off", "and not calls.ran:", "and False:"),
         ("compiled graphs are used above the base size", "changes_network and without_compiled_model(options)", "False"),
         ("runs with prompt regions are compiled", " or bool(run.settings.prompt_regions)", ""),

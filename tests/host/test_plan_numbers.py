@@ -30,7 +30,7 @@ def test_a_plan_in_numbers():
 
 def test_whole_numbers_come_as_text_and_count():
     plan = plan_numbers({"base_width": "512", "base_height": "768", "later_steps": "20"})
-    assert [stage["size"] for stage in plan["stages"]] == [[768, 512], [1536, 1024]]
+    assert [stage["size"] for stage in plan["stages"]] == [(768, 512), (1536, 1024)]
     assert "20 steps" in plan["settings"][1]
 
 
