@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-Times = dict[str, list[float]]
+Times = dict[Any, list[float]]
 
 
-def interleaved(calls: dict[str, Callable[[], Any]], repeats: int) -> Times:
+def interleaved(calls: dict[Any, Callable[[], Any]], repeats: int) -> Times:
     """Seconds of each call, A B C A B C ..., after one round that is not counted."""
     seconds: Times = {name: [] for name in calls}
     for turn in range(repeats + 1):
