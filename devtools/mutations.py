@@ -658,7 +658,7 @@ NODES = (
         ),
         ("branches are swapped", "global_, local = both[: len(q)], both[len(q) :]", "local, global_ = both[: len(q)], both[len(q) :]"),
         (
-            "windows of the fast mode's grid",
+            "strides of the settings are ignored",
             "self._fusion.strides or strides_between(self._windows.clipped, grid)",
             "strides_between(self._windows.clipped, grid)",
         ),

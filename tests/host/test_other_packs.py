@@ -7,7 +7,7 @@ import pytest
 import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
-from freescale_pack.nodes import attention_call
+from freescale_pack.nodes import attention_call, fused_attention
 from freescale_pack.nodes.attention_call import PREFERRED_KEY, SIGMA_KEY, AttentionCall, CallSigma
 from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch
 from freescale_pack.nodes.region_nodes import FreeScalePromptRegion
@@ -132,14 +132,30 @@ def test_added_tokens_are_attended_by_the_whole_picture_and_by_every_window(adde
     assert torch.allclose(local, (total / count).flatten(1, 2), atol=1e-5)
 
 
-def test_added_tokens_are_attended_by_every_sub_grid_too():
+@pytest.mark.parametrize(("strides", "rows", "columns"), [(None, 2, 2), (Size(1, 4), 1, 4)], ids=["derived", "of the settings"])
+def test_added_tokens_are_attended_by_every_sub_grid_too(strides, rows, columns):
     q, k, v = tokens(2, 3)
-    global_ = stacked(FusionSettings("fast"), q, k, v).chunk(2)[0].unflatten(1, (8, 8))
-    for top in (0, 1):
-        for left in (0, 1):
-            queries, keys, values = (x[:, :64].unflatten(1, (8, 8))[:, top::2, left::2].flatten(1, 2) for x in (q, k, v))
+    global_ = stacked(FusionSettings("fast", strides=strides), q, k, v).chunk(2)[0].unflatten(1, (8, 8))
+    for top in range(rows):
+        for left in range(columns):
+            part = (slice(None), slice(top, None, rows), slice(left, None, columns))
+            queries, keys, values = (x[:, :64].unflatten(1, (8, 8))[part].flatten(1, 2) for x in (q, k, v))
             expected = attended(queries, torch.cat([keys, k[:, 64:]], 1), torch.cat([values, v[:, 64:]], 1))
-            assert torch.allclose(global_[:, top::2, left::2].flatten(1, 2), expected, atol=1e-5)
+            assert torch.allclose(global_[part].flatten(1, 2), expected, atol=1e-5)
+
+
+def test_an_entry_for_one_transformer_is_wrapped_too():
+    """ComfyUI looks it up first, so it would bypass scale fusion. Entries of blocks without self-attention stay as they are."""
+
+    def foreign(*args):
+        return None
+
+    options = {"patches_replace": {"attn1": {("middle", 0, 1): foreign, ("input", 1, 0): foreign}}}
+    fused_attention.install(options, StageRun(FUSED, Size(8, 8), Size(16, 16), 0), [("middle", 0)])
+    replaced = options["patches_replace"]["attn1"]
+    assert set(replaced) == {("middle", 0), ("middle", 0, 1), ("input", 1, 0)}
+    assert replaced["middle", 0, 1] is not foreign
+    assert replaced["input", 1, 0] is foreign
 
 
 @pytest.mark.parametrize(("base", "branches"), [(8, 1), (7, 2)])

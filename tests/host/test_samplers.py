@@ -68,24 +68,32 @@ class ToyModel:
         return denoised
 
 
-def toy_run():
+SCHEDULES = {"to the end": None, "ends where the blend still holds": [900.0, 750.0, 600.0, 500.0, 400.0, 300.0]}
+
+
+def toy_run(timesteps=None):
+    """timesteps: at which each step begins; None = the last ones of karras, where the blend has let go."""
     generator = torch.Generator().manual_seed(0)
     eps, z0 = torch.randn(2, 2, 4, 8, 8, generator=generator)
     model_sampling = demo_checkpoint()[0].get_model_object("model_sampling")
-    sigmas = comfy.samplers.calculate_sigmas(model_sampling, "karras", STEPS + 2)[2:]
+    if timesteps is None:
+        sigmas = comfy.samplers.calculate_sigmas(model_sampling, "karras", STEPS + 2)[2:]
+    else:
+        sigmas = torch.cat([model_sampling.sigma(torch.tensor(timesteps)), torch.zeros(1)])
     return ToyModel(z0, model_sampling), eps, z0, sigmas
 
 
-def drive(function, model, x, sigmas):
+def drive(function, model, x, sigmas, callback=lambda info: None):
     torch.manual_seed(5)
-    return function(model, x.clone(), sigmas, extra_args={"seed": 9, "model_options": {}}, callback=lambda info: None, disable=True)
+    return function(model, x.clone(), sigmas, extra_args={"seed": 9, "model_options": {}}, callback=callback, disable=True)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
-def test_sampler_equals_its_source_with_the_line_inserted(name):
-    model, eps, z0, sigmas = toy_run()
+def test_sampler_equals_its_source_with_the_line_inserted(name, schedule):
+    model, eps, z0, sigmas = toy_run(SCHEDULES[schedule])
     x = z0 + sigmas[0] * eps
-    opened = []
+    opened, reported = [], []
 
     def eq4(x, sigma):
         level = float(sigma[0])
@@ -96,9 +104,10 @@ def test_sampler_equals_its_source_with_the_line_inserted(name):
 
     expected = drive(reference_sampler(name, eq4), model, x, sigmas)
     ours = with_detail_blend(comfy.samplers.sampler_object(name), DetailSettings(ALPHA), eps, model.model_sampling)
-    got = drive(ours.sampler_function, model, x, sigmas)
+    got = drive(ours.sampler_function, model, x, sigmas, lambda info: reported.append(info["i"]))
     plain = drive(comfy.samplers.sampler_object(name).sampler_function, model, x, sigmas)
     assert len(opened) == STEPS
+    assert reported == list(range(STEPS))  # as ComfyUI's progress bar wants them
     assert (got - expected).abs().max() < 1e-5
     assert (plain - expected).abs().max() > 1e-3
 
