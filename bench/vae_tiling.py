@@ -22,21 +22,8 @@ from freescale_pack.nodes import vae_stage  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from bench.performance import document, tables  # noqa: E402
+from bench.performance.configs import VAE  # noqa: E402
 from bench.performance.results import save, text  # noqa: E402
-
-CONFIG = {
-    "double_z": True,
-    "z_channels": 4,
-    "resolution": 256,
-    "in_channels": 3,
-    "out_ch": 3,
-    "ch": 128,
-    "ch_mult": [1, 2, 4, 4],
-    "num_res_blocks": 2,
-    "attn_resolutions": [],
-    "dropout": 0.0,
-}
-"""Of the KL VAE of SDXL and SD1.5."""
 
 
 def main() -> int:
@@ -64,7 +51,7 @@ def main() -> int:
 
 def random_vae() -> Any:
     """Weights as torch draws them for new layers (the host's own layers leave them open), the same in every run."""
-    model = AutoencoderKL(ddconfig=CONFIG, embed_dim=4)
+    model = AutoencoderKL(ddconfig=VAE, embed_dim=4)
     generator = torch.Generator().manual_seed(0)
     for name, weights in model.named_parameters():
         if weights.ndim > 1:

@@ -61,7 +61,7 @@ class LoneAttention:
 
 
 def _tokens(seed: int, shape: tuple[int, ...], **like: Any) -> Tensor:
-    """The same in every run; without data on the meta device."""
+    """The same in every run and on every device; without data on the meta device."""
     if torch.device(like.get("device", "cpu")).type == "meta":
         return torch.empty(shape, **like)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), **like)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(like.get("device", "cpu"), like.get("dtype"))

@@ -1,4 +1,4 @@
-"""The UNets of the SDXL and SD1.5 families, as the host's own class takes them."""
+"""The UNets of the SDXL and SD1.5 families and their VAE, as the host's own classes take them."""
 
 from typing import Any
 
@@ -52,4 +52,16 @@ SD15 = {
     "adm_in_channels": None,
     "num_heads": 8,
     "num_head_channels": -1,
+}
+VAE: dict[str, Any] = {
+    "double_z": True,
+    "z_channels": 4,
+    "resolution": 256,
+    "in_channels": 3,
+    "out_ch": 3,
+    "ch": 128,
+    "ch_mult": [1, 2, 4, 4],
+    "num_res_blocks": 2,
+    "attn_resolutions": [],
+    "dropout": 0.0,
 }

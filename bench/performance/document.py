@@ -7,15 +7,23 @@ from typing import Any
 from freescale_pack.freescale_core.cost import freeu_gib
 from freescale_pack.freescale_core.geometry import Size
 
-from . import tables
-from .results import DOCS, load, markdown
+from bench.on_gpu import page as gpu_page
+
+from . import plots, tables
+from .results import DOCS, KEPT, load, markdown
 
 INTRODUCTION = """\
 # What FreeScale costs
 
-Written by `python3 dev.py bench speed`, `memory`, `scaling` and `vae_tiling` from the figures they keep in [performance/](performance).
-Operations and bytes are counted on the real UNets with the patches in place, so they hold on any machine. Seconds are of a CPU.
-Nothing here was measured on a GPU.
+Written by `python3 dev.py bench speed`, `memory`, `scaling`, `vae_tiling` and `gpu` from the figures they keep in [performance/](performance).
+Operations and bytes are counted on the real UNets with the patches in place, so they hold on any machine. Seconds name their machine.
+"""
+
+NO_GPU = """\
+## On a GPU
+
+Not measured yet. `python3 dev.py bench gpu` makes the tables of this chapter on the GPU of the machine it runs on, in nine minutes at
+most; `--keep FILE` takes them into this page.
 """
 
 COSTS = """\
@@ -120,9 +128,20 @@ BUSY = " The machine was busy (load {load} before the start): **these times are 
 
 def write() -> None:
     kept = {name: load(name) for name in SECTIONS}
-    parts = [INTRODUCTION, *(SECTIONS[name](data) for name, data in kept.items() if data is not None)]
+    parts = [INTRODUCTION, *on_gpus(), *(SECTIONS[name](data) for name, data in kept.items() if data is not None)]
     (DOCS / "PERFORMANCE.md").write_text("\n".join(parts), encoding="utf-8")
     print("  written: docs/PERFORMANCE.md")
+
+
+def on_gpus() -> list[str]:
+    """A chapter for each card that was measured."""
+    chapters = []
+    for path in sorted(KEPT.glob(gpu_page.KEPT)):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        image = f"performance_{path.stem}.png"
+        plots.gpu(gpu_page.call_rows(data), data["machine"]["card"], path.stem)
+        chapters.append(gpu_page.chapter(data, f"images/{image}"))
+    return chapters or [NO_GPU]
 
 
 def costs(data: dict[str, Any]) -> str:

@@ -48,6 +48,28 @@ def scaling(data: dict[str, Any]) -> None:
     _save(figure, "scaling")
 
 
+def gpu(rows: list[dict[str, Any]], card: str, name: str) -> None:
+    """Measured against counted: the time of a call in unpatched calls, and the memory of a call."""
+    figure, panels = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    above = [row for row in rows if row["scale"] > 1]
+    for i, variant in enumerate(dict.fromkeys(row["variant"] for row in above)):
+        some = [row for row in above if row["variant"] == variant]
+        sides, color = [row["side"] for row in some], f"C{i}"
+        panels[0].plot(sides, [row["of_unpatched"] for row in some], "o", color=color, label=variant)
+        panels[0].plot(sides, [row["tflop"] / row["plain_tflop"] for row in some], "--", color=color)
+        panels[1].plot(sides, [row["peak_gib"] for row in some], "o", color=color, label=variant)
+        panels[1].plot(sides, [row["counted_gib"] for row in some], "--", color=color)
+    panels[0].set(ylabel="unpatched calls", title="time (points) and operations (lines)")
+    panels[1].set(yscale="log", ylabel="GiB", title="memory: measured (points), counted (lines)")
+    for axes in panels:
+        axes.set(xscale="log", xlabel="side of the picture")
+        axes.set_xticks(sorted({row["side"] for row in above}), sorted({row["side"] for row in above}))
+        axes.minorticks_off()
+        axes.legend()
+    figure.suptitle(f"One UNet call on {card}")
+    _save(figure, name)
+
+
 def _save(figure: Any, name: str) -> None:
     path = DOCS / "images" / f"performance_{name}.png"
     figure.savefig(path, dpi=100, metadata={"Software": None})

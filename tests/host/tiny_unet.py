@@ -24,10 +24,10 @@ class GoldenSDXL(comfy.supported_models.SDXL):
     unet_extra_config = {"num_heads": -1, "num_head_channels": 32}
 
 
-def tiny_model():
-    """A fresh MODEL, fp32."""
+def tiny_model(dtype=torch.float32):
+    """A fresh MODEL."""
     if GoldenSDXL not in comfy.supported_models.models:
         comfy.supported_models.models.append(GoldenSDXL)
     folder = GOLDEN if (GOLDEN / "tiny_unet.safetensors").exists() else OURS
     weights = safetensors.torch.load_file(folder / "tiny_unet.safetensors")
-    return comfy.sd.load_diffusion_model_state_dict({k: v.float() for k, v in weights.items()}, model_options={"dtype": torch.float32})
+    return comfy.sd.load_diffusion_model_state_dict({k: v.float() for k, v in weights.items()}, model_options={"dtype": dtype})

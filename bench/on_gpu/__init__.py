@@ -1,0 +1,1 @@
+"""Times and checks FreeScale on a GPU: python3 dev.py bench gpu."""

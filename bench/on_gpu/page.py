@@ -1,0 +1,57 @@
+"""Shows a record: as text on the screen, and as a section of docs/PERFORMANCE.md."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .tables import Row, states, tables
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+KEPT = "gpu_*.json"
+"""Files in docs/performance, one for each card."""
+CHAPTER = """\
+## Measured on {card}
+
+By `python3 dev.py bench gpu`: SDXL's UNet and VAE in full size with random weights, which take the time and memory of trained ones.
+ComfyUI {host}, torch {torch}, attention by {attention}, DynamicVRAM {dynamic}, the code of commit {commit}.
+
+![Time and memory of one call]({image})
+"""
+
+
+def as_text(data: dict[str, Any]) -> str:
+    from bench.performance.results import text
+
+    shown = [f"{table.title}. {table.text}\n\n{text(table.header, table.rows)}" for table in (*tables(data), states(data))]
+    failed = [f"{name}: {step['error']}" for name, step in data["steps"].items() if step.get("error")]
+    return "\n\n".join([*shown, *failed])
+
+
+def keep(file: Path) -> int:
+    """Copy a record to docs/performance, under the card's name, and write the page anew."""
+    import tests.host.conftest  # noqa: F401 (the page is written with the pack at hand)
+    from bench.performance import document
+
+    data = json.loads(file.read_text(encoding="utf-8"))
+    name = re.sub(r"[^a-z0-9]+", "_", data["machine"]["card"].lower()).strip("_")
+    shutil.copyfile(file, DOCS / "performance" / f"gpu_{name}.json")
+    document.write()
+    return 0
+
+
+def chapter(data: dict[str, Any], image: str) -> str:
+    """Markdown. image: path of the plot, from the page."""
+    from bench.performance.results import markdown
+
+    machine = data["machine"]
+    parts = [CHAPTER.format(**machine, dynamic="on" if machine["dynamic_vram"] else "off", image=image)]
+    for table in tables(data):
+        parts += [f"### {table.title}\n", *([f"{table.text}\n"] if table.text else []), f"{markdown(table.header, table.rows)}\n"]
+    return "\n".join(parts)
+
+
+def call_rows(data: dict[str, Any]) -> list[Row]:
+    """Of the calls of all sizes, the smallest first."""
+    return [row for name in ("small_calls", "large_calls") for row in data["steps"].get(name, {}).get("rows", [])]

@@ -1,0 +1,137 @@
+"""The pieces of scale fusion apart, against the same written down plainly: which of them would be worth a kernel of its own?"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from freescale_pack.freescale_core.gaussian_blur import blur_rows
+from freescale_pack.freescale_core.geometry import Size, blur_kernel_size
+from freescale_pack.freescale_core.window_gather import corner_indices, gather_windows, upload
+from freescale_pack.freescale_core.windows import WindowGrid, window_rng
+from kornia.filters import get_gaussian_kernel1d
+from torch import Tensor
+
+from bench.performance.attention import LoneAttention
+from bench.performance.counting import VARIANTS
+
+from .clock import median_milliseconds
+from .subject import Subject
+
+Row = dict[str, Any]
+LEVELS = ((64, 640, 10), (32, 1280, 20))
+"""SDXL's: side of the window in tokens at half and quarter resolution, channels, heads."""
+ROWS_AT_ONCE = 16
+UPLOADS = (2**10, 2**14, 2**16, 2**17, 2**20)
+"""Bytes of a copy to the device."""
+BUSY = 4096
+"""Side of the products that keep the device busy meanwhile."""
+
+
+def pieces(subject: Subject) -> Iterator[Row]:
+    """Milliseconds of one block: plain attention, both branches, the blur after the projection; at 2 and 4 times the base side."""
+    for scale in (2,) if subject.tiny else (2, 4):
+        for window, channels, heads in LEVELS[1:] if subject.tiny else LEVELS:
+            window = 8 if subject.tiny else window
+            grid, median = Size(window * scale, window * scale), partial(median_milliseconds, subject.device, rounds=3)
+            like = {"device": subject.device, "dtype": subject.dtype}
+            level = (Size(window, window), grid, channels, heads)
+            plain = LoneAttention(*level[:2], None, *level[2:], **like)
+            yield _row(scale, channels, "plain attention", median(plain.attend))
+            for name in ("exact, 3-D", "fast, 3-D", "fast neighbourhoods, 3-D"):
+                block = LoneAttention(*level[:2], VARIANTS[name], *level[2:], **like)
+                yield _row(scale, channels, f"{name}: both branches", median(block.attend))
+                both = block.attend()
+                yield _row(scale, channels, f"{name}: blur", median(partial(_fuse, block, both)))
+            yield from (_row(scale, channels, name, median(call)) for name, call in _blurs(subject, scale, grid, channels))
+            yield from (_row(scale, channels, name, median(call)) for name, call in _gathers(subject, level))
+
+
+def _row(scale: int, channels: int, name: str, milliseconds: float) -> Row:
+    return {"scale": scale, "channels": channels, "piece": name, "milliseconds": milliseconds}
+
+
+def _fuse(block: LoneAttention, both: Tensor) -> Tensor:
+    return block.fuse(both)
+
+
+def _blurs(subject: Subject, scale: int, grid: Size, channels: int) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """One blur over (h, w, c) of one picture: ours, and convolutions of the same kernel."""
+    taps = blur_kernel_size(float(scale))
+    x = torch.randn(*grid, channels, device=subject.device, dtype=subject.dtype)
+    kernel = get_gaussian_kernel1d(taps, 1.0)[0].to(subject.device)
+
+    def banded() -> None:
+        for top in range(0, grid.height, ROWS_AT_ONCE):
+            blur_rows(x, top, min(grid.height, top + ROWS_AT_ONCE), taps, 1.0, True)
+
+    def separable() -> Tensor:
+        image = x.float().permute(2, 0, 1)[:, None]
+        image = F.conv2d(image, kernel.view(1, 1, -1, 1), padding=(taps // 2, 0))
+        image = F.conv2d(image, kernel.view(1, 1, 1, -1), padding=(0, taps // 2))
+        return F.conv1d(image.flatten(1).T[:, None], kernel.view(1, 1, -1), padding=taps // 2)
+
+    def dense() -> Tensor:
+        cube = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
+        return F.conv3d(x.float()[None, None], cube[None, None], padding=taps // 2)
+
+    yield f"blur of {taps} taps: banded products", banded
+    yield f"blur of {taps} taps: separable convolutions", separable
+    yield f"blur of {taps} taps: one dense convolution", dense
+
+
+def _gathers(subject: Subject, level: tuple[Size, Size, int, int]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """All windows of q, k and v of two pictures: by one table, and sliced one by one."""
+    window, grid, channels, _ = level
+    tokens = [torch.randn(2, grid.area, channels, device=subject.device, dtype=subject.dtype) for _ in range(3)]
+    windows = WindowGrid(grid, window)
+    drawn, pad = windows.draw(window_rng(0, 3.0, 0, 1, 0)), windows.jitter
+    chunks = [drawn[i : i + 4] for i in range(0, len(drawn), 4)]
+
+    def by_table() -> None:
+        for some in chunks:
+            gather_windows(tokens, grid, some[0].size, corner_indices(some, grid, pad, subject.device), pad)
+
+    def sliced() -> None:
+        images = [F.pad(x.unflatten(1, grid), (0, 0, pad.width, pad.width, pad.height, pad.height)) for x in tokens]
+        for some in chunks:
+            for image in images:
+                torch.cat([image[:, w.top : w.bottom, w.left : w.right].flatten(1, 2) for w in some])
+
+    yield "windows of q, k, v: by a table", by_table
+    yield "windows of q, k, v: padded and sliced", sliced
+
+
+def uploads(subject: Subject) -> Iterator[Row]:
+    """Milliseconds that the CPU spends in a copy to the device while the device is busy for much longer."""
+    if subject.tiny:
+        yield {"bytes": 0, "how": "not on a CPU", "milliseconds": 0.0, "busy": 0.0}
+        return
+    a = torch.randn(BUSY, BUSY, device=subject.device, dtype=subject.dtype)
+    for size in UPLOADS:
+        pageable, pinned = torch.zeros(size, dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8).pin_memory()
+        copies: dict[str, Callable[[], Any]] = {
+            "blocking": lambda pageable=pageable: pageable.to(subject.device),
+            "not blocking": lambda pageable=pageable: pageable.to(subject.device, non_blocking=True),
+            "pinned": lambda pinned=pinned: pinned.to(subject.device, non_blocking=True),
+            "pinned now": lambda pageable=pageable: pageable.pin_memory().to(subject.device, non_blocking=True),
+            "upload": lambda pageable=pageable: upload(pageable.view(-1, 8).numpy(), subject.device),
+        }
+        for how, copy in copies.items():
+            copy()
+            yield {"bytes": size, "how": how, **_while_busy(a, copy)}
+
+
+def _while_busy(a: Tensor, copy: Callable[[], Any]) -> dict[str, float]:
+    """Milliseconds in the copy, and until the products that were queued before it are done."""
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(200):
+        a @ a
+    queued = time.perf_counter()
+    copy()
+    copied = time.perf_counter()
+    torch.cuda.synchronize()
+    return {"milliseconds": 1000 * (copied - queued), "busy": 1000 * (time.perf_counter() - start)}

@@ -1,0 +1,76 @@
+"""One process after another, each with its own start of ComfyUI; one that dies or hangs costs its step only."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .record import Record
+from .steps import PROCESSES, START_SECONDS, STEPS
+
+CHILD = "--child"
+GPU = Path(__file__).resolve().parents[1] / "gpu.py"
+PATIENCE, LEAST_PATIENCE = 4, 60
+"""A step that takes so many times its estimate, and so many seconds, hangs."""
+POLL_SECONDS = 0.5
+SAFE_FLAGS = ("--disable-dynamic-vram",)
+"""For a machine on which ComfyUI does not start otherwise."""
+
+
+def measure(options: argparse.Namespace, comfyui: Path) -> Record:
+    """Run the chosen steps; those of an earlier run that `options.out` holds stay."""
+    deadline = time.time() + 60 * options.minutes
+    chosen = options.steps.split(",") if options.steps else list(STEPS)
+    for process in PROCESSES:
+        # On a CPU there is no memory that these flags could manage, and ComfyUI refuses some of them.
+        flags = () if options.device == "cpu" else process.flags
+        left = [name for name in process.steps if name in chosen]
+        while left and time.time() + START_SECONDS < deadline:
+            print(f"ComfyUI {' '.join(flags) or 'without flags'}: {', '.join(left)}", flush=True)
+            begun = _child(options, comfyui, flags, left, deadline)
+            if not begun and flags == SAFE_FLAGS:
+                break
+            if not begun:  # It died while it started.
+                flags = SAFE_FLAGS
+            left = [name for name in left if name not in begun]
+    record = Record(options.out)
+    for name in chosen:
+        if name not in record.steps:
+            record.end(name, "no time left")
+    return record
+
+
+def _child(options: argparse.Namespace, comfyui: Path, flags: tuple[str, ...], steps: list[str], deadline: float) -> list[str]:
+    """Which of the steps one process began. What an earlier run measured of them is dropped."""
+    record = Record(options.out)
+    for name in steps:
+        record.steps.pop(name, None)
+    record.save()
+    words = ["--comfyui", comfyui, "--results", options.out, "--device", options.device, "--deadline", deadline]
+    words += ["--steps", ",".join(steps), f"--flags={' '.join(flags)}", *(["--tiny"] if options.tiny else [])]
+    words += ["--commit", options.commit] if options.commit else []
+    log = options.out.with_suffix(".log").open("ab")
+    quiet = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"} if options.device == "cpu" else {}
+    started = time.time()
+    child = subprocess.Popen(
+        [sys.executable, GPU, CHILD, *map(str, words)], stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **quiet}
+    )
+    while child.poll() is None:
+        time.sleep(POLL_SECONDS)
+        if _hangs(options.out, started):
+            child.kill()
+            child.wait()
+    record = Record(options.out)
+    for name, step in record.steps.items():
+        if step["state"] == "running":
+            record.end(name, "failed", "The process died or hung in this step; see the log.")
+    return [name for name in steps if name in record.steps]
+
+
+def _hangs(results: Path, started: float) -> bool:
+    running = [name for name, step in Record(results).steps.items() if step["state"] == "running"]
+    expected = STEPS[running[0]].seconds if running else START_SECONDS
+    last = results.stat().st_mtime if results.exists() else started
+    return time.time() - max(last, started) > max(LEAST_PATIENCE, PATIENCE * expected)

@@ -1,0 +1,133 @@
+"""A whole cascade as a user runs it, then cancelled in the middle of a call, then with memory that runs out."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import comfy.utils
+import torch
+from comfy import model_management
+from freescale_pack.freescale_core.presets import SPEEDS
+from freescale_pack.nodes import fused_attention
+from freescale_pack.nodes.cascade_node import FreeScaleCascade
+from freescale_pack.nodes.unet import dilation_convs
+
+from tests.host.golden_cases import relative_error
+
+from .clock import allocated
+from .subject import CFG, Subject, sample
+
+Row = dict[str, Any]
+STEPS = 8
+BLOCK_TO_CANCEL_IN = 20
+"""Counted in self-attentions."""
+
+
+def cascade(subject: Subject) -> Iterator[Row]:
+    """From noise to 4 times the base side at each speed: seconds, updates of the progress bar, memory that stays."""
+    vae, factor = subject.vae(), 2.0 if subject.tiny else 4.0
+    for speed in _speeds(subject):
+        model = subject.patched(speed)
+        before, start = _resting(subject), time.perf_counter()
+        with _progress() as told:
+            latent, picture, stages = _run(subject, model, vae, factor)
+        yield {
+            "variant": speed,
+            "side": int(picture.shape[1]),
+            "stages": len(stages),
+            "steps": STEPS,
+            "seconds": time.perf_counter() - start,
+            "progress": len(told),
+            "finite": bool(latent["samples"].isfinite().all() and picture.isfinite().all()),
+            "left_mib": (_resting(subject) - before) / 2**20,
+        }
+        del latent, picture, stages
+
+
+def cancelled(subject: Subject) -> Iterator[Row]:
+    """Cancel inside a call of the second stage: how long until it ends, is the UNet as before, does the next run give the same?"""
+    vae, factor, scale = subject.vae(), 2.0, 2
+    model, size = subject.patched(_speeds(subject)[0]), subject.cells(scale)
+    expected, before = sample(subject, model, size), _resting(subject)
+    pressed: list[float] = []
+
+    def press(counted: int) -> None:
+        if counted == BLOCK_TO_CANCEL_IN:
+            pressed.append(time.perf_counter())
+            model_management.interrupt_current_processing()
+
+    outcome = "ended by itself"
+    try:
+        with _each_fused_attention(press):
+            _run(subject, model, vae, factor)
+    except model_management.InterruptProcessingException:
+        outcome = "cancelled"
+    seconds = time.perf_counter() - pressed[0] if pressed else None
+    model_management.interrupt_current_processing(False)
+    unet = model.model.diffusion_model
+    yield {
+        "outcome": outcome,
+        "seconds": seconds,
+        "dilated": sum(tuple(conv.dilation) != (1, 1) for conv in dilation_convs(unet)),
+        "left_mib": (_resting(subject) - before) / 2**20,
+        "difference": float((sample(subject, model, size) - expected).abs().max()),
+    }
+
+
+def memory_runs_out(subject: Subject) -> Iterator[Row]:
+    """The first fused attention of a call at full size finds no memory: same result in smaller chunks, nothing left?"""
+    scale = 2 if subject.tiny else 4
+    for speed in _speeds(subject):
+        model, size = subject.patched(speed), subject.cells(scale)
+        expected, before = sample(subject, model, size), _resting(subject)
+
+        def fail(counted: int) -> None:
+            if counted == 1:
+                raise torch.OutOfMemoryError("CUDA out of memory. Raised by the benchmark.")
+
+        with _each_fused_attention(fail):
+            out = sample(subject, model, size)
+        yield {"variant": speed, "error": relative_error(out, expected), "left_mib": (_resting(subject) - before) / 2**20}
+
+
+def _speeds(subject: Subject) -> list[str]:
+    return list(SPEEDS)[: 1 if subject.tiny else None]
+
+
+def _run(subject: Subject, model: Any, vae: Any, factor: float) -> Any:
+    empty = {"samples": torch.zeros(1, 4, *subject.cells(1))}
+    options = (0, STEPS, CFG, "euler", "ddim_uniform", factor)
+    return FreeScaleCascade.execute(model, *subject.texts, vae, *options, latent=empty).result
+
+
+@contextmanager
+def _progress() -> Iterator[list[int]]:
+    """What the progress bar was told inside the block."""
+    told: list[int] = []
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, node_id=None: told.append(value))
+    try:
+        yield told
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+
+
+@contextmanager
+def _each_fused_attention(act: Callable[[int], None]) -> Iterator[None]:
+    """Inside the block, act(n) is called in the n-th fused self-attention, before its windows are attended."""
+    attend, counted = fused_attention.Branches.attend_locally, [0]
+
+    def counting(*arguments: Any) -> None:
+        counted[0] += 1
+        act(counted[0])
+        attend(*arguments)
+
+    with mock.patch.object(fused_attention.Branches, "attend_locally", counting):
+        yield
+
+
+def _resting(subject: Subject) -> int:
+    """Bytes in use when nothing runs."""
+    model_management.soft_empty_cache(force=True)
+    return allocated(subject.device)
