@@ -12,34 +12,63 @@ import torch
 from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor
 
+ROWS_AT_ONCE = 16
+"""Rows of one matrix. The cost per element grows with their number, and with few of them more rows are read twice."""
+
 
 def blur_rows(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float, over_channels: bool) -> Tensor:
-    """Return G of eq. 7 on some rows of one image: over (h, w), or over (h, w, channel) as the released code does.
+    """Return G of eq. 7 on some rows of images: over (h, w), or over (h, w, channel) as the released code does.
 
     In float32: half precision loses the small differences that are blurred here. Where the user allows TF32 for products
     (torch.backends.cuda.matmul.allow_tf32), the result changes by up to a thousandth of its greatest value, about
     two roundings of fp16.
 
     Args:
-        x: (h, w, c). Only rows `top - reach` to `bottom + reach` are read, reach = kernel_size // 2.
+        x: (b, h, w, c). Only rows `top - reach` to `bottom + reach` are read, reach = kernel_size // 2.
         kernel_size: odd number of taps per axis. sigma: in tokens (and channels).
 
-    Returns: (bottom - top, w, groups, c / groups), float32. The channels in groups, since the last product returns them so.
+    Returns: (b, bottom - top, w, groups, c / groups), float32. The channels in groups, since the last product returns them so.
     """
     if kernel_size == 1:
-        return x[top:bottom].float().unsqueeze(2)
-    (height, width, channels), rows, reach = x.shape, bottom - top, kernel_size // 2
-    first, end = max(0, top - reach), min(height, bottom + reach)
-    # Columns become the outermost axis here, so that blocks of columns are matrices without a copy.
-    vertical = _band(rows, kernel_size, sigma, x.device)[:, first - top + reach : end - top + reach]
-    low = vertical.expand(width, -1, -1).bmm(x[first:end].float().transpose(0, 1))
+        return x[:, top:bottom].float().unsqueeze(3)
+    batch, rows, width, channels = len(x), bottom - top, x.shape[2], x.shape[3]
+    low = _blurred_down(x, top, bottom, kernel_size, sigma)
+    # Columns become the outermost axis, so that blocks of columns are matrices without a further copy.
+    low = low.permute(2, 0, 1, 3).contiguous()
     across = _blocks(width, kernel_size, sigma, x.device)
-    low = across.bands.bmm(low.view(width, -1).unfold(0, across.window, across.step).mT).view(width, rows, 1, channels)
+    low = across.bands.bmm(low.view(width, -1).unfold(0, across.window, across.step).mT).view(width, batch * rows, 1, channels)
     if over_channels:
         along = _blocks(channels, kernel_size, sigma, x.device)
         windows = low.view(-1, channels).unfold(1, along.window, along.step).transpose(0, 1)
-        low = windows.bmm(along.bands.mT).view(len(along.bands), width, rows, -1).permute(1, 2, 0, 3)
-    return low.transpose(0, 1)
+        low = windows.bmm(along.bands.mT).view(len(along.bands), width, batch * rows, -1).permute(1, 2, 0, 3)
+    return low.transpose(0, 1).unflatten(0, (batch, rows))
+
+
+def _blurred_down(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float) -> Tensor:
+    """Rows `top` to `bottom` of (b, h, w, c), blurred over h alone: (b, rows, w, c), float32, a view.
+
+    All images stand in one tall one, with zero rows between them, so that equal blocks of rows with the rows around them
+    are windows of it at equal distances: one product for all blocks of all images.
+    """
+    (batch, height, width, channels), rows, reach = x.shape, bottom - top, kernel_size // 2
+    apart = rows_held(rows, reach)
+    tall = x.new_empty((batch * apart + 2 * reach, width * channels), dtype=torch.float32)
+    images = tall[: batch * apart].view(batch, apart, width, channels)
+    first, end = max(0, top - reach), min(height, bottom + reach)
+    above = first - top + reach  # Rows that lie above the picture.
+    images[:, above : above + end - first] = x[:, first:end]
+    images[:, :above], images[:, above + end - first :] = 0.0, 0.0
+    windows = tall.as_strided(
+        (batch * apart // ROWS_AT_ONCE, ROWS_AT_ONCE + 2 * reach, width * channels),
+        (ROWS_AT_ONCE * width * channels, width * channels, 1),
+    )
+    band = _band(ROWS_AT_ONCE, kernel_size, sigma, x.device)
+    return band.expand(len(windows), -1, -1).bmm(windows).view(batch, apart, width, channels)[:, :rows]
+
+
+def rows_held(rows: int, reach: int) -> int:
+    """How many rows of each image `blur_rows` holds to blur some: those around them, too, in whole blocks."""
+    return -(-(rows + 2 * reach) // ROWS_AT_ONCE) * ROWS_AT_ONCE
 
 
 class _Blocks(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .geometry import Size
 from .window_attention import Attend, cut, in_chunks
-from .window_gather import by_window, corner_indices, gather_windows
+from .window_gather import WindowTables, by_window, gather
 from .windows import Window
 
 NO_PAD = Size(0, 0)
@@ -49,39 +49,33 @@ def neighbourhood_attention(
     Returns: (b, h*w, c), which is `out` if that was given. Nothing is averaged: every token gets one result.
     """
     out = torch.empty_like(v) if out is None else out
-    places = rearrange(out, "b (h w) c -> b h w c", h=grid.height)
     pairs = neighbourhoods(grid, window)
     patch, keys = (part.size for part in pairs[0])
     bytes_per_patch = 2 * (patch.area + keys.area) * v[:, 0].nbytes  # q and what attend returns; k and v
     bytes_at_once = v.nbytes if bytes_at_once is None else bytes_at_once
-    corners = _corners(grid, window, v.device)
+    tables = _tables(grid, window, v.device)
     for some in in_chunks(range(len(pairs)), bytes_at_once // bytes_per_patch):
         chunk = slice(some[0], some[-1] + 1)
-        _put_(places, pairs[chunk], (q, k, v), [table[chunk] for table in corners], attend)
+        to_queries, to_keys = (table.indices(chunk, len(q)) for table in tables)
+        parts = attend(gather(q, to_queries, patch), gather(k, to_keys, keys), gather(v, to_keys, keys))
+        if all(length % side == 0 for length, side in zip(grid, patch, strict=True)):
+            out.flatten(0, 1).index_copy_(0, to_queries, parts.flatten(0, 1))
+        else:  # Some patches overlap. In order, since an indexed copy would store either of two results on a GPU.
+            _put_(out, parts, grid, [queries for queries, _ in pairs[chunk]])
     return out
 
 
-def _put_(
-    places: Tensor,
-    pairs: Sequence[tuple[Window, Window]],
-    tensors: Sequence[Tensor],
-    corners: Sequence[Tensor],
-    attend: Attend,
-) -> None:
-    """Attend from some patches and store the results. A function of its own, which frees their memory on return."""
-    grid, (patch, keys), (q, k, v) = Size(*places.shape[1:3]), (part.size for part in pairs[0]), tensors
-    queries = gather_windows((q,), grid, patch, corners[0], NO_PAD)
-    around = gather_windows((k, v), grid, keys, corners[1], NO_PAD)
-    windows = [window for window, _ in pairs]
-    for window, part in zip(windows, by_window(attend(*queries, *around), windows), strict=True):
-        cut(places, window).copy_(part)
+def _put_(out: Tensor, parts: Tensor, grid: Size, patches: Sequence[Window]) -> None:
+    places = rearrange(out, "b (h w) c -> b h w c", h=grid.height)
+    for patch, part in zip(patches, by_window(parts, patches), strict=True):
+        cut(places, patch).copy_(part)
 
 
 @lru_cache(maxsize=16)
-def _corners(grid: Size, window: Size, device: torch.device) -> Sequence[Tensor]:
-    """Corner tables of patches and of their neighbourhoods. Cached across runs, therefore created outside inference mode."""
+def _tables(grid: Size, window: Size, device: torch.device) -> Sequence[WindowTables]:
+    """Tables of patches and of their neighbourhoods. Cached across runs, therefore created outside inference mode."""
     with torch.inference_mode(False):
-        return [corner_indices(part, grid, NO_PAD, device) for part in zip(*neighbourhoods(grid, window), strict=True)]
+        return [WindowTables(part, grid, NO_PAD, device) for part in zip(*neighbourhoods(grid, window), strict=True)]
 
 
 def _axis(length: int, window: int) -> Sequence[tuple[tuple[int, int], tuple[int, int]]]:

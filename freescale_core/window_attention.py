@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .geometry import Size
-from .window_gather import by_window, clear_pad_, corner_indices, gather_windows, upload
+from .window_gather import WindowTables, by_window, gather, upload
 from .windows import Window
 
 T = TypeVar("T")
@@ -44,12 +44,12 @@ def window_attention(
     """
     out = v.new_zeros(v.shape) if out is None else out.zero_()
     total, count = rearrange(out, "b (h w) c -> b h w c", h=grid.height), np.zeros(grid, np.uint8)
-    corners = corner_indices(windows, grid, pad, v.device)
+    tables = WindowTables(windows, grid, pad, v.device)
     bytes_per_window = 4 * windows[0].size.area * v[:, 0].nbytes  # q, k, v and what attend returns
     bytes_at_once = v.nbytes if bytes_at_once is None else bytes_at_once
     for some in in_chunks(range(len(windows)), bytes_at_once // bytes_per_window):
         chunk = slice(some[0], some[-1] + 1)
-        _add_(total, count, (q, k, v), windows[chunk], corners[chunk], pad, attend)
+        _add_(total, _attended((q, k, v), tables, chunk, windows[0].size, attend), count, windows[chunk], pad)
     # Overlaps are counted on the CPU and uploaded as bytes: no kernel launches and no synchronisation.
     return out.div_(upload(count.reshape(-1, 1), v.device))
 
@@ -66,17 +66,22 @@ def in_chunks(items: Sequence[T], most: int) -> list[Sequence[T]]:
     return [items[first:end] for first, end in pairwise(ends)]
 
 
-def _add_(
-    total: Tensor, count: np.ndarray, tensors: Sequence[Tensor], windows: Windows, corners: Tensor, pad: Size, attend: Attend
-) -> None:
-    """Attend inside some windows and add the results. A function of its own, which frees their memory on return."""
-    grid = Size(*count.shape)
-    q, k, v = gather_windows(tensors, grid, windows[0].size, corners, pad)
+def _attended(tensors: Sequence[Tensor], tables: WindowTables, chunk: slice, size: Size, attend: Attend) -> Tensor:
+    """Results inside some windows, (n*b, window tokens, c). A function of its own, which frees q, k and v on return."""
+    indices, outside = tables.indices(chunk, len(tensors[0])), tables.outside(chunk)
     # Queries on the pad keep whatever token they got: their results are not used.
-    clear_pad_(k, grid, windows, pad)
-    clear_pad_(v, grid, windows, pad)
+    q, k, v = (gather(x, indices, size) for x in tensors)
+    if outside is not None:
+        for x in (k, v):
+            x.view(len(outside), -1, *x.shape[1:]).masked_fill_(outside, 0.0)
+    return attend(q, k, v)
+
+
+def _add_(total: Tensor, parts: Tensor, count: np.ndarray, windows: Windows, pad: Size) -> None:
+    """Add results to the windows' places in `total`, (b, h, w, c), and count them."""
+    grid = Size(*count.shape)
     # One slice at a time: an indexed add would sum overlaps in no fixed order on a GPU.
-    for window, part in zip(windows, by_window(attend(q, k, v), windows), strict=True):
+    for window, part in zip(windows, by_window(parts, windows), strict=True):
         on_grid, in_window = window.without_pad(grid, pad)
         cut(total, on_grid).add_(cut(part, in_window))
         count[on_grid.top : on_grid.bottom, on_grid.left : on_grid.right] += 1

@@ -18,34 +18,54 @@ ASYNC_COPY_BYTES = 2**16
 
 def upload(array: np.ndarray, device: torch.device) -> Tensor:
     """Copy an array to the device in pieces so small that the CPU does not wait for the device, where that is safe."""
-    pieces = torch.split(torch.from_numpy(array), max(1, ASYNC_COPY_BYTES // array[0].nbytes))
-    uploaded = [piece.to(device, non_blocking=device.type in ASYNC_COPY_DEVICES) for piece in pieces]
-    return uploaded[0] if len(uploaded) == 1 else torch.cat(uploaded)
+    whole, without_waiting = torch.from_numpy(array), device.type in ASYNC_COPY_DEVICES
+    if array.nbytes <= ASYNC_COPY_BYTES:
+        return whole.to(device, non_blocking=without_waiting)
+    pieces = torch.split(whole, max(1, ASYNC_COPY_BYTES // array[0].nbytes))
+    return torch.cat([piece.to(device, non_blocking=without_waiting) for piece in pieces])
 
 
-def corner_indices(windows: Sequence[Window], grid: Size, pad: Size, device: torch.device) -> Tensor:
-    """(n, 1): the token index of each window's top left corner, which on the pad lies outside its row or the grid."""
-    corners = [(window.top - pad.height) * grid.width + window.left - pad.width for window in windows]
-    return upload(np.array(corners, np.int64)[:, None], device)
+class WindowTables:
+    """Says which tokens lie in each of n windows. All of it is made on the device, from the windows' corners.
+
+    corners: (n, 2), on the grid, so on the pad they are negative or beyond it.
+    """
+
+    def __init__(self, windows: Sequence[Window], grid: Size, pad: Size, device: torch.device) -> None:
+        corners = [(window.top - pad.height, window.left - pad.width) for window in windows]
+        self._grid, self._size = grid, windows[0].size
+        self._corners = upload(np.array(corners, np.int64), device)
+        self._first = self._corners[:, :1] * grid.width + self._corners[:, 1:]
+        last = grid.height - self._size.height, grid.width - self._size.width
+        self._crosses = [not (0 <= top <= last[0] and 0 <= left <= last[1]) for top, left in corners]
+        self._outside = self._all_outside() if any(self._crosses) else None
+
+    def indices(self, some: slice, batch: int) -> Tensor:
+        """(n * batch * window tokens): row of each token of some windows in tokens (batch * h*w, c); on the pad any row."""
+        table = (self._first[some] + _top_left_indices(batch, self._grid, self._size, self._first.device)).flatten()
+        return table.clamp_(0, batch * self._grid.area - 1) if any(self._crosses[some]) else table
+
+    def outside(self, some: slice) -> Tensor | None:
+        """(n, 1, window tokens, 1): which tokens of some windows lie on the pad; None = none of them."""
+        return self._outside[some] if self._outside is not None and any(self._crosses[some]) else None
+
+    def _all_outside(self) -> Tensor:
+        rows, columns = (
+            _outside(self._corners[:, axis, None], length, window)
+            for axis, (length, window) in enumerate(zip(self._grid, self._size, strict=True))
+        )
+        return (rows[:, :, None] | columns[:, None]).view(len(rows), 1, -1, 1)
 
 
-def gather_windows(tensors: Sequence[Tensor], grid: Size, size: Size, corners: Tensor, pad: Size) -> list[Tensor]:
-    """Copy the tokens of n windows of each tensor.
+def gather(tokens: Tensor, indices: Tensor, size: Size) -> Tensor:
+    """Copy the tokens of windows, (n*b, window tokens, c).
 
     Args:
-        tensors: each (b, h*w, c), on one device. Copied whole if batch and tokens are no view of one another.
-        grid: h, w in tokens. size: of every window.
-        corners: some rows of `corner_indices`. pad: the same as there.
-
-    Returns: (n*b, window tokens, c) of each. What lies on the pad is some other token: see `clear_pad_`.
+        tokens: (b, h*w, c). Copied whole if batch and tokens are no view of one another.
+        indices: of `WindowTables`. size: of every window.
     """
-    batch = len(tensors[0])
-    table = (corners + _top_left_indices(batch, grid, size, corners.device)).flatten()
-    if any(pad):
-        table.clamp_(0, batch * grid.area - 1)
     # Not with out=, which writes to the wrong place of a larger tensor on Apple's GPUs (PyTorch up to 2.13).
-    parts = [x.flatten(0, 1).index_select(0, table) for x in tensors]
-    return [part.view(-1, size.area, part.shape[1]) for part in parts]
+    return tokens.flatten(0, 1).index_select(0, indices).view(-1, size.area, tokens.shape[2])
 
 
 def by_window(parts: Tensor, windows: Sequence[Window]) -> Tensor:
@@ -53,18 +73,10 @@ def by_window(parts: Tensor, windows: Sequence[Window]) -> Tensor:
     return parts.view(len(windows), -1, *windows[0].size, parts.shape[2])
 
 
-def clear_pad_(parts: Tensor, grid: Size, windows: Sequence[Window], pad: Size) -> None:
-    """Zero what lies outside the grid. In strips, since that is a small part of a window."""
-    for part, window in zip(by_window(parts, windows), windows, strict=True):
-        inside, (height, width) = window.without_pad(grid, pad)[1], window.size
-        if inside.top > 0:
-            part[:, : inside.top].zero_()
-        if inside.bottom < height:
-            part[:, inside.bottom :].zero_()
-        if inside.left > 0:
-            part[:, :, : inside.left].zero_()
-        if inside.right < width:
-            part[:, :, inside.right :].zero_()
+def _outside(first: Tensor, length: int, window: int) -> Tensor:
+    """(n, window): which places of windows that begin at `first` lie outside an axis."""
+    places = first + torch.arange(window, device=first.device)
+    return places.clamp(0, length - 1) != places
 
 
 @lru_cache(maxsize=64)

@@ -33,7 +33,9 @@ FreeMemory = Callable[[torch.device], float]
 FREE_SHARE = 4
 """Temporaries get at most one part in so many of the memory that is free when a run begins to attend."""
 OUTPUT_SHARE = 2
-"""They get at most one part in so many of an attention output. Smaller parts only add calls."""
+"""One part in so many of an attention output is enough for them, however little is free. Smaller parts only add calls."""
+AMPLE_SHARE = 16
+"""One part in so many of the free memory costs nobody anything, but saves calls: on a fast GPU each costs more than it computes."""
 FULL_SHARE = 16
 """The same once memory ran out, or where none is free."""
 WORTH_CUTTING = 2**22
@@ -65,24 +67,25 @@ def install(
 
 
 class ChunkBudget:
-    """Upper bound, in bytes, of the temporaries of one attention or blur call: half an attention output, but not for
-    tiny ones. Less where little memory is free. Drops to 1/16 of an output after an out-of-memory error.
-    Changes results by rounding at most.
+    """Upper bound, in bytes, of the temporaries of one attention or blur call: half an attention output, or a sixteenth of
+    the free memory where that is more. Less where little memory is free. Drops to 1/16 of an output after an
+    out-of-memory error. Changes results by rounding at most.
     """
 
     def __init__(self, free_memory: FreeMemory = model_management.get_free_memory) -> None:
         self._free_memory = free_memory
-        self._most: dict[torch.device, int] = {}
+        self._free: dict[torch.device, float] = {}
         self._full = False
 
     def within(self, compute: Callable[[int], T], output_bytes: int, device: torch.device, worth_cutting: int = WORTH_CUTTING) -> T:
         """compute(bytes), again with less if memory runs out. output_bytes: of one attention output."""
-        if device not in self._most:
-            self._most[device] = int(self._free_memory(device) / FREE_SHARE)
-        least, most = output_bytes // FULL_SHARE, max(output_bytes // OUTPUT_SHARE, worth_cutting)
+        if device not in self._free:
+            self._free[device] = self._free_memory(device)
+        free, least = self._free[device], output_bytes // FULL_SHARE
+        most = max(output_bytes // OUTPUT_SHARE, worth_cutting, int(free / AMPLE_SHARE))
         if not self._full:
             try:
-                return compute(max(least, min(most, self._most[device])))
+                return compute(max(least, min(most, int(free / FREE_SHARE))))
             except RuntimeError as error:  # Cancel is no RuntimeError on any host.
                 if not out_of_memory(error):
                     raise
@@ -176,8 +179,9 @@ class Branches:
         strides = self._fusion.strides or strides_between(self._windows.clipped, grid)
         share = PART_TENSORS / strides.area
         for heads, (q, k, v), place in self._head_groups(out, share + self._added_share, bytes_at_once):
+            # One sub-grid of a huge picture can be more than may be held: then its queries go in pieces.
             attend = partial(chunked_attention, attend=heads.attend, bytes_at_once=bytes_at_once)
-            strided_attention(q, k, v, grid, strides, attend, place)
+            strided_attention(q, k, v, grid, strides, attend, place, int(bytes_at_once * share / (share + self._added_share)))
 
     def attend_locally(self, out: Tensor, bytes_at_once: int) -> None:
         """Every token to its windows or its neighbourhood; (b, h*w, c) into `out`."""

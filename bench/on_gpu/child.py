@@ -27,14 +27,14 @@ def main(arguments: list[str]) -> int:
     subject = Subject(options.tiny, device, torch.float32 if device.type == "cpu" else torch.float16)
     record = Record(options.results)
     if not flags or "machine" not in record.data:
-        record.data["machine"] = {**_machine(device), "commit": options.commit or commit()}
+        record.data["machine"] = _machine(device)
     with torch.inference_mode():  # As ComfyUI executes nodes.
         for name in options.steps.split(","):
             if time.time() + STEPS[name].seconds > options.deadline:
                 record.end(name, "no time left")
                 continue
             print(f"  {name}", flush=True)
-            record.begin(name, flags)
+            record.begin(name, flags, options.commit or commit())
             try:
                 for row in STEPS[name].load()(subject):
                     record.add(name, row)

@@ -15,7 +15,7 @@ CHAPTER = """\
 ## Measured on {card}
 
 By `python3 dev.py bench gpu`: SDXL's UNet and VAE in full size with random weights, which take the time and memory of trained ones.
-ComfyUI {host}, torch {torch}, attention by {attention}, DynamicVRAM {dynamic}, the code of commit {commit}.
+ComfyUI {host}, torch {torch}, attention by {attention}, DynamicVRAM {dynamic}, the code of commit {commits}.
 
 ![Time and memory of one call]({image})
 """
@@ -46,7 +46,8 @@ def chapter(data: dict[str, Any], image: str) -> str:
     from bench.performance.results import markdown
 
     machine = data["machine"]
-    parts = [CHAPTER.format(**machine, dynamic="on" if machine["dynamic_vram"] else "off", image=image)]
+    commits = " and ".join(dict.fromkeys(str(step["commit"]) for step in data["steps"].values() if step["rows"]))
+    parts = [CHAPTER.format(**machine, commits=commits, dynamic="on" if machine["dynamic_vram"] else "off", image=image)]
     for table in tables(data):
         parts += [f"### {table.title}\n", *([f"{table.text}\n"] if table.text else []), f"{markdown(table.header, table.rows)}\n"]
     return "\n".join(parts)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from freescale_pack.freescale_core.gaussian_blur import blur_rows
 from freescale_pack.freescale_core.geometry import Size, blur_kernel_size
-from freescale_pack.freescale_core.window_gather import corner_indices, gather_windows, upload
+from freescale_pack.freescale_core.window_gather import WindowTables, gather, upload
 from freescale_pack.freescale_core.windows import WindowGrid, window_rng
 from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor
@@ -23,7 +23,7 @@ from .subject import Subject
 Row = dict[str, Any]
 LEVELS = ((64, 640, 10), (32, 1280, 20))
 """SDXL's: side of the window in tokens at half and quarter resolution, channels, heads."""
-ROWS_AT_ONCE = 16
+WINDOWS_AT_ONCE = 9
 UPLOADS = (2**10, 2**14, 2**16, 2**17, 2**20)
 """Bytes of a copy to the device."""
 BUSY = 4096
@@ -60,22 +60,21 @@ def _fuse(block: LoneAttention, both: Tensor) -> Tensor:
 def _blurs(subject: Subject, scale: int, grid: Size, channels: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     """One blur over (h, w, c) of one picture: ours, and convolutions of the same kernel."""
     taps = blur_kernel_size(float(scale))
-    x = torch.randn(*grid, channels, device=subject.device, dtype=subject.dtype)
+    x = torch.randn(1, *grid, channels, device=subject.device, dtype=subject.dtype)
     kernel = get_gaussian_kernel1d(taps, 1.0)[0].to(subject.device)
 
-    def banded() -> None:
-        for top in range(0, grid.height, ROWS_AT_ONCE):
-            blur_rows(x, top, min(grid.height, top + ROWS_AT_ONCE), taps, 1.0, True)
+    def banded() -> Tensor:
+        return blur_rows(x, 0, grid.height, taps, 1.0, True)
 
     def separable() -> Tensor:
-        image = x.float().permute(2, 0, 1)[:, None]
+        image = x[0].float().permute(2, 0, 1)[:, None]
         image = F.conv2d(image, kernel.view(1, 1, -1, 1), padding=(taps // 2, 0))
         image = F.conv2d(image, kernel.view(1, 1, 1, -1), padding=(0, taps // 2))
         return F.conv1d(image.flatten(1).T[:, None], kernel.view(1, 1, -1), padding=taps // 2)
 
     def dense() -> Tensor:
         cube = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
-        return F.conv3d(x.float()[None, None], cube[None, None], padding=taps // 2)
+        return F.conv3d(x.float()[None], cube[None, None], padding=taps // 2)
 
     yield f"blur of {taps} taps: banded products", banded
     yield f"blur of {taps} taps: separable convolutions", separable
@@ -88,17 +87,20 @@ def _gathers(subject: Subject, level: tuple[Size, Size, int, int]) -> Iterator[t
     tokens = [torch.randn(2, grid.area, channels, device=subject.device, dtype=subject.dtype) for _ in range(3)]
     windows = WindowGrid(grid, window)
     drawn, pad = windows.draw(window_rng(0, 3.0, 0, 1, 0)), windows.jitter
-    chunks = [drawn[i : i + 4] for i in range(0, len(drawn), 4)]
+    chunks = [slice(i, i + WINDOWS_AT_ONCE) for i in range(0, len(drawn), WINDOWS_AT_ONCE)]
 
     def by_table() -> None:
+        tables = WindowTables(drawn, grid, pad, subject.device)
         for some in chunks:
-            gather_windows(tokens, grid, some[0].size, corner_indices(some, grid, pad, subject.device), pad)
+            indices = tables.indices(some, 2)
+            for x in tokens:
+                gather(x, indices, window)
 
     def sliced() -> None:
         images = [F.pad(x.unflatten(1, grid), (0, 0, pad.width, pad.width, pad.height, pad.height)) for x in tokens]
         for some in chunks:
             for image in images:
-                torch.cat([image[:, w.top : w.bottom, w.left : w.right].flatten(1, 2) for w in some])
+                torch.cat([image[:, w.top : w.bottom, w.left : w.right].flatten(1, 2) for w in drawn[some]])
 
     yield "windows of q, k, v: by a table", by_table
     yield "windows of q, k, v: padded and sliced", sliced

@@ -22,9 +22,10 @@ class Record:
         steps: dict[str, Any] = self.data["steps"]
         return steps
 
-    def begin(self, name: str, flags: list[str]) -> None:
+    def begin(self, name: str, flags: list[str], commit: str | None) -> None:
+        """commit: of the code, since a record may be filled by several runs."""
         self._started = time.monotonic()
-        self.steps[name] = {"state": "running", "flags": flags, "rows": []}
+        self.steps[name] = {"state": "running", "flags": flags, "commit": commit, "rows": []}
         self.save()
 
     def add(self, name: str, row: dict[str, Any]) -> None:

@@ -32,24 +32,24 @@ class Process:
 STEPS = {
     "machine": Step("calls.machine", 3),
     "golden": Step("correctness.golden", 25),
-    "precision": Step("correctness.precision", 8),
+    "precision": Step("correctness.precision", 3),
     "base_size": Step("correctness.base_size", 8),
     "finite": Step("correctness.finite", 4),
     "small_calls": Step("calls.small_calls", 36),
     "where_time_goes": Step("where_time_goes.where_time_goes", 20),
     "pieces": Step("pieces.pieces", 6),
     "backends": Step("backends.backends", 6),
-    "uploads": Step("pieces.uploads", 3),
+    "uploads": Step("pieces.uploads", 2),
     "cascade": Step("whole_cascade.cascade", 35),
     "cancelled": Step("whole_cascade.cancelled", 6),
     "memory_runs_out": Step("whole_cascade.memory_runs_out", 12),
     "limits": Step("limits.limits", 35),
-    "vae_tiles": Step("limits.vae_tiles", 25),
+    "vae_tiles": Step("limits.vae_tiles", 60),
     "large_calls": Step("calls.large_calls", 90),
     "calls_without_dynamic_vram": Step("calls.one_size", 10),
     "channels_last": Step("layouts.channels_last", 8),
     "calls_with_novram": Step("calls.one_size", 20),
-    "compiled": Step("layouts.compiled", 80),
+    "compiled": Step("layouts.compiled", 60),
 }
 START_SECONDS = 25
 """Of a process: imports, and weights of SDXL's size."""

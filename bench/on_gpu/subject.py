@@ -1,9 +1,12 @@
 """What is measured: SDXL and its VAE in full size with random weights, or the demo model for a dry run."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from unittest import mock
 
 import comfy.ops
 import comfy.samplers
@@ -45,14 +48,15 @@ class Subject:
         """A MODEL from ComfyUI's own loader."""
         if self.tiny:
             return demo_checkpoint()[0]
-        unet = UNetModel(**SDXL, device="meta", operations=comfy.ops.disable_weight_init)
+        with whole_layers():
+            unet = UNetModel(**SDXL, device="meta", operations=comfy.ops.disable_weight_init)
         return comfy.sd.load_diffusion_model_state_dict(dict(random_weights(unet, self.device, self.dtype)))
 
     def vae(self, dtype: torch.dtype | None = None) -> Any:
         """dtype: None = what ComfyUI chooses."""
         if self.tiny:
             return demo_checkpoint()[2]
-        with torch.device("meta"):
+        with torch.device("meta"), whole_layers():
             network = AutoencoderKL(ddconfig=VAE, embed_dim=4)
         return comfy.sd.VAE(sd=dict(random_weights(network, self.device, torch.float16)), dtype=dtype)
 
@@ -74,6 +78,17 @@ class Subject:
     def cells(self, scale: int) -> Size:
         """Latent cells of a picture of `scale` times the base side."""
         return Size(*[self.base * scale // CELL] * 2)
+
+
+@contextmanager
+def whole_layers() -> Iterator[None]:
+    """Inside the block layers are made with their weights, which the memory manager of newer releases puts off until they are loaded."""
+    manager = sys.modules.get("comfy.memory_management")
+    if manager is None:
+        yield
+        return
+    with mock.patch.object(manager, "aimdo_enabled", False):
+        yield
 
 
 def noise(shape: tuple[int, ...], seed: int) -> Tensor:

@@ -17,6 +17,7 @@ from freescale_pack.nodes.unet import dilation_convs
 from tests.host.golden_cases import relative_error
 
 from .clock import allocated
+from .limits import Heard
 from .subject import CFG, Subject, sample
 
 Row = dict[str, Any]
@@ -87,9 +88,14 @@ def memory_runs_out(subject: Subject) -> Iterator[Row]:
             if counted == 1:
                 raise torch.OutOfMemoryError("CUDA out of memory. Raised by the benchmark.")
 
-        with _each_fused_attention(fail):
+        with _each_fused_attention(fail), Heard() as heard:
             out = sample(subject, model, size)
-        yield {"variant": speed, "error": relative_error(out, expected), "left_mib": (_resting(subject) - before) / 2**20}
+        yield {
+            "variant": speed,
+            "told": sum("out of memory" in line for line in heard.lines),
+            "error": relative_error(out, expected),
+            "left_mib": (_resting(subject) - before) / 2**20,
+        }
 
 
 def _speeds(subject: Subject) -> list[str]:

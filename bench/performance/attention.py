@@ -11,7 +11,7 @@ from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.warn_once import WarnOnce
 from torch import Tensor
 
-from .models import flash_attention, unlimited
+from .models import flash_attention, scarce
 
 
 class LoneAttention:
@@ -54,7 +54,7 @@ class LoneAttention:
         return output_patch(self.run, self._budget())(projected, self.options)
 
     def _budget(self) -> ChunkBudget:
-        return ChunkBudget(unlimited) if self.tokens[0].device.type == "meta" else ChunkBudget()
+        return ChunkBudget(scarce(self.output_bytes)) if self.tokens[0].device.type == "meta" else ChunkBudget()
 
     def both(self) -> Tensor:
         return self.fuse(self.attend())

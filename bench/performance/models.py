@@ -68,7 +68,7 @@ class MetaCall:
         self.options: dict[str, Any] = {SIGMA_KEY: 3.0, "optimized_attention_override": flash_attention}
         if fusion is not None:
             run = StageRun(FreeScaleSettings(base, fusion=fusion), Size(base.height // CELL, base.width // CELL), cells, 0)
-            fused_attention.install(self.options, run, attention_blocks(self.unet), unlimited)
+            fused_attention.install(self.options, run, attention_blocks(self.unet), scarce(batch * widest_output(model, cells)))
         if freeu:
             self.options.setdefault("patches", {})["output_block_patch"] = [freeu_patch(model.config["model_channels"])]
         self.x = _meta(batch, 4, *cells)
@@ -102,9 +102,16 @@ def freeu_patch(model_channels: int) -> Any:
     return taker.patch
 
 
-def unlimited(device: torch.device) -> float:
-    """The free memory of a device without data."""
-    return 1e18
+def scarce(output_bytes: int) -> fused_attention.FreeMemory:
+    """The free memory of a device that has so little left that temporaries get half of an attention output, and no more."""
+    return lambda device: 4.0 * output_bytes
+
+
+def widest_output(model: CountedModel, cells: Size) -> int:
+    """Bytes, in half precision, of the largest output of a self-attention for one picture."""
+    first = next(level for level, depth in enumerate(model.config["transformer_depth"][::2]) if depth)
+    channels = model.config["model_channels"] * model.config["channel_mult"][first]
+    return 2 * channels * cells.area // 4**first
 
 
 def flash_attention(func: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, *args: Any, **kwargs: Any) -> Tensor:

@@ -11,7 +11,7 @@ from freescale_core.chunked_attention import chunked_attention
 from freescale_core.geometry import Size
 from freescale_core.strided_attention import strided_attention
 from freescale_core.window_attention import in_chunks, window_attention
-from freescale_core.window_gather import clear_pad_, corner_indices, gather_windows, upload
+from freescale_core.window_gather import WindowTables, gather, upload
 from freescale_core.windows import Window, WindowGrid, window_rng
 
 
@@ -25,9 +25,11 @@ def softmax_attention(q, k, v):
 
 def gathered(tensors, grid, windows, pad):
     """What lies on the pad is zero, as for keys and values."""
-    parts = gather_windows(tensors, grid, windows[0].size, corner_indices(windows, grid, pad, tensors[0].device), pad)
-    for part in parts:
-        clear_pad_(part, grid, windows, pad)
+    tables, everything = WindowTables(windows, grid, pad, tensors[0].device), slice(0, len(windows))
+    indices, outside = tables.indices(everything, len(tensors[0])), tables.outside(everything)
+    parts = [gather(x, indices, windows[0].size) for x in tensors]
+    if outside is not None:
+        parts = [part.view(len(windows), -1, *part.shape[1:]).masked_fill(outside, 0.0).flatten(0, 1) for part in parts]
     return parts
 
 

@@ -15,7 +15,7 @@ from freescale_pack.nodes.stage_run import StageRun
 from freescale_pack.nodes.unet import attention_blocks
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.performance.models import freeu_patch, unlimited
+from bench.performance.models import freeu_patch, scarce
 from bench.performance.storage import LiveBytes, live_peak
 
 from .demo_model import demo_checkpoint
@@ -42,7 +42,7 @@ def count(unet, size, mode, freeu=False):
     cells = Size(size.height // 8, size.width // 8)
     if mode:
         run = StageRun(FreeScaleSettings(fusion=FusionSettings(mode=mode)), Size(128, 128), cells, 0)
-        fused_attention.install(options, run, attention_blocks(unet), unlimited)
+        fused_attention.install(options, run, attention_blocks(unet), scarce(2 * 640 * 2 * cells.area // 4))
     if freeu:
         options.setdefault("patches", {})["output_block_patch"] = [freeu_patch(320)]
     x, context, y = (torch.empty(PASSES, *shape, device="meta", dtype=torch.float16) for shape in ((4, *cells), (77, 2048), (2816,)))

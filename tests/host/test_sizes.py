@@ -12,7 +12,7 @@ from freescale_pack.nodes.attention_call import SIGMA_KEY
 from freescale_pack.nodes.stage_run import stage_run
 from freescale_pack.nodes.unet import attention_blocks
 
-from bench.performance.models import unlimited
+from bench.performance.models import scarce
 
 from .demo_model import demo_checkpoint
 from .test_unet_layers import SDXL
@@ -62,7 +62,7 @@ def windows_used(unet, base, target, mode):
 
     run = run_for(base, target, mode=mode, draw_windows=draw)
     options = {SIGMA_KEY: 3.0}
-    fused_attention.install(options, run, attention_blocks(unet), unlimited)
+    fused_attention.install(options, run, attention_blocks(unet), scarce(2 * 640 * 2 * run.target.area // 4))
     x = torch.empty(2, 4, *run.target, device="meta", dtype=torch.float16)
     context, y = torch.empty(2, 77, 2048, device="meta", dtype=torch.float16), torch.empty(2, 2816, device="meta", dtype=torch.float16)
     out = unet(x, torch.empty(2, device="meta"), context, y=y, transformer_options=options)
