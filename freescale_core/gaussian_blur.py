@@ -12,57 +12,58 @@ import torch
 from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor
 
-ROWS_AT_ONCE = 16
+ROWS_AT_ONCE = 8
 """Rows of one matrix. The cost per element grows with their number, and with few of them more rows are read twice."""
 
 
 def blur_rows(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float, over_channels: bool) -> Tensor:
     """Return G of eq. 7 on some rows of images: over (h, w), or over (h, w, channel) as the released code does.
 
-    In float32: half precision loses the small differences that are blurred here. Where the user allows TF32 for products
-    (torch.backends.cuda.matmul.allow_tf32), the result changes by up to a thousandth of its greatest value, about
-    two roundings of fp16.
+    In the tokens' own numbers, with sums in float32 inside each product: fp16 and bf16 cost less than two roundings of the
+    fused tokens, and half of float32's time and memory. Where the user allows TF32 for products of float32
+    (torch.backends.cuda.matmul.allow_tf32), the result changes by up to a thousandth of its greatest value.
 
     Args:
         x: (b, h, w, c). Only rows `top - reach` to `bottom + reach` are read, reach = kernel_size // 2.
         kernel_size: odd number of taps per axis. sigma: in tokens (and channels).
 
-    Returns: (b, bottom - top, w, groups, c / groups), float32. The channels in groups, since the last product returns them so.
+    Returns: (b, bottom - top, w, groups, c / groups). The channels in groups, since the last product returns them so.
     """
     if kernel_size == 1:
-        return x[:, top:bottom].float().unsqueeze(3)
+        return x[:, top:bottom].unsqueeze(3)
     batch, rows, width, channels = len(x), bottom - top, x.shape[2], x.shape[3]
     low = _blurred_down(x, top, bottom, kernel_size, sigma)
     # Columns become the outermost axis, so that blocks of columns are matrices without a further copy.
     low = low.permute(2, 0, 1, 3).contiguous()
-    across = _blocks(width, kernel_size, sigma, x.device)
+    across = _blocks(width, kernel_size, sigma, x.dtype, x.device)
     low = across.bands.bmm(low.view(width, -1).unfold(0, across.window, across.step).mT).view(width, batch * rows, 1, channels)
     if over_channels:
-        along = _blocks(channels, kernel_size, sigma, x.device)
+        along = _blocks(channels, kernel_size, sigma, x.dtype, x.device)
         windows = low.view(-1, channels).unfold(1, along.window, along.step).transpose(0, 1)
         low = windows.bmm(along.bands.mT).view(len(along.bands), width, batch * rows, -1).permute(1, 2, 0, 3)
     return low.transpose(0, 1).unflatten(0, (batch, rows))
 
 
 def _blurred_down(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float) -> Tensor:
-    """Rows `top` to `bottom` of (b, h, w, c), blurred over h alone: (b, rows, w, c), float32, a view.
+    """Rows `top` to `bottom` of (b, h, w, c), blurred over h alone: (b, rows, w, c), a view.
 
     All images stand in one tall one, with zero rows between them, so that equal blocks of rows with the rows around them
     are windows of it at equal distances: one product for all blocks of all images.
     """
     (batch, height, width, channels), rows, reach = x.shape, bottom - top, kernel_size // 2
     apart = rows_held(rows, reach)
-    tall = x.new_empty((batch * apart + 2 * reach, width * channels), dtype=torch.float32)
+    tall = x.new_empty((batch * apart + 2 * reach, width * channels))
     images = tall[: batch * apart].view(batch, apart, width, channels)
     first, end = max(0, top - reach), min(height, bottom + reach)
     above = first - top + reach  # Rows that lie above the picture.
     images[:, above : above + end - first] = x[:, first:end]
-    images[:, :above], images[:, above + end - first :] = 0.0, 0.0
+    # The rows behind the last image, too: a product multiplies them with 0, which does not help against a NaN.
+    images[:, :above], images[:, above + end - first :], tall[batch * apart :] = 0.0, 0.0, 0.0
     windows = tall.as_strided(
         (batch * apart // ROWS_AT_ONCE, ROWS_AT_ONCE + 2 * reach, width * channels),
         (ROWS_AT_ONCE * width * channels, width * channels, 1),
     )
-    band = _band(ROWS_AT_ONCE, kernel_size, sigma, x.device)
+    band = _band(ROWS_AT_ONCE, kernel_size, sigma, x.dtype, x.device)
     return band.expand(len(windows), -1, -1).bmm(windows).view(batch, apart, width, channels)[:, :rows]
 
 
@@ -80,7 +81,7 @@ class _Blocks(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _blocks(length: int, kernel_size: int, sigma: float, device: torch.device) -> _Blocks:
+def _blocks(length: int, kernel_size: int, sigma: float, dtype: torch.dtype, device: torch.device) -> _Blocks:
     """The blocks with the smallest window: one product with the whole axis would cost its length for every element."""
     reach = kernel_size // 2
     # Windows `step` apart from the first to the last element: the border needs no padding, only other matrices.
@@ -89,18 +90,18 @@ def _blocks(length: int, kernel_size: int, sigma: float, device: torch.device) -
     block = length // count
     step, window = max(1, block - reach), block + reach * (count - 1)
     # Made on the CPU: the whole matrix is needed once, its parts stay on the device.
-    whole = _band(length, kernel_size, sigma, torch.device("cpu"))[:, reach : reach + length]
+    whole = _band(length, kernel_size, sigma, dtype, torch.device("cpu"))[:, reach : reach + length]
     with torch.inference_mode(False):
         parts = [whole[i * block : (i + 1) * block, i * step : i * step + window] for i in range(count)]
         return _Blocks(torch.stack(parts).to(device), window, step)
 
 
 @lru_cache(maxsize=64)
-def _band(length: int, kernel_size: int, sigma: float, device: torch.device) -> Tensor:
-    """(length, length + 2 * reach), float32: the taps, moved on by one in every row. Cached, hence no inference tensor."""
+def _band(length: int, kernel_size: int, sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(length, length + 2 * reach): the taps, moved on by one in every row. Cached, hence no inference tensor."""
     with torch.inference_mode(False):
         taps = get_gaussian_kernel1d(kernel_size, sigma)[0]
         band = torch.zeros(length, length + kernel_size)
         band[:, :kernel_size] = taps
         # One element more in a row than the result has moves every row on by one.
-        return band.flatten()[: length * (length + kernel_size - 1)].view(length, -1).to(device)
+        return band.flatten()[: length * (length + kernel_size - 1)].view(length, -1).to(device, dtype)

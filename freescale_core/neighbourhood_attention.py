@@ -57,12 +57,18 @@ def neighbourhood_attention(
     for some in in_chunks(range(len(pairs)), bytes_at_once // bytes_per_patch):
         chunk = slice(some[0], some[-1] + 1)
         to_queries, to_keys = (table.indices(chunk, len(q)) for table in tables)
-        parts = attend(gather(q, to_queries, patch), gather(k, to_keys, keys), gather(v, to_keys, keys))
+        parts = _attended((q, k, v), to_queries, to_keys, patch, keys, attend)
         if all(length % side == 0 for length, side in zip(grid, patch, strict=True)):
             out.flatten(0, 1).index_copy_(0, to_queries, parts.flatten(0, 1))
         else:  # Some patches overlap. In order, since an indexed copy would store either of two results on a GPU.
             _put_(out, parts, grid, [queries for queries, _ in pairs[chunk]])
     return out
+
+
+def _attended(tensors: Sequence[Tensor], to_queries: Tensor, to_keys: Tensor, patch: Size, keys: Size, attend: Attend) -> Tensor:
+    """Results of some patches. A function of its own, which frees q, k and v on return."""
+    q, k, v = tensors
+    return attend(gather(q, to_queries, patch), gather(k, to_keys, keys), gather(v, to_keys, keys))
 
 
 def _put_(out: Tensor, parts: Tensor, grid: Size, patches: Sequence[Window]) -> None:

@@ -1,5 +1,6 @@
 """Scale fusion, eq. 7: global attention corrected by the low frequencies of local attention."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -9,8 +10,8 @@ from torch import Tensor
 from .gaussian_blur import ROWS_AT_ONCE, blur_rows, rows_held
 from .geometry import Size
 
-BLUR_BYTES = 8
-"""Temporaries of the blur per element that it reads: what goes into a product and what comes out, in float32."""
+BLUR_TENSORS = 2
+"""Temporaries of the blur, as large as the rows it holds: what goes into a product and what comes out."""
 
 Within = Callable[[Callable[[int], int]], int]
 """Calls step(bytes_at_once), and once more with a smaller bound if memory runs out."""
@@ -34,7 +35,7 @@ def fuse_(
     top = 0
     while top < grid.height:
         step = partial(_add_low_, images, differences, top, kernel_size, sigma, over_channels)
-        top = within(step) if within else step(BLUR_BYTES * rows_held(grid.height, kernel_size // 2) * differences[:, 0].numel())
+        top = within(step) if within else step(sys.maxsize)
     return global_
 
 
@@ -46,10 +47,10 @@ def _add_low_(
     Returns the first row not done yet. Safe to retry: nothing is written before the blur has succeeded.
     """
     reach = kernel_size // 2
-    held = bytes_at_once // (BLUR_BYTES * differences[:, 0].numel()) // ROWS_AT_ONCE * ROWS_AT_ONCE
+    held = (bytes_at_once // differences[:, 0].nbytes - 2 * reach) // BLUR_TENSORS // ROWS_AT_ONCE * ROWS_AT_ONCE
     # At least as many rows as are read around them.
-    rows = max(held, rows_held(2 * reach, reach)) - 2 * reach
+    rows = max(held, rows_held(max(1, 2 * reach), reach)) - 2 * reach
     bottom = min(images.shape[1], top + rows)
     low = blur_rows(differences, top, bottom, kernel_size, sigma, over_channels)
-    images[:, top:bottom].view(low.shape).add_(low.to(images.dtype))
+    images[:, top:bottom].view(low.shape).add_(low)
     return bottom

@@ -1,6 +1,6 @@
 """The fast global branch of scale fusion: attention inside strided sub-grids (the release's fast mode)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import torch
@@ -32,10 +32,15 @@ def strided_attention(
     out = torch.empty_like(v) if out is None else out
     bytes_per_part = 4 * v.nbytes // strides.area  # q, k, v and what attend returns
     for rows, columns in _groups(grid, strides, (v.nbytes if bytes_at_once is None else bytes_at_once) // max(1, bytes_per_part)):
-        parts = [subgrids(x, grid, strides, rows, columns).flatten(0, 2).flatten(1, 2) for x in (q, k, v)]
         places = subgrids(out, grid, strides, rows, columns)
-        places.copy_(attend(*parts).view(places.shape))
+        places.copy_(_attended((q, k, v), grid, strides, rows, columns, attend).view(places.shape))
     return out
+
+
+def _attended(tensors: Sequence[Tensor], grid: Size, strides: Size, rows: range, columns: range, attend: Attend) -> Tensor:
+    """Results of some sub-grids. A function of its own, which frees q, k and v on return."""
+    q, k, v = (subgrids(x, grid, strides, rows, columns).flatten(0, 2).flatten(1, 2) for x in tensors)
+    return attend(q, k, v)
 
 
 def subgrids(x: Tensor, grid: Size, strides: Size, rows: range, columns: range) -> Tensor:

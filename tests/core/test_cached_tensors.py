@@ -8,15 +8,16 @@ from freescale_core.geometry import Size
 
 CPU, GRID, WINDOW = torch.device("cpu"), Size(8, 12), Size(4, 4)
 MAKERS = {
-    "band": (gaussian_blur._band, (12, 3, 1.0, CPU)),
-    "blocks": (gaussian_blur._blocks, (12, 3, 1.0, CPU)),
+    "band": (gaussian_blur._band, (12, 3, 1.0, torch.float16, CPU)),
+    "blocks": (gaussian_blur._blocks, (12, 3, 1.0, torch.float16, CPU)),
     "indices of a window": (window_gather._top_left_indices, (2, GRID, WINDOW, CPU)),
-    "corners of neighbourhoods": (neighbourhood_attention._corners, (GRID, WINDOW, CPU)),
+    "tables of neighbourhoods": (neighbourhood_attention._tables, (GRID, WINDOW, CPU)),
 }
 
 
 def tensors(made):
     parts = [made] if isinstance(made, torch.Tensor) else made
+    parts = [inner for part in parts for inner in (vars(part).values() if isinstance(part, window_gather.WindowTables) else [part])]
     return [part for part in parts if isinstance(part, torch.Tensor)]
 
 

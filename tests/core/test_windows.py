@@ -58,6 +58,20 @@ def test_first_and_last_windows_only_move_outwards_and_all_shifts_occur():
     assert set(shifts[:, 6:].ravel()) == set(range(5))
 
 
+@pytest.mark.parametrize(("grid", "window"), [((64, 64), (32, 32)), ((33, 40), (17, 20)), ((32, 96), (32, 32)), ((14, 14), (7, 7))])
+def test_all_shifts_at_once_are_the_numbers_drawn_one_by_one(grid, window):
+    """Row by row, row shift before column shift: the windows of a seed never change."""
+    geometry, windows = draw(grid, window, seed=5)
+    rng, expected = window_rng(5, 3.0, 0, 4, 0), []
+    rows, columns = geometry.starts
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            for start, index, count, jitter in zip((row, column), (i, j), (len(rows), len(columns)), geometry.jitter, strict=True):
+                low, high = 0 if index == count - 1 else -jitter, 0 if index == 0 else jitter
+                expected.append(start + jitter + int(rng.integers(low, high, endpoint=True)))
+    assert [(w.top, w.left) for w in windows] == list(zip(expected[::2], expected[1::2], strict=True))
+
+
 def test_a_window_that_spans_an_axis_does_not_move_on_it():
     geometry, windows = draw((32, 64), (32, 32))
     assert {w.top for w in windows} == {geometry.jitter.height}
