@@ -58,7 +58,8 @@ def _blurred_down(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: flo
     above = first - top + reach  # Rows that lie above the picture.
     images[:, above : above + end - first] = x[:, first:end]
     # The rows behind the last image, too: a product multiplies them with 0, which does not help against a NaN.
-    images[:, :above], images[:, above + end - first :], tall[batch * apart :] = 0.0, 0.0, 0.0
+    for empty in (images[:, :above], images[:, above + end - first :], tall[batch * apart :]):
+        empty.zero_()
     windows = tall.as_strided(
         (batch * apart // ROWS_AT_ONCE, ROWS_AT_ONCE + 2 * reach, width * channels),
         (ROWS_AT_ONCE * width * channels, width * channels, 1),

@@ -16,9 +16,9 @@ from .clock import GIB, median_milliseconds, timed
 from .subject import Subject, sample
 
 Row = dict[str, Any]
-ROUNDS = {1: 9, 2: 7, 4: 4, 8: 2}
+ROUNDS = {1: 3, 2: 5, 4: 2, 8: 1}
 """Of each scale: a call of 8 times the base side takes many seconds."""
-UNCOUNTED = {1: 2, 2: 1, 4: 1, 8: 0}
+UNCOUNTED = {1: 1, 2: 1, 4: 0, 8: 0}
 """Rounds before them, in which kernels are chosen and small tables made."""
 ONE_STEP = (900.0, 880.0)
 VARIANT_OF_SPEED = {speed: next(n for n, fusion in VARIANTS.items() if fusion == chosen.fusion) for speed, chosen in SPEEDS.items()}

@@ -9,7 +9,6 @@ from unittest import mock
 import comfy.utils
 import torch
 from comfy import model_management
-from freescale_pack.freescale_core.presets import SPEEDS
 from freescale_pack.nodes import fused_attention
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.unet import dilation_convs
@@ -22,14 +21,16 @@ from .subject import CFG, Subject, sample
 
 Row = dict[str, Any]
 STEPS = 8
+SPEEDS_AT_4K = ("Balanced",)
+"""Those that are meant for pictures of 4 times the base side."""
 BLOCK_TO_CANCEL_IN = 20
 """Counted in self-attentions."""
 
 
 def cascade(subject: Subject) -> Iterator[Row]:
-    """From noise to 4 times the base side at each speed: seconds, updates of the progress bar, memory that stays."""
+    """From noise to 4 times the base side at the speed meant for it: seconds, updates of the progress bar, memory that stays."""
     vae, factor = subject.vae(), 2.0 if subject.tiny else 4.0
-    for speed in _speeds(subject):
+    for speed in SPEEDS_AT_4K:
         model = subject.patched(speed)
         before, start = _resting(subject), time.perf_counter()
         with _progress() as told:
@@ -50,7 +51,7 @@ def cascade(subject: Subject) -> Iterator[Row]:
 def cancelled(subject: Subject) -> Iterator[Row]:
     """Cancel inside a call of the second stage: how long until it ends, is the UNet as before, does the next run give the same?"""
     vae, factor, scale = subject.vae(), 2.0, 2
-    model, size = subject.patched(_speeds(subject)[0]), subject.cells(scale)
+    model, size = subject.patched(SPEEDS_AT_4K[0]), subject.cells(scale)
     expected, before = sample(subject, model, size), _resting(subject)
     pressed: list[float] = []
 
@@ -80,7 +81,7 @@ def cancelled(subject: Subject) -> Iterator[Row]:
 def memory_runs_out(subject: Subject) -> Iterator[Row]:
     """The first fused attention of a call at full size finds no memory: same result in smaller chunks, nothing left?"""
     scale = 2 if subject.tiny else 4
-    for speed in _speeds(subject):
+    for speed in SPEEDS_AT_4K:
         model, size = subject.patched(speed), subject.cells(scale)
         expected, before = sample(subject, model, size), _resting(subject)
 
@@ -96,10 +97,6 @@ def memory_runs_out(subject: Subject) -> Iterator[Row]:
             "error": relative_error(out, expected),
             "left_mib": (_resting(subject) - before) / 2**20,
         }
-
-
-def _speeds(subject: Subject) -> list[str]:
-    return list(SPEEDS)[: 1 if subject.tiny else None]
 
 
 def _run(subject: Subject, model: Any, vae: Any, factor: float) -> Any:
