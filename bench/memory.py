@@ -54,7 +54,7 @@ def attention_row(name: str, scale: int) -> dict[str, Any]:
     """Extra memory, in ordinary outputs: SDXL's half-resolution level on meta tensors; a small real run at 2x for the allocator."""
     window, fusion = Size(64, 64), VARIANTS[name]
     found = extra_outputs(window, scale, fusion, 640, 10, live_peak, **HALF)
-    small = extra_outputs(Size(32, 32), scale, fusion, 320, 5, allocator_peak) if scale == 2 else (None, None)
+    small = extra_outputs(Size(32, 32), scale, fusion, 320, 5, allocator_peak, little_memory=True) if scale == 2 else (None, None)
     print(f"  attention {scale}x, {name}", flush=True)
     return dict(zip(("name", "attend", "fuse", "attend_cpu", "fuse_cpu"), (f"{scale}x, {name}", *found, *small), strict=True))
 

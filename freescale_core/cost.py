@@ -33,17 +33,18 @@ BLUR_PER_ELEMENT = 95
 
 WEIGHTS_GIB = 2_567_463_684 * 2 / GIB
 """The UNet's parameters in fp16: 5.1 GB."""
-ACTIVATIONS_GIB = 0.512
-"""Per megapixel: what ComfyUI keeps free for SDXL, 2 passes * cells * 2 bytes * 0.01 * 0.8 MiB (model_base.memory_required with
-PyTorch's or xformers' attention). Counted tensors need 0.31 at the peak, with scale fusion 0.33."""
+ACTIVATIONS_GIB = 0.33
+"""Per megapixel: the peak of a call with scale fusion. Measured on an H100 at 2048, 4096 and 8192 px: 0.327 to 0.328, without
+scale fusion 0.308 (docs/PERFORMANCE.md). ComfyUI keeps 0.512 free, and where it cannot, it calls cond and uncond apart."""
 FREEU_GIB = 2 * 320 / 64 * 22 * MEGAPIXEL / GIB
 """Per megapixel: what ComfyUI's FreeU node takes while it filters the widest skip connection (320 channels at the
 full latent, 2 passes). Counted: 22 bytes for each of its numbers. The UNet holds little else at that moment, so the
 peak of a call stays within ACTIVATIONS_GIB. Scratch memory of the Fourier transform is not in the count."""
-VAE_GIB = 2178 * 2 * MEGAPIXEL / GIB
-"""Per megapixel: ComfyUI's estimate for decoding in bf16, 2178 * 2 bytes a pixel (memory_used_decode); encoding takes less."""
+VAE_GIB = 2.15
+"""Per megapixel, for decoding in fp16 or bf16. Measured on an H100 at 4096 px: 34.3 GiB in one piece. ComfyUI, and with it the
+cascade's choice of tiles, reckons with 2178 * 2 bytes a pixel, which is twice as much (memory_used_decode)."""
 TILED_VAE_GIB = VAE_GIB / 4
-"""The VAE's smallest tiles have the area of 512 x 512 pixels."""
+"""The VAE's smallest tiles have the area of 512 x 512 pixels. Measured: 0.6 GiB."""
 
 
 def unet_operations(size: Size) -> float:

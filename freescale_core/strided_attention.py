@@ -49,9 +49,7 @@ def subgrids(x: Tensor, grid: Size, strides: Size, rows: range, columns: range) 
     x: (batch, h*w, c), of which tokens and channels may have any stride.
     """
     per_picture, per_token, per_channel = x.stride()
-    height, width = (
-        len(range(some[0], length, step)) for some, length, step in zip((rows, columns), grid, strides, strict=True)
-    )
+    height, width = (len(range(some[0], length, step)) for some, length, step in zip((rows, columns), grid, strides, strict=True))
     shape = (len(rows), len(columns), len(x), height, width, x.shape[2])
     down, right = grid.width * per_token, per_token
     steps = (down, right, per_picture, strides.height * down, strides.width * right, per_channel)

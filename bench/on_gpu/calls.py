@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from freescale_pack.freescale_core.cost import ACTIVATIONS_GIB, MEGAPIXEL
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.presets import SPEEDS
 
@@ -111,7 +110,6 @@ def estimates(variant: str, scale: int) -> dict[str, float]:
         "tflop": 2 * counts["calls"]["SDXL"]["square"][operations][str(scale)] / 1e12,
         "plain_tflop": 2 * counts["calls"]["SDXL"]["square"]["unpatched"][str(scale)] / 1e12,
         **({"counted_gib": found[0] / GIB} if found else {}),
-        "planned_gib": ACTIVATIONS_GIB * Size(side, side).area / MEGAPIXEL,
     }
 
 

@@ -50,6 +50,7 @@ def _enable_dynamic_vram() -> None:
     headroom = int(getattr(cli_args.args, "vram_headroom", 0) * 2**30)
     devices = [(device.index, headroom) for device in comfy.model_management.get_all_torch_devices()]
     if comfy_aimdo.control.init_devices(devices):
+        comfy_aimdo.control.set_log_info()  # It would write a line for each piece of memory, which takes longer than most kernels.
         comfy.model_patcher.CoreModelPatcher = comfy.model_patcher.ModelPatcherDynamic
         comfy.memory_management.aimdo_enabled = True
 

@@ -15,7 +15,8 @@ CHAPTER = """\
 ## Measured on {card}
 
 By `python3 dev.py bench gpu`: SDXL's UNet and VAE in full size with random weights, which take the time and memory of trained ones.
-ComfyUI {host}, torch {torch}, attention by {attention}, DynamicVRAM {dynamic}, the code of commit {commits}.
+ComfyUI {host}, torch {torch}, attention by {attention}, DynamicVRAM {dynamic}, the code of commit {commit}. Some tables are of older
+code and say so.{note}
 
 ![Time and memory of one call]({image})
 """
@@ -30,7 +31,10 @@ def as_text(data: dict[str, Any]) -> str:
 
 
 def keep(file: Path) -> int:
-    """Copy a record to docs/performance, under the card's name, and write the page anew."""
+    """Copy a record to docs/performance, under the card's name, and write the page anew.
+
+    A "note" that somebody wrote into the file stands above its tables.
+    """
     import tests.host.conftest  # noqa: F401 (the page is written with the pack at hand)
     from bench.performance import document
 
@@ -46,8 +50,8 @@ def chapter(data: dict[str, Any], image: str) -> str:
     from bench.performance.results import markdown
 
     machine = data["machine"]
-    commits = " and ".join(dict.fromkeys(str(step["commit"]) for step in data["steps"].values() if step["rows"]))
-    parts = [CHAPTER.format(**machine, commits=commits, dynamic="on" if machine["dynamic_vram"] else "off", image=image)]
+    facts = {"dynamic": "on" if machine["dynamic_vram"] else "off", "commit": data["steps"]["small_calls"]["commit"], "image": image}
+    parts = [CHAPTER.format(**machine, **facts, note=f"\n\n{data['note']}" if "note" in data else "")]
     for table in tables(data):
         parts += [f"### {table.title}\n", *([f"{table.text}\n"] if table.text else []), f"{markdown(table.header, table.rows)}\n"]
     return "\n".join(parts)

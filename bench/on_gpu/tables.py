@@ -1,11 +1,12 @@
 """The tables of one run, from its record alone: each a title, what it shows, a header and rows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+from freescale_core.cost import ACTIVATIONS_GIB, MEGAPIXEL
 
 Row = dict[str, Any]
 Rows = list[list[object]]
-GIB = 2**30
 COUNTED = {
     "launches": "kernels",
     "host_copies": "copies between host and device",
@@ -22,12 +23,15 @@ class Table(NamedTuple):
 
 
 def tables(data: dict[str, Any]) -> list[Table]:
-    """Those of the steps that have rows, in the order of SHOWN."""
-    found = []
+    """Those of the steps that have rows, in the order of SHOWN. A table of older code than the calls' says so."""
+    found, newest = [], data["steps"].get("small_calls", {}).get("commit")
     for name, table in SHOWN.items():
-        rows = data["steps"].get(name, {}).get("rows", [])
-        if rows:
-            found.append(table(data, rows))
+        step = data["steps"].get(name, {"rows": []})
+        if not step["rows"]:
+            continue
+        made = table(data, step["rows"])
+        older = "" if step.get("commit") == newest else f" Measured with the code of commit {step['commit']}."
+        found.append(made._replace(text=(made.text + older).strip()))
     return found
 
 
@@ -54,7 +58,7 @@ def calls(data: dict[str, Any], rows: list[Row]) -> Table:
                 _number(row["tflop"] / row["milliseconds"] * 1e5 / peak if operations and peak else None, ".0f"),
                 f"{row['peak_gib']:.2f}",
                 _number(row.get("counted_gib"), ".2f"),
-                _number(row.get("planned_gib"), ".2f"),
+                f"{ACTIVATIONS_GIB * row['side'] ** 2 / MEGAPIXEL:.2f}" if operations else "",
             ]
         )
     header = (
@@ -72,7 +76,8 @@ def calls(data: dict[str, Any], rows: list[Row]) -> Table:
     text = (
         "Cond and uncond in one call of SDXL's UNet, in turn within one run. *Time / FLOP*: measured ratio over the ratio of the "
         "counted operations; 1.00 = an operation costs what it costs unpatched. *% of peak*: of the product of two matrices "
-        f"on the same card ({peak:.0f} TFLOP/s). *Peak*: beyond weights and latent; *counted*: on tensors without data."
+        f"on the same card ({peak:.0f} TFLOP/s). *Peak*: beyond weights and latent; *counted*: on tensors without data; *planned*: by "
+        "FreeScale Plan, with scale fusion."
         if peak
         else "Cond and uncond in one call."
     )
@@ -129,7 +134,10 @@ def limits(data: dict[str, Any], rows: list[Row]) -> Table:
         ]
         for r in rows
     ]
-    text = "One step on a card of which all memory but so much is taken away. Error: relative, against the same step on the whole card."
+    text = (
+        "One step on a card of which all memory but so much is taken away; it is the first, so its time includes moving the weights. "
+        "Error: relative, against the same step on the whole card."
+    )
     return Table("Smaller cards", text, ("picture, speed, card", "outcome", "calls, ms", "conds a call", "peak, GiB", "error"), shown)
 
 
@@ -258,8 +266,3 @@ SHOWN: dict[str, Callable[[dict[str, Any], list[Row]], Table]] = {
     "channels_last": channels_last,
     "compiled": compiled,
 }
-
-
-def unshown(steps: Iterable[str]) -> list[str]:
-    """Steps without a table."""
-    return [name for name in steps if name not in SHOWN]

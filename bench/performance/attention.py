@@ -17,13 +17,18 @@ from .models import flash_attention, scarce
 class LoneAttention:
     """The self-attention of one block; window, grid: in tokens. fusion None: the host's plain attention.
 
+    Temporaries get as little memory as they can do with on tensors without data, and on others if `little_memory` is set.
+
     `attend()` is the attention patch, to which the host gives q, k, v and from which its output projection goes on;
     `fuse()` is the output patch, on what that projection returned.
     """
 
-    def __init__(self, window: Size, grid: Size, fusion: FusionSettings | None, channels: int, heads: int, **like: Any) -> None:
+    def __init__(
+        self, window: Size, grid: Size, fusion: FusionSettings | None, channels: int, heads: int, little_memory: bool = False, **like: Any
+    ) -> None:
         self.tokens = tuple(_tokens(seed, (1, grid.area, channels), **like) for seed in range(3))
         self.fusion, cells = fusion, [1, 4, *grid]
+        self._little_memory = little_memory or self.tokens[0].device.type == "meta"
         self.run = StageRun(FreeScaleSettings(fusion=fusion), window, grid, 0)
         self.options = {
             "n_heads": heads,
@@ -54,7 +59,7 @@ class LoneAttention:
         return output_patch(self.run, self._budget())(projected, self.options)
 
     def _budget(self) -> ChunkBudget:
-        return ChunkBudget(scarce(self.output_bytes)) if self.tokens[0].device.type == "meta" else ChunkBudget()
+        return ChunkBudget(scarce(self.output_bytes)) if self._little_memory else ChunkBudget()
 
     def both(self) -> Tensor:
         return self.fuse(self.attend())

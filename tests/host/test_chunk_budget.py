@@ -36,7 +36,13 @@ def test_a_full_device_gets_small_chunks_and_not_single_queries(free):
 
 
 def test_tiny_outputs_are_not_cut():
-    assert ChunkBudget(lambda device: HUGE).within(lambda size: size, 1000, CPU) == WORTH_CUTTING
+    assert ChunkBudget(lambda device: 40 * MIB).within(lambda size: size, 1000, CPU) == WORTH_CUTTING
+
+
+def test_half_an_output_is_enough_and_a_sixteenth_of_what_is_free_is_taken_where_it_is_more():
+    """Each piece costs the CPU more than a fast GPU."""
+    for free, expected in ((400, 50), (800, 50), (1600, 100), (16000, 1000)):
+        assert ChunkBudget(lambda device, free=free: free * MIB).within(lambda size: size, 100 * MIB, CPU) == expected * MIB
 
 
 def test_other_errors_are_not_tried_again():

@@ -53,12 +53,12 @@ def count(unet, size, mode, freeu=False):
 
 
 @pytest.mark.parametrize(("size", "mode"), [((1024, 1024), None), ((3072, 5376), None), ((2048, 2048), "exact"), ((2048, 2048), "fast")])
-def test_operations_are_the_counted_ones_and_the_estimate_of_memory_has_room(sdxl, size, mode):
+def test_operations_and_memory_are_the_counted_ones(sdxl, size, mode):
     size = Size(*size)
     operations, peak = count(sdxl, size, mode)
     assert (fused_operations(BASE, size, mode) if mode else unet_operations(size)) == pytest.approx(operations, rel=0.002)
     estimate = ACTIVATIONS_GIB * size.area / MEGAPIXEL
-    assert 0.55 * estimate < peak / GIB < 0.7 * estimate
+    assert 0.9 * estimate < peak / GIB <= estimate
 
 
 def test_freeus_filter_takes_what_the_estimate_says():
