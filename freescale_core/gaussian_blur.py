@@ -1,8 +1,8 @@
 """Gaussian low-pass over an image's tokens, with zero padding, as products with banded matrices.
 
-No convolution: those run in TF32, in layouts and with group limits that differ between backends. One shifted add per
-tap needs no product either, but moves 4 times the bytes at 3 taps and 20 times at 15. On a CPU of one
-thread convolutions of 3 taps are faster than these products, by far less than an attention takes: `dev.py bench blur`.
+No convolution: those run in TF32, in layouts and with group limits that differ between backends, and on an H100 they take
+three to eleven times as long (docs/PERFORMANCE.md, pieces). One shifted add per tap needs no product either, but moves
+4 times the bytes at 3 taps and 20 times at 15.
 """
 
 from functools import lru_cache
@@ -41,7 +41,8 @@ def blur_rows(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float, 
         along = _blocks(channels, kernel_size, sigma, x.dtype, x.device)
         windows = low.view(-1, channels).unfold(1, along.window, along.step).transpose(0, 1)
         low = windows.bmm(along.bands.mT).view(len(along.bands), width, batch * rows, -1).permute(1, 2, 0, 3)
-    return low.transpose(0, 1).unflatten(0, (batch, rows))
+    low = low.transpose(0, 1)
+    return low.view(batch, rows, *low.shape[1:])
 
 
 def _blurred_down(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float) -> Tensor:

@@ -9,6 +9,9 @@ from torch import Tensor
 from .geometry import Size
 from .window_attention import Attend, in_chunks
 
+Places = Sequence[int]
+"""Neighbouring rows or columns in which sub-grids begin."""
+
 
 def strided_attention(
     q: Tensor,
@@ -37,13 +40,13 @@ def strided_attention(
     return out
 
 
-def _attended(tensors: Sequence[Tensor], grid: Size, strides: Size, rows: range, columns: range, attend: Attend) -> Tensor:
+def _attended(tensors: Sequence[Tensor], grid: Size, strides: Size, rows: Places, columns: Places, attend: Attend) -> Tensor:
     """Results of some sub-grids. A function of its own, which frees q, k and v on return."""
     q, k, v = (subgrids(x, grid, strides, rows, columns).flatten(0, 2).flatten(1, 2) for x in tensors)
     return attend(q, k, v)
 
 
-def subgrids(x: Tensor, grid: Size, strides: Size, rows: range, columns: range) -> Tensor:
+def subgrids(x: Tensor, grid: Size, strides: Size, rows: Places, columns: Places) -> Tensor:
     """A view (a, b, batch, h, w, c) of the sub-grids that begin in some rows a and columns b, all of one size.
 
     x: (batch, h*w, c), of which tokens and channels may have any stride.
@@ -56,7 +59,7 @@ def subgrids(x: Tensor, grid: Size, strides: Size, rows: range, columns: range) 
     return x.as_strided(shape, steps, x.storage_offset() + rows[0] * down + columns[0] * right)
 
 
-def _groups(grid: Size, strides: Size, most: int) -> Iterator[tuple[range, range]]:
+def _groups(grid: Size, strides: Size, most: int) -> Iterator[tuple[Places, Places]]:
     """First rows and first columns of at most `most` sub-grids of one size, or of one sub-grid, at a time."""
     for rows, columns in product(*(_of_one_size(length, step) for length, step in zip(grid, strides, strict=True))):
         for some_rows in in_chunks(rows, most // len(columns)):

@@ -16,7 +16,8 @@ INTRODUCTION = """\
 # What FreeScale costs
 
 Written by `python3 dev.py bench speed`, `memory`, `scaling`, `vae_tiling` and `gpu` from the figures that they keep in
-[performance/](performance). Operations and bytes are counted on the real UNets with the patches in place, so they hold on any machine. Seconds name their machine.
+[performance/](performance). Operations and bytes are counted on the real UNets with the patches in place, so they hold on any machine.
+Seconds name their machine.
 """
 
 NO_GPU = """\
