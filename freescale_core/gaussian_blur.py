@@ -1,7 +1,7 @@
 """Gaussian low-pass over an image's tokens, with zero padding, as products with banded matrices.
 
 No convolution: those run in TF32, in layouts and with group limits that differ between backends, and on an H100 they take
-three to eleven times as long (docs/PERFORMANCE.md, pieces). One shifted add per tap needs no product either, but moves
+2.5 to 27 times as long (docs/PERFORMANCE.md, pieces). One shifted add per tap needs no product either, but moves
 4 times the bytes at 3 taps and 20 times at 15.
 """
 
