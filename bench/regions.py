@@ -50,7 +50,7 @@ def runs(side: int) -> dict[str, Run]:
 
 
 def _sample(side: int, regions: Any, positive: Any, negative: Any, callback: Any) -> None:
-    model = FreeScaleModelPatch.execute(demo_checkpoint()[0], "SDXL", "exact", 1.0, BASE, BASE, None, (), regions).result[0]
+    model = FreeScaleModelPatch.execute(demo_checkpoint()[0], "SDXL", "Exact", 1.0, BASE, BASE, None, (), regions).result[0]
     latent = torch.randn(1, 4, side // 8, side // 8, generator=torch.Generator().manual_seed(1))
     noise = comfy.sample.prepare_noise(latent, 1)
     schedule = {"start_step": 1, "last_step": 10000, "force_full_denoise": True}

@@ -490,7 +490,7 @@ NODES = (
         ),
         ("windows in pixels", "Size(window.height // LATENT_CELL, window.width // LATENT_CELL)", "Size(window.height, window.width)"),
         ("Detail Control drops the regions", "before.detail.regions if before and before.detail else ()", "()"),
-        ("Fast takes all steps", "most_later_steps=chosen.most_later_steps", "most_later_steps=None"),
+        ("Fast takes all steps", "most_later_steps=SPEEDS[speed].most_later_steps", "most_later_steps=None"),
         ("prompt regions are dropped", "            prompt_regions=prompt_regions,\n", ""),
         ("Auto ignores the base", "dataclasses.replace(auto_preset(model), base=base)", "auto_preset(model)"),
         ("Custom needs no base", "if preset == CUSTOM and base is None:", "if False:"),

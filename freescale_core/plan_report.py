@@ -17,7 +17,7 @@ SCHEDULER = "ddim_uniform"
 
 @dataclass(frozen=True)
 class StageReport:
-    """One stage. exact, fast: cost of its sampling with either kind of scale fusion, the base picture = 1.
+    """One stage. exact, fast: cost of its sampling at the speeds Exact and Balanced, the base picture = 1.
 
     unet_gib, vae_gib: GPU memory. freeu_gib: the part of unet_gib that the FreeU node takes, if there is one.
     """
@@ -110,11 +110,11 @@ def settings_lines(plan: CascadePlan) -> list[str]:
 
 def _cost_lines(numbers: PlanReport) -> list[str]:
     stages = list(enumerate(numbers.stages))
-    costs = ", ".join(f"stage {r} {stage.exact:.1f} (fast {stage.fast:.1f})" for r, stage in stages[1:])
+    costs = ", ".join(f"stage {r} {stage.exact:.1f} (Balanced {stage.fast:.1f})" for r, stage in stages[1:])
     memory = ", ".join(f"stage {r} {stage.unet_gib:.1f} (VAE {stage.vae_gib:.1f})" for r, stage in stages)
     return [
         f"Cost on SDXL's UNet with {STEPS} steps, the base picture = 1: {costs}; all with the base {numbers.exact:.1f} "
-        f"(fast {numbers.fast:.1f}); direct sampling at {numbers.stages[-1].size} {numbers.direct:.1f}",
+        f"(Balanced {numbers.fast:.1f}); direct sampling at {numbers.stages[-1].size} {numbers.direct:.1f}",
         f"GPU memory in GiB, an estimate for SDXL in fp16: {memory}; VAE in tiles {TILED_VAE_GIB:.1f}; "
         f"with FreeU, its filter takes {numbers.stages[-1].freeu_gib:.1f} of the last stage's",
     ]

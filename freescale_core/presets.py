@@ -21,8 +21,8 @@ class Speed:
 
 
 SPEEDS = {
-    "Release": Speed(),
+    "Exact": Speed(),
     "Balanced": Speed(FusionSettings(mode="fast")),
     "Fast": Speed(FusionSettings(mode="fast", local="neighbourhoods"), most_later_steps=15),
 }
-"""Release equals the authors' code. What the others cost and what they do to the pictures: docs/PERFORMANCE.md, docs/QUALITY.md."""
+"""Exact equals the authors' code. What the others cost and what they do to the pictures: docs/PERFORMANCE.md, docs/QUALITY.md."""

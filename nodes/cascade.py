@@ -109,7 +109,10 @@ def _saved(r: int, size: Size, latent: dict[str, Any] | None) -> list[StageResul
     """What is left of stage r after it ran out of memory: its latent, if only the decoding failed."""
     if latent is None:
         log.error(
-            "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: use fusion fast or a smaller factor.", r, size, r - 1
+            "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: take speed Balanced or Fast, or a smaller factor.",
+            r,
+            size,
+            r - 1,
         )
         return []
     log.error("FreeScale: decoding stage %d (%s) ran out of memory: its latent is returned, decode it with VAE Decode (Tiled).", r, size)

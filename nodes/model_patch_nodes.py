@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.plan import CascadePlan
-from ..freescale_core.presets import PRESETS, SPEEDS, Speed
+from ..freescale_core.presets import PRESETS, SPEEDS
 from ..freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
 from .auto_preset import AUTO, CUSTOM, PRESET_NAMES, auto_preset
 from .host import LATENT_CELL, search_aliases
@@ -25,8 +25,6 @@ FUSIONS: dict[str, dict[str, Any]] = {
     "fast neighbourhood": {"mode": "fast", "local": "neighbourhoods"},
 }
 """Widget value -> both branches of attention."""
-BY_FUSION = "by fusion"
-SPEED_NAMES = [BY_FUSION, *SPEEDS]
 BLUR_AXES = ["3-D (h, w, channel)", "2-D (h, w)"]
 MODEL_TOOLTIP = "An SDXL or SD1.5 model. Put FreeScale after LoRAs and other patches."
 DETAIL_REGIONS_TOOLTIP = "FreeScale Detail Regions: masks with an alpha of their own. Outside them the alpha above counts."
@@ -49,10 +47,11 @@ class FreeScaleModelPatch(io.ComfyNode):
                     tooltip="Kind of model. Choose Turbo and few-step models by hand: they look like SDXL.",
                 ),
                 io.Combo.Input(
-                    "fusion",
-                    options=list(FUSIONS),
-                    default="exact",
-                    tooltip="Scale fusion: exact as published, fast (far cheaper at 4k and 8k) or off; neighbourhood: cheaper windows.",
+                    "speed",
+                    options=list(SPEEDS),
+                    default=next(iter(SPEEDS)),
+                    tooltip="Exact: as published. Balanced: far cheaper at 4k and 8k. Fast: cheaper still, and 15 steps at most in the "
+                    "later stages of the cascade. More choice: FreeScale Scale Fusion.",
                 ),
                 io.Float.Input(
                     "alpha",
@@ -83,14 +82,6 @@ class FreeScaleModelPatch(io.ComfyNode):
                 PromptRegionsType.Input(
                     "prompt_regions", optional=True, tooltip="FreeScale Prompt Regions: masks with a text of their own in all later stages."
                 ),
-                io.Combo.Input(
-                    "speed",
-                    options=SPEED_NAMES,
-                    default=BY_FUSION,
-                    optional=True,
-                    tooltip="Takes the place of fusion. Release: exact. Balanced: fast. Fast: fast neighbourhood, and 15 steps at most "
-                    "in the later stages of the cascade.",
-                ),
             ],
             outputs=[io.Model.Output(tooltip="The patched model, good for all stages.")],
             **search_aliases("high resolution", "4k", "scale fusion", "deep shrink", "hidiffusion"),
@@ -101,24 +92,22 @@ class FreeScaleModelPatch(io.ComfyNode):
         cls,
         model: Any,
         preset: str,
-        fusion: Any,
+        speed: str,
         alpha: float,
         base_width: int,
         base_height: int,
         plan: CascadePlan | None = None,
         detail_regions: tuple[DetailRegion, ...] = (),
         prompt_regions: tuple[PromptRegion, ...] = (),
-        speed: str = BY_FUSION,
     ) -> io.NodeOutput:
-        choices = {"preset": preset, "fusion": fusion, "speed": speed}
+        choices = {"preset": preset, "speed": speed}
         sizes = {"base_width": base_width, "base_height": base_height}
         expect_inputs(cls.define_schema(), model=model, alpha=alpha, **choices, **sizes)
         require_unet(model)
-        chosen = SPEEDS[speed] if speed in SPEEDS else Speed(FusionSettings(**FUSIONS[fusion]))
         settings = dataclasses.replace(
             _preset_settings(model, preset, plan.base if plan else size_or_none(base_width, base_height, "base size")),
-            fusion=None if (speed, fusion) == (BY_FUSION, "off") else chosen.fusion,
-            most_later_steps=chosen.most_later_steps,
+            fusion=SPEEDS[speed].fusion,
+            most_later_steps=SPEEDS[speed].most_later_steps,
             detail=DetailSettings(alpha, detail_regions),
             prompt_regions=prompt_regions,
         )

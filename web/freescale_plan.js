@@ -64,7 +64,7 @@ class Drawing {
 
   table(plan) {
     this.row({ fast: "cost, base = 1", vae: "estimated GiB" }, MUTED);
-    this.row({ size: "stage", factor: "factor", windows: "windows", exact: "exact", fast: "fast", unet: "UNet", vae: "VAE" }, MUTED);
+    this.row({ size: "stage", factor: "factor", windows: "windows", exact: "Exact", fast: "Balanced", unet: "UNet", vae: "VAE" }, MUTED);
     this.rule();
     for (const [index, stage] of plan.stages.entries()) {
       const { size, scale, windows } = stage;
@@ -79,8 +79,8 @@ class Drawing {
     const left = 92;
     const unit = (RIGHT - left - 36) / Math.max(plan.exact, plan.direct);
     for (const [label, cost, fill] of [
-      ["all, exact", plan.exact, CURVES[2]],
-      ["all, fast", plan.fast, CURVES[2]],
+      ["all, Exact", plan.exact, CURVES[2]],
+      ["all, Balanced", plan.fast, CURVES[2]],
       ["direct sampling", plan.direct, MUTED.fill],
     ]) {
       this.text(LEFT, label, MUTED);

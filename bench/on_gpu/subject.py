@@ -69,7 +69,7 @@ class Subject:
 
     def patched(self, speed: str, model: Any = None) -> Any:
         """A MODEL as the node FreeScale Model Patch returns it."""
-        return FreeScaleModelPatch.execute(model or self.model, "SDXL", "exact", ALPHA, self.base, self.base, speed=speed).result[0]
+        return FreeScaleModelPatch.execute(model or self.model, "SDXL", speed, ALPHA, self.base, self.base).result[0]
 
     def variants(self) -> dict[str, Any]:
         """The MODEL unpatched, and at each speed."""

@@ -46,7 +46,7 @@ which therefore runs twice. Neighbourhoods are the cheaper local branch, an opti
 
 ### {name}, by speed
 
-What *speed* of FreeScale Model Patch costs, in the same measure: Release is exact, Balanced fast, Fast fast neighbourhoods with a
+What *speed* of FreeScale Model Patch costs, in the same measure: Exact is exact, Balanced fast, Fast fast neighbourhoods with a
 schedule of 15 steps in the later stages. Beside it, where it was judged, what the pictures are like: the demo model's at 4x
 with alpha 0.5 (the default is 2), from [QUALITY.md](QUALITY.md), where the columns are explained.
 

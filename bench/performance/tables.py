@@ -8,7 +8,7 @@ from bench.picture_quality.report import heading
 
 USE = {
     None: "SD1.5",
-    "2048x2048": "2k, speed Release",
+    "2048x2048": "2k, speed Exact",
     "4096x4096": "4k, speed Balanced; Fast to hurry",
     "8192x8192": "4k, speed Balanced; 8k, speed Fast, alpha 1",
 }
@@ -37,13 +37,13 @@ def cascade_costs(counts: dict[str, Any], model: str) -> Table:
 
 
 QUALITY_COLUMNS = ("kid_crops", "repetition", "consistency")
-SPEED_ROWS = {"Release": "full", "Balanced": "balanced", "Fast": "fast"}
+SPEED_ROWS = {"Exact": "full", "Balanced": "balanced", "Fast": "fast"}
 """Speed -> its row in docs/quality.json."""
 
 
 def speed_costs(counts: dict[str, Any], quality: dict[str, Any] | None) -> Table:
     """What a speed costs, and beside it what its pictures are like on the demo model at 4x."""
-    header = ["speed", *(f"cascade to {scale}x" for scale in counts["speeds"]["Release"])]
+    header = ["speed", *(f"cascade to {scale}x" for scale in counts["speeds"]["Exact"])]
     rows: list[list[object]] = [[name, *(f"{share:.2f}" for share in shares.values())] for name, shares in counts["speeds"].items()]
     if quality is None:
         return header, rows

@@ -84,7 +84,7 @@ def patched(model: Any, method: Method, base: tuple[int, int]) -> Any:
     """The model with the method's parts of FreeScale. base: (width, height)."""
     if not method.patched:
         return model
-    model = FreeScaleModelPatch.execute(model, "Auto", "exact", method.alpha or 0.0, *base).result[0]
+    model = FreeScaleModelPatch.execute(model, "Auto", "Exact", method.alpha or 0.0, *base).result[0]
     fusion = "off" if method.blur_axes is None else method.fusion
     axes = method.blur_axes or "3-D (h, w, channel)"
     model = FreeScaleScaleFusion.execute(model, fusion, axes, 1.0, True, 1.0, 0, 0).result[0]

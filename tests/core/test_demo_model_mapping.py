@@ -7,7 +7,7 @@ PROMPT = {
     "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}},
     "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["1", 1]}},
     "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 1216, "height": 832, "batch_size": 1}},
-    "5": {"class_type": "FreeScaleModelPatch", "inputs": {"alpha": 2.0, "base_width": 0, "base_height": 0, "fusion": "exact"}},
+    "5": {"class_type": "FreeScaleModelPatch", "inputs": {"alpha": 2.0, "base_width": 0, "base_height": 0, "speed": "Exact"}},
     "6": {"class_type": "KSampler", "inputs": {"seed": 42, "steps": 50, "cfg": 7.5, "positive": ["2", 0], "negative": ["3", 0]}},
     "7": {"class_type": "KSamplerAdvanced", "inputs": {"noise_seed": 43, "steps": 50, "start_at_step": 15, "latent_image": ["6", 0]}},
     "8": {"class_type": "FreeScalePlan", "inputs": {"target": "megapixels", "megapixels": 4.0, "width": 2048, "later_steps": 0}},
@@ -30,7 +30,7 @@ def test_the_checkpoint_and_what_it_needs():
     inputs = mapped()
     assert inputs["1"] == {"ckpt_name": CHECKPOINT}
     assert inputs["11"] == {"control_net_name": CONTROL_NET}
-    assert inputs["5"] == {"alpha": 0.5, "base_width": 256, "base_height": 256, "fusion": "exact"}
+    assert inputs["5"] == {"alpha": 0.5, "base_width": 256, "base_height": 256, "speed": "Exact"}
     assert inputs["6"]["cfg"] == 3.0
     assert inputs["10"] == {"b1": 1.0, "s2": 1.0}
 

@@ -45,8 +45,8 @@ def test_text_names_sizes_windows_dilation_changes_cost_and_memory():
         "Stage 2: 8192x8192, 8.00 times the base; 225 windows of 64x64 tokens at half resolution, dilation 8, blur kernel 15",
         "Each stage skips the preset's share of the noise; pictures are enlarged by bicubic; VAE tiling auto",
         "Stages from 1 on: 12 steps, dpmpp_2m",
-        "Cost on SDXL's UNet with 50 steps, the base picture = 1: stage 1 1.2 (fast 0.9), stage 2 97.1 (fast 16.4); "
-        "all with the base 99.3 (fast 18.4); direct sampling at 8192x8192 511.8",
+        "Cost on SDXL's UNet with 50 steps, the base picture = 1: stage 1 1.2 (Balanced 0.9), stage 2 97.1 (Balanced 16.4); "
+        "all with the base 99.3 (Balanced 18.4); direct sampling at 8192x8192 511.8",
         "GPU memory in GiB, an estimate for SDXL in fp16: stage 0 5.1 (VAE 2.1), stage 1 6.1 (VAE 8.6), "
         "stage 2 25.9 (VAE 137.6); VAE in tiles 0.5; with FreeU, its filter takes 13.8 of the last stage's",
     ]

@@ -33,7 +33,7 @@ def texts():
 
 
 def patched(model, **changes):
-    values = {"preset": "Auto", "fusion": "exact", "alpha": 0.5, "base_width": BASE, "base_height": BASE, **changes}
+    values = {"preset": "Auto", "speed": "Exact", "alpha": 0.5, "base_width": BASE, "base_height": BASE, **changes}
     return FreeScaleModelPatch.execute(model, **values).result[0]
 
 

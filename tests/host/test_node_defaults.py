@@ -56,8 +56,8 @@ def test_the_cascade_samples_as_the_authors_do():
         ("off", None),
     ],
 )
-def test_a_kind_of_fusion_is_the_same_in_both_nodes(choice, expected):
-    model = demo_checkpoint()[0]
-    (whole,) = FreeScaleModelPatch.execute(model, **{**defaults(FreeScaleModelPatch), "fusion": choice}).result
-    (part,) = FreeScaleScaleFusion.execute(model, **{**defaults(FreeScaleScaleFusion), "mode": choice}).result
-    assert settings_of(whole).fusion == settings_of(part).fusion == expected
+def test_a_kind_of_fusion_is_chosen_in_the_node_of_that_part(choice, expected):
+    """Whatever the speed of the patch before it."""
+    (whole,) = FreeScaleModelPatch.execute(demo_checkpoint()[0], **{**defaults(FreeScaleModelPatch), "speed": "Fast"}).result
+    (part,) = FreeScaleScaleFusion.execute(whole, **{**defaults(FreeScaleScaleFusion), "mode": choice}).result
+    assert settings_of(part).fusion == expected

@@ -10,6 +10,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_hypertile import HyperTile
 from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.presets import SPEEDS
 from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
 from freescale_pack.nodes import stage_sampling
 from freescale_pack.nodes.fused_attention import ChunkBudget, output_patch
@@ -189,7 +190,7 @@ def test_hypertile_with_two_tiles_is_not_taken_for_two_branches(model):
 
 
 def test_nodes_edit_the_settings_that_the_model_patch_made(model):
-    patched = FreeScaleModelPatch.execute(model, "SDXL-Turbo", "fast", 1.5, 256, 512).result[0]
+    patched = FreeScaleModelPatch.execute(model, "SDXL-Turbo", "Balanced", 1.5, 256, 512).result[0]
     patched = FreeScaleScaleFusion.execute(patched, "exact", "2-D (h, w)", 0.8, False, 0.6, 320, 256).result[0]
     patched = FreeScaleDilatedConv.execute(patched, 3, 0.4).result[0]
     patched = FreeScaleDetailControl.execute(patched, True, 0.7).result[0]
@@ -207,11 +208,8 @@ def test_nodes_edit_the_settings_that_the_model_patch_made(model):
 @pytest.mark.parametrize("mode", ["exact", "fast"])
 def test_neighbourhoods_are_another_local_branch(model, mode):
     choice = {"exact": "neighbourhood", "fast": "fast neighbourhood"}[mode]
-    for patched in (
-        FreeScaleModelPatch.execute(model, "Auto", choice, 2.0, 128, 128).result[0],
-        FreeScaleScaleFusion.execute(model, choice, "3-D (h, w, channel)", 1.0, True, 1.0, 0, 0).result[0],
-    ):
-        assert settings_of(patched).fusion == FusionSettings(mode, local="neighbourhoods")
+    patched = FreeScaleScaleFusion.execute(model, choice, "3-D (h, w, channel)", 1.0, True, 1.0, 0, 0).result[0]
+    assert settings_of(patched).fusion == FusionSettings(mode, local="neighbourhoods")
     with_windows, with_neighbourhoods = (
         sample(with_settings(model, dataclasses.replace(settings(), fusion=FusionSettings(mode, local=local))))
         for local in ("windows", "neighbourhoods")
@@ -219,18 +217,14 @@ def test_neighbourhoods_are_another_local_branch(model, mode):
     assert not torch.equal(with_windows, with_neighbourhoods)
 
 
-def test_a_speed_takes_the_place_of_fusion(model):
-    got = {
-        speed: settings_of(FreeScaleModelPatch.execute(model, "Auto", "off", 2.0, 128, 128, speed=speed).result[0])
-        for speed in ("by fusion", "Release", "Balanced", "Fast")
-    }
-    assert [settings.fusion for settings in got.values()] == [
-        None,
-        FusionSettings(),
-        FusionSettings("fast"),
-        FusionSettings("fast", local="neighbourhoods"),
+def test_a_speed_chooses_both_branches_and_the_most_steps(model):
+    got = {speed: settings_of(FreeScaleModelPatch.execute(model, "Auto", speed, 2.0, 128, 128).result[0]) for speed in SPEEDS}
+    assert [(name, settings.fusion) for name, settings in got.items()] == [
+        ("Exact", FusionSettings()),
+        ("Balanced", FusionSettings("fast")),
+        ("Fast", FusionSettings("fast", local="neighbourhoods")),
     ]
-    assert [settings.most_later_steps for settings in got.values()] == [None, None, None, 15]
+    assert [settings.most_later_steps for settings in got.values()] == [None, None, 15]
 
 
 def test_a_part_node_alone_switches_on_only_its_part(model):
@@ -241,20 +235,15 @@ def test_a_part_node_alone_switches_on_only_its_part(model):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (("Custom", "exact", 2.0, 0, 0), "preset Custom expects a base size, got 0x0"),
-        (("Auto", "exact", 2.0, 256, 0), "both sides of the base size or neither, got 256x0"),
-        (("Dreamy", "exact", 2.0, 0, 0), "expects one of Auto, SDXL, .*got Dreamy"),
-        (("Auto", "slow", 2.0, 0, 0), "expects one of exact, fast, off, .*got slow"),
+        (("Custom", "Exact", 2.0, 0, 0), "preset Custom expects a base size, got 0x0"),
+        (("Auto", "Exact", 2.0, 256, 0), "both sides of the base size or neither, got 256x0"),
+        (("Dreamy", "Exact", 2.0, 0, 0), "expects one of Auto, SDXL, .*got Dreamy"),
+        (("Auto", "Ludicrous", 2.0, 0, 0), "expects one of Exact, Balanced, Fast, got Ludicrous"),
     ],
 )
 def test_wrong_values_are_refused_in_one_sentence(model, values, message):
     with pytest.raises(ValueError, match=message):
         FreeScaleModelPatch.execute(model, *values)
-
-
-def test_an_unknown_speed_is_refused(model):
-    with pytest.raises(ValueError, match="expects one of by fusion, Release, Balanced, Fast, got Ludicrous"):
-        FreeScaleModelPatch.execute(model, "Auto", "exact", 2.0, 0, 0, speed="Ludicrous")
 
 
 def test_a_model_without_a_unet_is_refused_by_name():
@@ -268,7 +257,7 @@ def test_a_model_without_a_unet_is_refused_by_name():
 
     other = ModelPatcher(Flux(), torch.device("cpu"), torch.device("cpu"))
     with pytest.raises(ValueError, match="needs a Stable Diffusion UNet .* got Flux with Transformer"):
-        FreeScaleModelPatch.execute(other, "Auto", "exact", 2.0, 0, 0)
+        FreeScaleModelPatch.execute(other, "Auto", "Exact", 2.0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_every_widget_has_a_default_and_execute_takes_every_input():
 
 def test_the_plans_base_wins_in_the_model_patch():
     got, _ = plan(base_width=512, base_height=768, factor=2.0)
-    patched = FreeScaleModelPatch.execute(demo_checkpoint()[0], "Auto", "exact", 2.0, 1024, 1024, plan=got).result[0]
+    patched = FreeScaleModelPatch.execute(demo_checkpoint()[0], "Auto", "Exact", 2.0, 1024, 1024, plan=got).result[0]
     assert settings_of(patched).base == Size(768, 512)
 
 
@@ -71,7 +71,7 @@ def test_the_cascade_follows_the_plan_and_not_its_own_factor():
     assert [tuple(s.shape[1:3]) for s in stages] == [(128, 128), (192, 192), (256, 256)]
 
     model, _, vae = demo_checkpoint()
-    model = FreeScaleModelPatch.execute(model, "Auto", "exact", 2.0, 128, 128).result[0]
+    model = FreeScaleModelPatch.execute(model, "Auto", "Exact", 2.0, 128, 128).result[0]
     texts = conditioning("red apple"), conditioning("")
     expected = host_nodes.KSampler().sample(model, 1, 5, 3.0, "euler", "ddim_uniform", *texts, latent)[0]
     for seed, side in ((2, 192), (3, 256)):

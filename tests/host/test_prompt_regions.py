@@ -316,14 +316,14 @@ def test_a_chain_that_comes_in_stays_as_it_is():
 def test_a_real_text_reaches_the_model_through_the_nodes():
     model = demo_checkpoint()[0]
     regions = region(LEFT, conditioning("blue car"))
-    patched = FreeScaleModelPatch.execute(model, "SDXL", "exact", 2.0, 256, 256, None, (), regions).result[0]
+    patched = FreeScaleModelPatch.execute(model, "SDXL", "Exact", 2.0, 256, 256, None, (), regions).result[0]
     assert settings_of(patched).prompt_regions == regions
-    assert settings_of(FreeScaleModelPatch.execute(model, "SDXL", "exact", 2.0, 256, 256).result[0]).prompt_regions == ()
+    assert settings_of(FreeScaleModelPatch.execute(model, "SDXL", "Exact", 2.0, 256, 256).result[0]).prompt_regions == ()
 
 
 def test_a_text_of_another_model_is_refused_before_the_run(sdxl):
     with pytest.raises(ValueError, match="expects a text with 64 channels for this model, got 48: encode it with the CLIP of the same"):
-        FreeScaleModelPatch.execute(sdxl, "SDXL", "exact", 2.0, 0, 0, None, (), region(FULL, [[torch.zeros(1, 77, SD15_WIDTH), {}]]))
+        FreeScaleModelPatch.execute(sdxl, "SDXL", "Exact", 2.0, 0, 0, None, (), region(FULL, [[torch.zeros(1, 77, SD15_WIDTH), {}]]))
 
 
 def test_combined_texts_are_refused_and_what_is_no_text_is_ignored_aloud(caplog):

@@ -121,7 +121,7 @@ def apart(one, other):
 
 
 def test_the_row_of_speed_fast_is_what_the_node_does():
-    fast = FreeScaleModelPatch.execute(demo_checkpoint()[0], "Auto", "exact", ALPHA, 256, 256, speed="Fast").result[0]
+    fast = FreeScaleModelPatch.execute(demo_checkpoint()[0], "Auto", "Fast", ALPHA, 256, 256).result[0]
     row = patched(demo_checkpoint()[0], METHODS["fast"], (256, 256))
     assert settings_of(row).fusion == settings_of(fast).fusion
     assert METHODS["fast"].steps == settings_of(fast).most_later_steps
@@ -129,7 +129,7 @@ def test_the_row_of_speed_fast_is_what_the_node_does():
 
 def test_the_row_of_freescale_is_the_cascade_node_bit_for_bit():
     model, _, vae = demo_checkpoint()
-    patched = FreeScaleModelPatch.execute(model, "Auto", "exact", ALPHA, *SMALL.base).result[0]
+    patched = FreeScaleModelPatch.execute(model, "Auto", "Exact", ALPHA, *SMALL.base).result[0]
     texts = conditioning(PROMPTS[0]), conditioning("")
     node = FreeScaleCascade.execute(patched, *texts, vae, SEED, SMALL.steps, CFG, SAMPLER, SCHEDULER, 2.0, latent=small_base()).result[0]
     assert torch.equal(small_picture("full"), node["samples"])

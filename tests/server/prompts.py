@@ -33,7 +33,7 @@ def plain_prompt(side: int = 512) -> Prompt:
 
 def cascade_prompt(steps: int = 4, factor: float = 2.0) -> Prompt:
     """256 px from an empty latent, then the cascade. The final picture is node 11's."""
-    patch = {"model": ["1", 0], "preset": "Auto", "fusion": "exact", "alpha": 0.5, "base_width": 256, "base_height": 256}
+    patch = {"model": ["1", 0], "preset": "Auto", "speed": "Exact", "alpha": 0.5, "base_width": 256, "base_height": 256}
     cascade = {"model": ["5", 0], "vae": ["1", 2], "latent": ["6", 0], "factor": factor} | CONDITIONED | SAMPLING | {"steps": steps}
     return common_nodes(256) | {
         "5": {"class_type": "FreeScaleModelPatch", "inputs": patch},

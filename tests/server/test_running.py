@@ -46,7 +46,7 @@ def test_a_plain_sampler_draws_the_same_after_freescale_as_before(client: ComfyC
 
 def test_two_workflows_in_turn_on_one_checkpoint_do_not_see_each_other(client: ComfyClient) -> None:
     small = changed(changed(cascade_prompt(), "6", width=64, height=64), "5", base_width=64, base_height=64)
-    workflows = [small, changed(small, "5", fusion="fast", alpha=2.0)]
+    workflows = [small, changed(small, "5", speed="Balanced", alpha=2.0)]
     one, two, one_again, two_again = (pixels(client, client.run(salted(workflow, salt)), "11") for salt in (8, 9) for workflow in workflows)
     assert np.array_equal(one, one_again) and np.array_equal(two, two_again)
     assert not np.array_equal(one, two)
