@@ -1,10 +1,11 @@
 """Gaussian low-pass over an image's tokens, with zero padding, as products with banded matrices.
 
-No convolution: those run in TF32, in layouts and with group limits that differ between backends, and on an H100 they take
-2.5 to 27 times as long (docs/PERFORMANCE.md, pieces). One shifted add per tap needs no product either, but moves
-4 times the bytes at 3 taps and 20 times at 15.
+No convolution: those run in TF32, in layouts and with group limits that differ between backends, and take longer on a GPU
+(docs/PERFORMANCE.md, pieces). One shifted add per tap needs no product either, but moves 4 times the bytes at 3 taps and
+20 times at 15.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,9 +20,10 @@ ROWS_AT_ONCE = 8
 def blur_rows(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float, over_channels: bool) -> Tensor:
     """Return G of eq. 7 on some rows of images: over (h, w), or over (h, w, channel) as the released code does.
 
-    In the tokens' own numbers, with sums in float32 inside each product: fp16 and bf16 cost less than two roundings of the
-    fused tokens, and half of float32's time and memory. Where the user allows TF32 for products of float32
-    (torch.backends.cuda.matmul.allow_tf32), the result changes by up to a thousandth of its greatest value.
+    In the tokens' own numbers: fp16 and bf16 cost less than three roundings of the fused tokens, and up to five where the
+    low frequencies of both branches nearly cancel. Attention itself costs about two.
+    Where the user allows TF32 for products of float32 (torch.backends.cuda.matmul.allow_tf32), the result changes by up to
+    a thousandth of its greatest value.
 
     Args:
         x: (b, h, w, c). Only rows `top - reach` to `bottom + reach` are read, reach = kernel_size // 2.
@@ -48,30 +50,35 @@ def blur_rows(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float, 
 def _blurred_down(x: Tensor, top: int, bottom: int, kernel_size: int, sigma: float) -> Tensor:
     """Rows `top` to `bottom` of (b, h, w, c), blurred over h alone: (b, rows, w, c), a view.
 
-    All images stand in one tall one, with zero rows between them, so that equal blocks of rows with the rows around them
-    are windows of it at equal distances: one product for all blocks of all images.
+    All images stand in one tall one, far enough apart that equal blocks of rows with the rows around them are windows of it
+    at equal distances: one product for all blocks of all images.
     """
     (batch, height, width, channels), rows, reach = x.shape, bottom - top, kernel_size // 2
-    apart = rows_held(rows, reach)
-    tall = x.new_empty((batch * apart + 2 * reach, width * channels))
-    images = tall[: batch * apart].view(batch, apart, width, channels)
+    blocks, apart = whole_blocks(rows), rows_apart(rows, reach, batch)
+    tall = x.new_empty((batch * apart, width * channels))
+    images = tall.view(batch, apart, width, channels)
     first, end = max(0, top - reach), min(height, bottom + reach)
     above = first - top + reach  # Rows that lie above the picture.
     images[:, above : above + end - first] = x[:, first:end]
-    # The rows behind the last image, too: a product multiplies them with 0, which does not help against a NaN.
-    for empty in (images[:, :above], images[:, above + end - first :], tall[batch * apart :]):
+    # What no result needs, too: a product multiplies it with 0, which does not help against a NaN.
+    for empty in (images[:, :above], images[:, above + end - first :]):
         empty.zero_()
-    windows = tall.as_strided(
-        (batch * apart // ROWS_AT_ONCE, ROWS_AT_ONCE + 2 * reach, width * channels),
-        (ROWS_AT_ONCE * width * channels, width * channels, 1),
-    )
+    row = width * channels
+    windows = tall.as_strided((((batch - 1) * apart + blocks) // ROWS_AT_ONCE, ROWS_AT_ONCE + 2 * reach, row), (ROWS_AT_ONCE * row, row, 1))
     band = _band(ROWS_AT_ONCE, kernel_size, sigma, x.dtype, x.device)
-    return band.expand(len(windows), -1, -1).bmm(windows).view(batch, apart, width, channels)[:, :rows]
+    low = band.expand(len(windows), -1, -1).bmm(windows)
+    return low.as_strided((batch, rows, width, channels), (apart * row, row, channels, 1))
 
 
-def rows_held(rows: int, reach: int) -> int:
-    """How many rows of each image `blur_rows` holds to blur some: those around them, too, in whole blocks."""
-    return -(-(rows + 2 * reach) // ROWS_AT_ONCE) * ROWS_AT_ONCE
+def rows_apart(rows: int, reach: int, images: int) -> int:
+    """How many rows `blur_rows` holds of each of some images: no block of one reads the next one, which begins with a block."""
+    held = whole_blocks(rows) + 2 * reach
+    return held if images == 1 else whole_blocks(held)
+
+
+def whole_blocks(rows: int) -> int:
+    """At least `rows`, a multiple of ROWS_AT_ONCE."""
+    return -(-rows // ROWS_AT_ONCE) * ROWS_AT_ONCE
 
 
 class _Blocks(NamedTuple):
@@ -102,8 +109,19 @@ def _blocks(length: int, kernel_size: int, sigma: float, dtype: torch.dtype, dev
 def _band(length: int, kernel_size: int, sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(length, length + 2 * reach): the taps, moved on by one in every row. Cached, hence no inference tensor."""
     with torch.inference_mode(False):
-        taps = get_gaussian_kernel1d(kernel_size, sigma)[0]
+        taps = _taps(kernel_size, sigma, dtype)
         band = torch.zeros(length, length + kernel_size)
         band[:, :kernel_size] = taps
         # One element more in a row than the result has moves every row on by one.
         return band.flatten()[: length * (length + kernel_size - 1)].view(length, -1).to(device, dtype)
+
+
+def _taps(kernel_size: int, sigma: float, dtype: torch.dtype) -> Tensor:
+    """The Gaussian's taps, float32. For half precision rounded so that they still sum to 1: an even area must keep its value."""
+    taps = get_gaussian_kernel1d(kernel_size, sigma)[0]
+    if dtype not in (torch.float16, torch.bfloat16):
+        return taps
+    step = torch.finfo(dtype).eps * 2.0 ** math.floor(math.log2(taps.max()))  # between neighbouring numbers at the largest tap
+    taps = (taps / step).round() * step
+    taps[kernel_size // 2] += 1.0 - taps.sum()
+    return taps

@@ -14,6 +14,9 @@ from .window_gather import WindowTables, by_window, gather
 from .windows import Window
 
 NO_PAD = Size(0, 0)
+INDEXED_COPY_DEVICES = ("cuda", "xpu", "meta")
+"""Device types on which one indexed copy is faster than a copy for each patch. On Apple's GPUs it searches all indices for each
+element (PyTorch up to 2.13) or does not exist (before 2.8); CPUs copy slices faster."""
 
 
 def neighbourhoods(grid: Size, window: Size) -> list[tuple[Window, Window]]:
@@ -48,7 +51,7 @@ def neighbourhood_attention(
 
     Returns: (b, h*w, c), which is `out` if that was given. Nothing is averaged: every token gets one result.
     """
-    out = torch.empty_like(v) if out is None else out
+    out = v.new_empty(v.shape) if out is None else out
     pairs = neighbourhoods(grid, window)
     patch, keys = (part.size for part in pairs[0])
     bytes_per_patch = 2 * (patch.area + keys.area) * v[:, 0].nbytes  # q and what attend returns; k and v
@@ -58,9 +61,11 @@ def neighbourhood_attention(
         chunk = slice(some[0], some[-1] + 1)
         to_queries, to_keys = (table.indices(chunk, len(q)) for table in tables)
         parts = _attended((q, k, v), to_queries, to_keys, patch, keys, attend)
-        if all(length % side == 0 for length, side in zip(grid, patch, strict=True)):
-            out.flatten(0, 1).index_copy_(0, to_queries, parts.flatten(0, 1))
-        else:  # Some patches overlap. In order, since an indexed copy would store either of two results on a GPU.
+        # Patches that overlap are stored in order, since an indexed copy would store either of two results on a GPU.
+        apart = all(length % side == 0 for length, side in zip(grid, patch, strict=True))
+        if apart and out.device.type in INDEXED_COPY_DEVICES:
+            out.view(-1, out.shape[2]).index_copy_(0, to_queries, parts.flatten(0, 1).to(out.dtype))
+        else:
             _put_(out, parts, grid, [queries for queries, _ in pairs[chunk]])
     return out
 

@@ -3,17 +3,26 @@
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from einops import rearrange
 from torch import Tensor
 
-from .gaussian_blur import ROWS_AT_ONCE, blur_rows, rows_held
+from .gaussian_blur import ROWS_AT_ONCE, blur_rows, rows_apart, whole_blocks
 from .geometry import Size
 
 BLUR_TENSORS = 2
 """Temporaries of the blur, as large as the rows it holds: what goes into a product and what comes out."""
 
-Within = Callable[[Callable[[int], int]], int]
+
+class Place(NamedTuple):
+    """Where the blur goes on: an image of the batch, a row of it."""
+
+    image: int
+    row: int
+
+
+Within = Callable[[Callable[[int], Place]], Place]
 """Calls step(bytes_at_once), and once more with a smaller bound if memory runs out."""
 
 
@@ -32,25 +41,27 @@ def fuse_(
     """
     tokens = (global_, local.sub_(global_))
     images, differences = (rearrange(x, "b (h w) c -> b h w c", h=grid.height) for x in tokens)
-    top = 0
-    while top < grid.height:
-        step = partial(_add_low_, images, differences, top, kernel_size, sigma, over_channels)
-        top = within(step) if within else step(sys.maxsize)
+    place = Place(0, 0)
+    while place.image < len(images):
+        step = partial(_add_low_, images, differences, place, kernel_size, sigma, over_channels)
+        place = within(step) if within else step(sys.maxsize)
     return global_
 
 
 def _add_low_(
-    images: Tensor, differences: Tensor, top: int, kernel_size: int, sigma: float, over_channels: bool, bytes_at_once: int
-) -> int:
-    """Add the blurred differences to as many rows as `bytes_at_once` allows, starting at `top`.
+    images: Tensor, differences: Tensor, place: Place, kernel_size: int, sigma: float, over_channels: bool, bytes_at_once: int
+) -> Place:
+    """Add the blurred differences from `place` on: to several images if those fit into `bytes_at_once` whole, else to rows of one.
 
-    Returns the first row not done yet. Safe to retry: nothing is written before the blur has succeeded.
+    Returns the first place not done yet. Safe to retry: nothing is written before the blur has succeeded.
     """
-    reach = kernel_size // 2
-    held = (bytes_at_once // differences[:, 0].nbytes - 2 * reach) // BLUR_TENSORS // ROWS_AT_ONCE * ROWS_AT_ONCE
+    reach, height = kernel_size // 2, images.shape[1]
+    read = bytes_at_once // differences[0, 0].nbytes
+    many = 1 if place.row else max(1, min(len(images) - place.image, read // BLUR_TENSORS // rows_apart(height, reach, 2)))
     # At least as many rows as are read around them.
-    rows = max(held, rows_held(max(1, 2 * reach), reach)) - 2 * reach
-    bottom = min(images.shape[1], top + rows)
-    low = blur_rows(differences, top, bottom, kernel_size, sigma, over_channels)
-    images[:, top:bottom].view(low.shape).add_(low)
-    return bottom
+    rows = max((read - 2 * reach) // BLUR_TENSORS // ROWS_AT_ONCE * ROWS_AT_ONCE, whole_blocks(2 * reach), ROWS_AT_ONCE)
+    top, bottom = place.row, height if many > 1 else min(height, place.row + rows)
+    some = slice(place.image, place.image + many)
+    low = blur_rows(differences[some], top, bottom, kernel_size, sigma, over_channels)
+    images[some, top:bottom].view(low.shape).add_(low)
+    return Place(place.image, bottom) if bottom < height else Place(place.image + many, 0)

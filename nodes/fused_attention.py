@@ -19,7 +19,7 @@ from ..freescale_core.strided_attention import strided_attention
 from ..freescale_core.window_attention import in_chunks, window_attention
 from ..freescale_core.windows import Window, WindowGrid, window_rng
 from .attention_call import AttentionCall, CallSigma
-from .host import out_of_memory, uncompiled
+from .host import attention_keeps_scores, out_of_memory, uncompiled
 from .stage_run import StageRun
 from .unet import BlockKey
 from .warn_once import WarnOnce
@@ -31,11 +31,14 @@ Tokens = tuple[Tensor, Tensor, Tensor]
 FreeMemory = Callable[[torch.device], float]
 """Bytes that are free on a device."""
 FREE_SHARE = 4
-"""Temporaries get at most one part in so many of the memory that is free when a run begins to attend."""
+"""Temporaries get at most one part in so many of the memory that is free when a run begins to attend, but at least what
+FULL_SHARE says."""
 OUTPUT_SHARE = 2
 """One part in so many of an attention output is enough for them, however little is free. Smaller parts only add calls."""
 AMPLE_SHARE = 16
-"""One part in so many of the free memory costs nobody anything, but saves calls: on a fast GPU each costs more than it computes."""
+"""One part in so many of a GPU's free memory is taken to save calls: on a fast GPU each costs more than it computes."""
+AMPLE_DEVICES = ("cuda", "xpu", "meta")
+"""A CPU is faster in small chunks, and Apple's GPUs have limits of their own."""
 FULL_SHARE = 16
 """The same once memory ran out, or where none is free."""
 WORTH_CUTTING = 2**22
@@ -68,7 +71,7 @@ def install(
 
 class ChunkBudget:
     """Upper bound, in bytes, of the temporaries of one attention or blur call: half an attention output, or a sixteenth of
-    the free memory where that is more. Less where little memory is free. Drops to 1/16 of an output after an
+    a GPU's free memory where that is more. Less where little memory is free. Drops to 1/16 of an output after an
     out-of-memory error. Changes results by rounding at most.
     """
 
@@ -82,7 +85,8 @@ class ChunkBudget:
         if device not in self._free:
             self._free[device] = self._free_memory(device)
         free, least = self._free[device], output_bytes // FULL_SHARE
-        most = max(output_bytes // OUTPUT_SHARE, worth_cutting, int(free / AMPLE_SHARE))
+        ample = int(free / AMPLE_SHARE) if device.type in AMPLE_DEVICES and not attention_keeps_scores() else 0
+        most = max(output_bytes // OUTPUT_SHARE, worth_cutting, ample)
         if not self._full:
             try:
                 return compute(max(least, min(most, int(free / FREE_SHARE))))

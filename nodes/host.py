@@ -8,6 +8,7 @@ from typing import Any
 import comfy.sample
 import torch
 from comfy import model_management
+from comfy.ldm.modules import attention
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import io
 
@@ -49,6 +50,11 @@ def out_of_memory(error: BaseException) -> bool:
     if hasattr(model_management, "is_oom"):
         return bool(model_management.is_oom(error))
     return isinstance(error, model_management.OOM_EXCEPTION)
+
+
+def attention_keeps_scores() -> bool:
+    """Whether ComfyUI attends with one of its own functions that hold scores in memory, more of them for larger batches."""
+    return attention.optimized_attention in (attention.attention_sub_quad, attention.attention_split, attention.attention_basic)
 
 
 def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:

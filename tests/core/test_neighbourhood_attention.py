@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from freescale_core import neighbourhood_attention as neighbourhood_module
 from freescale_core.geometry import Size
 from freescale_core.neighbourhood_attention import neighbourhood_attention, neighbourhoods
 
@@ -54,6 +55,25 @@ def test_it_equals_a_plain_loop_over_patches(grid, window, bytes_at_once):
         expected[a] = out.reshape(expected[a].shape)
     got = neighbourhood_attention(q, k, v, grid, window, softmax_attention, bytes_at_once=bytes_at_once)
     assert torch.allclose(got, expected.flatten(1, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize(("grid", "window"), GRIDS)
+def test_one_indexed_copy_stores_what_a_copy_for_each_patch_stores(grid, window, monkeypatch):
+    """Also from an attention that returns other numbers than it got, into some channels of a wider tensor. Patches that overlap
+    have two results for some tokens, of which the last one counts."""
+    q, k, v = (tokens(grid) * factor for factor in (1, 2, 3))
+
+    def attend(q, k, v):
+        return softmax_attention(q, k, v).double()
+
+    outs = []
+    for devices in ((), ("cpu",)):
+        monkeypatch.setattr(neighbourhood_module, "INDEXED_COPY_DEVICES", devices)
+        wider = torch.zeros(2, grid[0] * grid[1], 8)
+        neighbourhood_attention(q, k, v, Size(*grid), Size(*window), attend, wider[..., 2:6], bytes_at_once=3000)
+        outs.append(wider)
+    assert torch.equal(*outs)
+    assert not outs[0][..., :2].any() and not outs[0][..., 6:].any() and outs[0][..., 2:6].any()
 
 
 def test_a_window_of_the_whole_grid_is_full_attention():

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from comfy.ldm.modules import attention
 from freescale_pack.nodes.fused_attention import WORTH_CUTTING, ChunkBudget
 
 MIB = 2**20
 HUGE = 2**40
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def test_temporaries_get_a_quarter_of_the_memory_that_is_free_when_the_run_begins():
@@ -39,10 +40,21 @@ def test_tiny_outputs_are_not_cut():
     assert ChunkBudget(lambda device: 40 * MIB).within(lambda size: size, 1000, CPU) == WORTH_CUTTING
 
 
-def test_half_an_output_is_enough_and_a_sixteenth_of_what_is_free_is_taken_where_it_is_more():
+def test_half_an_output_is_enough_and_a_sixteenth_of_a_gpus_free_memory_is_taken_where_it_is_more():
     """Each piece costs the CPU more than a fast GPU."""
     for free, expected in ((400, 50), (800, 50), (1600, 100), (16000, 1000)):
-        assert ChunkBudget(lambda device, free=free: free * MIB).within(lambda size: size, 100 * MIB, CPU) == expected * MIB
+        assert ChunkBudget(lambda device, free=free: free * MIB).within(lambda size: size, 100 * MIB, GPU) == expected * MIB
+
+
+@pytest.mark.parametrize("device", [CPU, torch.device("mps")])
+def test_other_devices_keep_to_half_an_output(device):
+    assert ChunkBudget(lambda device: HUGE).within(lambda size: size, 100 * MIB, device) == 50 * MIB
+
+
+@pytest.mark.parametrize("name", ["attention_sub_quad", "attention_split", "attention_basic"])
+def test_so_does_an_attention_that_keeps_its_scores(name, monkeypatch):
+    monkeypatch.setattr(attention, "optimized_attention", getattr(attention, name))
+    assert ChunkBudget(lambda device: HUGE).within(lambda size: size, 100 * MIB, GPU) == 50 * MIB
 
 
 def test_other_errors_are_not_tried_again():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from freescale_pack.freescale_core import scale_fusion
-from freescale_pack.freescale_core.gaussian_blur import blur_rows, rows_held
+from freescale_pack.freescale_core.gaussian_blur import blur_rows, rows_apart
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.nodes import fused_attention
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -95,7 +95,7 @@ def test_a_blur_takes_the_bytes_that_its_chunks_are_cut_by(dtype, kernel_size, o
         return blur_rows(x, 16, 48, kernel_size, 1.0, over_channels)
 
     blur()  # Bands are made and cached.
-    held = scale_fusion.BLUR_TENSORS * rows_held(32, reach) + 2 * reach
+    held = scale_fusion.BLUR_TENSORS * rows_apart(32, reach, 2)
     assert 0.6 < allocator_peak(blur) / (held * x[:, 0].nbytes) <= 1.0
 
 

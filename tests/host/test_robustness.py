@@ -195,7 +195,7 @@ def test_a_passing_lack_of_memory_in_the_blur_only_makes_chunks_smaller(model, m
 
     monkeypatch.setattr(scale_fusion, "blur_rows", full_at_first)
     got = sample(patched)
-    assert max(calls[1:]) < calls[0] / 2
+    assert max(calls[1:]) <= calls[0] / 2
     assert (got - expected).norm() / expected.norm() < 1e-5
     assert caplog.text.count("goes on in small chunks for the rest of this run") == 1
 
