@@ -31,7 +31,9 @@ def main() -> int:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         record = run.measure(options, comfyui)
     print(page.as_text(record.data))
-    return int(any(step["state"] in ("failed", "running") for step in record.steps.values()))
+    wrong = page.wrong(record.data)
+    print("\n".join(wrong))
+    return int(bool(wrong))
 
 
 def _options() -> argparse.Namespace:

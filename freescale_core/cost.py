@@ -71,7 +71,7 @@ def fused_operations(base: Size, size: Size, mode: Literal["exact", "fast"]) -> 
 
 
 def unet_gib(size: Size) -> float:
-    """GPU memory while sampling at `size` (pixels): weights and activations."""
+    """GPU memory while sampling at `size` (pixels): weights and activations, without what the driver and its libraries take."""
     return WEIGHTS_GIB + ACTIVATIONS_GIB * size.area / MEGAPIXEL
 
 

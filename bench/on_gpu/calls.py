@@ -89,6 +89,7 @@ def _calls(subject: Subject, scale: int) -> Iterator[Row]:
             "milliseconds": statistics.median(values),
             "least": min(values),
             "most": max(values),
+            "rounds": rounds,
             "of_unpatched": statistics.median(ratios),
             "peak_gib": peaks[name] / GIB,
             "calls": batches[name],

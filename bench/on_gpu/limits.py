@@ -20,7 +20,7 @@ from .subject import Subject, noise, sample
 
 Row = dict[str, Any]
 CARDS_GIB = (24, 12)
-TILES = (512, 1024)
+TILES = (512, 768, 1024)
 
 
 @contextmanager

@@ -3,20 +3,30 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .tables import Row, states, tables
+from .tables import MASKED, STAGE, Row, states, tables, unmeasured
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+MUST_BE: dict[str, Callable[[Row], bool]] = {
+    "golden": lambda row: row["numbers"] != "fp32" or row["stage"] < (MASKED if row["case"].startswith("mask") else STAGE),
+    "base_size": lambda row: row["difference"] == 0.0,
+    "finite": lambda row: row["finite"],
+    "cascade": lambda row: row["finite"],
+    "cancelled": lambda row: (row["outcome"], row["dilated"], row["difference"]) == ("cancelled", 0, 0.0),
+    "memory_runs_out": lambda row: row["told"] == 1,
+}
+"""Step -> whether a row of it is as it must be on every device."""
 KEPT = "gpu_*.json"
 """Files in docs/performance, one for each card."""
 CHAPTER = """\
 ## Measured on {card}
 
 By `python3 dev.py bench gpu`: SDXL's UNet and VAE in full size with random weights, which take the time and memory of trained ones.
-ComfyUI {host}, torch {torch}, attention by {attention}, DynamicVRAM {dynamic}, the code of commit {commit}. Some tables are of older
-code and say so.{note}
+ComfyUI {host}, torch {torch}, attention by {attention}, DynamicVRAM {dynamic}, the code of commit {commit}
+where a table names no other.{note}{missing}
 
 ![Time and memory of one call]({image})
 """
@@ -28,6 +38,15 @@ def as_text(data: dict[str, Any]) -> str:
     shown = [f"{table.title}. {table.text}\n\n{text(table.header, table.rows)}" for table in (*tables(data), states(data))]
     failed = [f"{name}: {step['error']}" for name, step in data["steps"].items() if step.get("error")]
     return "\n\n".join([*shown, *failed])
+
+
+def wrong(data: dict[str, Any]) -> list[str]:
+    """A sentence for each step that failed or found what must not be."""
+    found = [f"{name}: {step['state']}" for name, step in data["steps"].items() if step["state"] in ("failed", "running")]
+    for name, is_right in MUST_BE.items():
+        rows = data["steps"].get(name, {}).get("rows", [])
+        found += [f"{name}: wrong: {row}" for row in rows if not is_right(row)]
+    return found
 
 
 def keep(file: Path) -> int:
@@ -51,7 +70,9 @@ def chapter(data: dict[str, Any], image: str) -> str:
 
     machine = data["machine"]
     facts = {"dynamic": "on" if machine["dynamic_vram"] else "off", "commit": data["steps"]["small_calls"]["commit"], "image": image}
-    parts = [CHAPTER.format(**machine, **facts, note=f"\n\n{data['note']}" if "note" in data else "")]
+    names = unmeasured(data)
+    missing = f"\n\nNot measured: {', '.join(names)}." if names else ""
+    parts = [CHAPTER.format(**machine, **facts, note=f"\n\n{data['note']}" if "note" in data else "", missing=missing)]
     for table in tables(data):
         parts += [f"### {table.title}\n", *([f"{table.text}\n"] if table.text else []), f"{markdown(table.header, table.rows)}\n"]
     return "\n".join(parts)

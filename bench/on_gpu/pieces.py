@@ -61,20 +61,20 @@ def _blurs(subject: Subject, scale: int, grid: Size, channels: int) -> Iterator[
     """One blur over (h, w, c) of one picture: ours, and convolutions of the same kernel."""
     taps = blur_kernel_size(float(scale))
     x = torch.randn(1, *grid, channels, device=subject.device, dtype=subject.dtype)
-    kernel = get_gaussian_kernel1d(taps, 1.0)[0].to(subject.device)
+    kernel = get_gaussian_kernel1d(taps, 1.0)[0].to(subject.device, subject.dtype)
 
     def banded() -> Tensor:
         return blur_rows(x, 0, grid.height, taps, 1.0, True)
 
     def separable() -> Tensor:
-        image = x[0].float().permute(2, 0, 1)[:, None]
+        image = x[0].permute(2, 0, 1)[:, None]
         image = F.conv2d(image, kernel.view(1, 1, -1, 1), padding=(taps // 2, 0))
         image = F.conv2d(image, kernel.view(1, 1, 1, -1), padding=(0, taps // 2))
         return F.conv1d(image.flatten(1).T[:, None], kernel.view(1, 1, -1), padding=taps // 2)
 
     def dense() -> Tensor:
         cube = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
-        return F.conv3d(x.float()[None], cube[None, None], padding=taps // 2)
+        return F.conv3d(x[None], cube[None, None], padding=taps // 2)
 
     yield f"blur of {taps} taps: banded products", banded
     yield f"blur of {taps} taps: separable convolutions", separable

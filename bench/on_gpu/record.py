@@ -25,7 +25,7 @@ class Record:
     def begin(self, name: str, flags: list[str], commit: str | None) -> None:
         """commit: of the code, since a record may be filled by several runs."""
         self._started = time.monotonic()
-        self.steps[name] = {"state": "running", "flags": flags, "commit": commit, "rows": []}
+        self.steps[name] = {"state": "running", "begun": time.time(), "flags": flags, "commit": commit, "rows": []}
         self.save()
 
     def add(self, name: str, row: dict[str, Any]) -> None:

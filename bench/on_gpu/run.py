@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from .record import Record
 from .steps import PROCESSES, START_SECONDS, STEPS
@@ -31,8 +32,9 @@ def measure(options: argparse.Namespace, comfyui: Path) -> Record:
             print(f"ComfyUI {' '.join(flags) or 'without flags'}: {', '.join(left)}", flush=True)
             begun = _child(options, comfyui, flags, left, deadline)
             if not begun and flags == SAFE_FLAGS:
+                _note_failure(options.out, left, "ComfyUI did not start; see the log.")
                 break
-            if not begun:  # It died while it started.
+            if not begun:
                 flags = SAFE_FLAGS
             left = [name for name in left if name not in begun]
     record = Record(options.out)
@@ -43,11 +45,8 @@ def measure(options: argparse.Namespace, comfyui: Path) -> Record:
 
 
 def _child(options: argparse.Namespace, comfyui: Path, flags: tuple[str, ...], steps: list[str], deadline: float) -> list[str]:
-    """Which of the steps one process began. What an earlier run measured of them is dropped."""
-    record = Record(options.out)
-    for name in steps:
-        record.steps.pop(name, None)
-    record.save()
+    """Which of the steps one process began."""
+    before = {name: id_of(step) for name, step in Record(options.out).steps.items()}
     words = ["--comfyui", comfyui, "--results", options.out, "--device", options.device, "--deadline", deadline]
     words += ["--steps", ",".join(steps), f"--flags={' '.join(flags)}", *(["--tiny"] if options.tiny else [])]
     words += ["--commit", options.commit] if options.commit else []
@@ -66,7 +65,18 @@ def _child(options: argparse.Namespace, comfyui: Path, flags: tuple[str, ...], s
     for name, step in record.steps.items():
         if step["state"] == "running":
             record.end(name, "failed", "The process died or hung in this step; see the log.")
-    return [name for name in steps if name in record.steps]
+    return [name for name in steps if name in record.steps and id_of(record.steps[name]) != before.get(name)]
+
+
+def id_of(step: dict[str, Any]) -> Any:
+    """Differs between two runs of a step."""
+    return step.get("begun"), step["state"]
+
+
+def _note_failure(results: Path, steps: list[str], error: str) -> None:
+    record = Record(results)
+    for name in steps:
+        record.end(name, "failed", error)
 
 
 def _hangs(results: Path, started: float) -> bool:

@@ -447,7 +447,7 @@ ELSEWHERE = [
 ]
 """Rows that other tests execute."""
 NOT_RUN = [
-    ("--lowvram, DynamicVRAM", "needs a GPU"),
+    ("--lowvram", "needs a GPU; DynamicVRAM and --novram ran on one: docs/PERFORMANCE.md"),
     ("GGUF", "needs a GPU and another pack"),
     ("MultiGPU CFG Split on real devices", "needs two GPUs"),
     ("TorchCompileModel with inductor", "needs a compiler and minutes"),

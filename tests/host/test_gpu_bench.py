@@ -114,6 +114,37 @@ def test_a_process_that_does_not_start_is_tried_once_without_dynamic_vram(tmp_pa
     monkeypatch.setattr(run, "GPU", script)
     options = Namespace(out=tmp_path / "gpu.json", minutes=9.0, steps="machine", device="gpu", tiny=True, commit=None)
     steps = run.measure(options, COMFYUI).steps
-    assert steps["machine"]["state"] == "no time left"
+    assert (steps["machine"]["state"], steps["machine"]["error"]) == ("failed", "ComfyUI did not start; see the log.")
     started = (tmp_path / "gpu.log").read_text().splitlines()
     assert ["--disable-dynamic-vram" in line for line in started] == [False, True]
+
+
+def test_an_earlier_runs_figures_stay_when_comfyui_does_not_start(tmp_path, monkeypatch):
+    script = tmp_path / "gpu.py"
+    script.write_text("import sys; sys.exit(3)")
+    monkeypatch.setattr(run, "GPU", script)
+    before = Record(tmp_path / "gpu.json")
+    before.begin("machine", [], None)
+    before.add("machine", {"kept": 1})
+    before.end("machine", "done")
+    options = Namespace(out=tmp_path / "gpu.json", minutes=9.0, steps="machine", device="gpu", tiny=True, commit=None)
+    assert run.measure(options, COMFYUI).steps["machine"]["rows"] == [{"kept": 1}]
+
+
+WRONG = {
+    "golden": {"numbers": "fp32", "case": "turbo_2x", "stage": 2e-4},
+    "base_size": {"difference": 1e-7},
+    "finite": {"finite": False},
+    "cascade": {"finite": False},
+    "cancelled": {"outcome": "cancelled", "dilated": 1, "difference": 0.0},
+    "memory_runs_out": {"told": 0},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_must_not_be_is_told(dry_run, name):
+    assert page.wrong(dry_run[1]) == []
+    data = json.loads(json.dumps(dry_run[1]))
+    data["steps"][name]["rows"].append(WRONG[name])
+    assert len(page.wrong(data)) == 1
+    assert set(WRONG) == set(page.MUST_BE)
