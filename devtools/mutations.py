@@ -125,7 +125,6 @@ METHOD = (
         "core/test_fusion",
         ("local takes the place of global", "local.sub_(global_)", "local"),
         ("low frequencies are taken away", "add_(low)", "sub_(low)"),
-        ("pieces have fewer rows than are read around them", "whole_blocks(2 * reach), ROWS_AT_ONCE)", "ROWS_AT_ONCE)"),
         (
             "images that do not fit go together",
             "max(1, min(len(images) - place.image, read //",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from einops import rearrange
 from torch import Tensor
 
-from .gaussian_blur import ROWS_AT_ONCE, blur_rows, rows_apart, whole_blocks
+from .gaussian_blur import ROWS_AT_ONCE, blur_rows, rows_apart
 from .geometry import Size
 
 BLUR_TENSORS = 2
@@ -58,8 +58,7 @@ def _add_low_(
     reach, height = kernel_size // 2, images.shape[1]
     read = bytes_at_once // differences[0, 0].nbytes
     many = 1 if place.row else max(1, min(len(images) - place.image, read // BLUR_TENSORS // rows_apart(height, reach, 2)))
-    # At least as many rows as are read around them.
-    rows = max((read - 2 * reach) // BLUR_TENSORS // ROWS_AT_ONCE * ROWS_AT_ONCE, whole_blocks(2 * reach), ROWS_AT_ONCE)
+    rows = max((read - 2 * reach) // BLUR_TENSORS // ROWS_AT_ONCE * ROWS_AT_ONCE, ROWS_AT_ONCE)
     top, bottom = place.row, height if many > 1 else min(height, place.row + rows)
     some = slice(place.image, place.image + many)
     low = blur_rows(differences[some], top, bottom, kernel_size, sigma, over_channels)

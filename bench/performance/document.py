@@ -90,7 +90,8 @@ attention that does not store its scores (flash, PyTorch); scratch memory of con
 itself goes further: it calls cond and uncond apart, and keeps part of the weights in system memory when they do not fit, which costs time.
 Measured on an H100 of which the rest was taken away (above), one step of the UNet: 4096 x 4096 runs on 12 GB at speed Balanced,
 8192 x 8192 on 24 GB at speed Fast and not on 12. Exact and fast need the same memory; what fast saves is time. FreeU is in it,
-ControlNets are not. The VAE goes in tiles of the given side; at 8192 x 8192 the pictures of all stages and the tiles' sums take some GiB of system memory.
+ControlNets are not. The VAE goes in tiles of the given side;
+at 8192 x 8192 the pictures of all stages and the tiles' sums take some GiB of system memory.
 
 {gpus}
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from operations import Operations
 
 from freescale_core import neighbourhood_attention as neighbourhood_module
 from freescale_core.geometry import Size
@@ -66,13 +67,16 @@ def test_one_indexed_copy_stores_what_a_copy_for_each_patch_stores(grid, window,
     def attend(q, k, v):
         return softmax_attention(q, k, v).double()
 
-    outs = []
+    outs, indexed = [], []
     for devices in ((), ("cpu",)):
         monkeypatch.setattr(neighbourhood_module, "INDEXED_COPY_DEVICES", devices)
         wider = torch.zeros(2, grid[0] * grid[1], 8)
-        neighbourhood_attention(q, k, v, Size(*grid), Size(*window), attend, wider[..., 2:6], bytes_at_once=3000)
+        with Operations() as seen:
+            neighbourhood_attention(q, k, v, Size(*grid), Size(*window), attend, wider[..., 2:6], bytes_at_once=3000)
         outs.append(wider)
+        indexed.append("aten.index_copy_.default" in seen.names)
     assert torch.equal(*outs)
+    assert indexed == [False, all(length % max(1, side // 2) == 0 for length, side in zip(grid, window, strict=True))]
     assert not outs[0][..., :2].any() and not outs[0][..., 6:].any() and outs[0][..., 2:6].any()
 
 
