@@ -305,7 +305,7 @@ METHOD = (
         ("windows of another level", "for s in (size, base))\n", "for s in (base, base))\n"),
         ("any scheduler is taken for ddim_uniform", "if plan.scheduler in (None, SCHEDULER) else None", "if True else None"),
         ("the plan's restart is ignored", "if plan.restart is None else plan.restart)", "if True else plan.restart)"),
-        ("exact is fast", 'fused_operations(base, size, "exact")', 'fused_operations(base, size, "fast")'),
+        ("exact is fast", 'fused_cost(base, size, "exact")', 'fused_cost(base, size, "fast")'),
         ("direct sampling at the first stage", "direct=unet_operations(plan.stages[-1])", "direct=unet_operations(plan.stages[0])"),
     ),
 )

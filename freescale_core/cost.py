@@ -30,6 +30,9 @@ CONSTANT = 0.052e12
 """Counted: what does not grow, i.e. keys and values of the text's 77 tokens."""
 BLUR_PER_ELEMENT = 95
 """Counted: the products of a 3-D blur with k taps take this times k^(2/3) for each element of an attention output."""
+MOVED_PER_ELEMENT = 25_000
+"""What copies, gathers and sums of scale fusion with windows take for each element of an attention output, in operations that
+the UNet would do in that time. Measured on an H100 at 4096 and 8192 px, exact and fast alike (docs/PERFORMANCE.md)."""
 
 WEIGHTS_GIB = 2_567_463_684 * 2 / GIB
 """The UNet's parameters in fp16: 5.1 GB."""
@@ -68,6 +71,12 @@ def fused_operations(base: Size, size: Size, mode: Literal["exact", "fast"]) -> 
         total += level.layers * 2 * grid.area * level.channels**2  # the second output projection
         total += level.layers * BLUR_PER_ELEMENT * taps ** (2 / 3) * grid.area * level.channels
     return total
+
+
+def fused_cost(base: Size, size: Size, mode: Literal["exact", "fast"]) -> float:
+    """The time of the same, in operations: those that are counted, and what moving tokens about takes besides."""
+    moved = sum(level.layers * _grid(size, level).area * level.channels for level in ATTENTION)
+    return fused_operations(base, size, mode) + MOVED_PER_ELEMENT * moved
 
 
 def unet_gib(size: Size) -> float:

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from .cost import TILED_VAE_GIB, freeu_gib, fused_operations, unet_gib, unet_operations, vae_gib
+from .cost import TILED_VAE_GIB, freeu_gib, fused_cost, unet_gib, unet_operations, vae_gib
 from .geometry import Size, blur_kernel_size, dilation_factor, level_size, scale_between
 from .plan import PIXELS_PER_CELL, CascadePlan
 from .presets import PRESETS
@@ -80,8 +80,8 @@ def _stage(base: Size, size: Size, calls: float) -> StageReport:
         windows=windows.count,
         dilation=dilation_factor(scale),
         kernel=blur_kernel_size(scale),
-        exact=calls * fused_operations(base, size, "exact") / unet_operations(base),
-        fast=calls * fused_operations(base, size, "fast") / unet_operations(base),
+        exact=calls * fused_cost(base, size, "exact") / unet_operations(base),
+        fast=calls * fused_cost(base, size, "fast") / unet_operations(base),
         unet_gib=unet_gib(size),
         vae_gib=vae_gib(size),
         freeu_gib=freeu_gib(size),

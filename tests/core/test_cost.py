@@ -1,8 +1,11 @@
 """Cost and memory of SDXL's UNet against counts made on the real one (tests/host/test_cost.py makes them again)."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from freescale_core.cost import TILED_VAE_GIB, freeu_gib, fused_operations, unet_gib, unet_operations, vae_gib
+from freescale_core.cost import TILED_VAE_GIB, freeu_gib, fused_cost, fused_operations, unet_gib, unet_operations, vae_gib
 from freescale_core.geometry import Size
 
 BASE = Size(1024, 1024)
@@ -31,6 +34,19 @@ def test_one_pass(side, counted):
 )
 def test_one_pass_with_scale_fusion(side, mode, counted):
     assert fused_operations(BASE, square(side), mode) / TERA == pytest.approx(counted, rel=0.002)
+
+
+MEASURED = json.loads((Path(__file__).parents[2] / "docs/performance/gpu_nvidia_h100_80gb_hbm3.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+@pytest.mark.parametrize("side", [4096, 8192])
+def test_the_cost_in_unpatched_calls_is_what_was_measured(side, mode):
+    """Where the GPU is what takes the time."""
+    rows = [row for step in ("small_calls", "large_calls") for row in MEASURED["steps"][step]["rows"]]
+    speed = {"exact": "Exact", "fast": "Balanced"}[mode]
+    (measured,) = (row["of_unpatched"] for row in rows if (row["side"], row["variant"]) == (side, speed))
+    assert fused_cost(BASE, square(side), mode) / unet_operations(square(side)) == pytest.approx(measured, rel=0.03)
 
 
 def test_a_shape_costs_what_its_area_costs():
