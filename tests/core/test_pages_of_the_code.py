@@ -1,0 +1,31 @@
+"""docs/METHOD.md and docs/ARCHITECTURE.md name files, functions and tests that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("METHOD", "ARCHITECTURE")
+NAMED = re.compile(r"`((?:nodes|freescale_core|tests|bench|devtools|locales)/[\w/.]+)(?:::(\w+))?`")
+
+
+def named(page):
+    return NAMED.findall((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_is_there(page):
+    found = named(page)
+    assert len(found) > 15
+    for path, name in found:
+        assert (ROOT / path).exists(), path
+        if name:
+            assert re.search(rf"^(def|class) {name}\b|^{name}\b.* = ", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (path, name)
+
+
+def test_every_module_of_the_method_is_on_its_page():
+    """But for those that hold no formula."""
+    without = {"__init__", "chunked_attention", "cost", "masks", "plan", "plan_report", "presets", "settings", "window_gather"}
+    modules = {path.stem for path in (ROOT / "freescale_core").glob("*.py")} - without
+    assert modules <= {Path(path).stem for path, _ in named("METHOD")}
