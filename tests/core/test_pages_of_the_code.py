@@ -21,7 +21,10 @@ def test_what_a_page_names_is_there(page):
     for path, name in found:
         assert (ROOT / path).exists(), path
         if name:
-            assert re.search(rf"^(def|class) {name}\b|^{name}\b.* = ", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (path, name)
+            assert re.search(rf"^(def|class) {name}\b|^{name}\b.* = ", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (
+                path,
+                name,
+            )
 
 
 def test_every_module_of_the_method_is_on_its_page():
