@@ -6,8 +6,7 @@ on tensors without data; tests/host/test_cost.py counts them again.
 
 from typing import Literal, NamedTuple
 
-from .geometry import Size, blur_kernel_size, level_size, scale_between, strides_between
-from .plan import PIXELS_PER_CELL
+from .geometry import Size, blur_kernel_size, level_size, scale_between, strides_between, to_cells
 from .windows import WindowGrid
 
 MEGAPIXEL = 1024 * 1024
@@ -104,4 +103,4 @@ def _attention(level: AttentionLevel, tokens: int) -> float:
 
 
 def _grid(size: Size, level: AttentionLevel) -> Size:
-    return level_size(Size(size.height // PIXELS_PER_CELL, size.width // PIXELS_PER_CELL), level.level)
+    return level_size(to_cells(size), level.level)

@@ -11,6 +11,10 @@ MAX_SIDE = 16384
 """Pixels. ComfyUI's own limit for the side of an image."""
 
 
+LATENT_CELL = 8
+"""Pixels per latent cell and axis, of the Stable Diffusion VAEs."""
+
+
 class Size(NamedTuple):
     """Height and width; the unit (pixels, latent cells or tokens) is said where a Size is used."""
 
@@ -23,6 +27,16 @@ class Size(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
+
+
+def to_cells(size: Size) -> Size:
+    """Pixels -> latent cells."""
+    return Size(size.height // LATENT_CELL, size.width // LATENT_CELL)
+
+
+def to_pixels(cells: Size) -> Size:
+    """Latent cells -> pixels."""
+    return Size(cells.height * LATENT_CELL, cells.width * LATENT_CELL)
 
 
 def scale_between(base: Size, target: Size) -> float:

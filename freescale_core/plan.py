@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .geometry import MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, scale_between, scaled
+from .geometry import LATENT_CELL, MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, scale_between, scaled
 
-PIXELS_PER_CELL = 8
 MAX_SCALE = 16.0
 MAX_SHOWN = 40
 """Characters of a bad text that an error message repeats."""
@@ -47,7 +46,7 @@ class CascadePlan:
                 "set the size the model was trained for"
             )
         for size in (self.base, *self.stages):
-            if any(side % PIXELS_PER_CELL for side in size):
+            if any(side % LATENT_CELL for side in size):
                 raise ValueError(f"FreeScale plan: expected sizes in multiples of 8 pixels, got {size}: round it")
         largest = max(self.base, *self.stages, key=max)
         if max(largest) > MAX_SIDE:
@@ -90,4 +89,4 @@ def stages_by_factors(base: Size, factors: str) -> tuple[Size, ...]:
             f'FreeScale plan: expected factors from {MIN_SCALE} to {MAX_SCALE} such as "2, 4", '
             f'got "{shortened(factors)}": separate them by commas'
         )
-    return tuple(scaled(base, number, PIXELS_PER_CELL) for number in numbers)
+    return tuple(scaled(base, number, LATENT_CELL) for number in numbers)

@@ -4,8 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from .cost import TILED_VAE_GIB, freeu_gib, fused_cost, unet_gib, unet_operations, vae_gib
-from .geometry import Size, blur_kernel_size, dilation_factor, level_size, scale_between
-from .plan import PIXELS_PER_CELL, CascadePlan
+from .geometry import Size, blur_kernel_size, dilation_factor, level_size, scale_between, to_cells
+from .plan import CascadePlan
 from .presets import PRESETS
 from .stages import ddim_uniform_timesteps, restart_step
 from .windows import WindowGrid
@@ -71,7 +71,7 @@ def report(plan: CascadePlan) -> PlanReport:
 def _stage(base: Size, size: Size, calls: float) -> StageReport:
     """calls: model calls in units of stage 0's."""
     scale = scale_between(base, size)
-    grid, window = (level_size(Size(s.height // PIXELS_PER_CELL, s.width // PIXELS_PER_CELL), 1) for s in (size, base))
+    grid, window = (level_size(to_cells(s), 1) for s in (size, base))
     windows = WindowGrid(grid, window)
     return StageReport(
         size=size,

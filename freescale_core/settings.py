@@ -7,11 +7,14 @@ from typing import Literal
 from torch import Tensor
 
 from .detail_blend import TIMESTEPS
-from .geometry import MIN_BASE_SIDE, Size
+from .geometry import MIN_BASE_SIDE, Size, size_of_area
 from .windows import Window, WindowGrid
 
 Block = tuple[str, int, int]
 """Names one attention block: ("input" | "middle" | "output", block number, transformer index)."""
+
+BASE_STEP = 64
+"""Pixels: SDXL's training sizes are multiples of it."""
 
 DrawWindows = Callable[[float, Block, WindowGrid], Sequence[Window]]
 """draw(sigma, block, window_grid) -> windows, in place of the seeded draw."""
@@ -138,6 +141,10 @@ class FreeScaleSettings:
             )
         _check(0 <= self.restart < 1, "restart from 0 to below 1", self.restart)
         _check(self.most_later_steps is None or self.most_later_steps >= 1, "most_later_steps of at least 1", self.most_later_steps)
+
+    def base_for(self, aspect_of: Size) -> Size:
+        """The training size in pixels: `base`, or else the area base_side^2 in another size's aspect, in steps of BASE_STEP."""
+        return self.base or size_of_area(self.base_side, aspect_of, BASE_STEP)
 
 
 def _end_timestep(end_percent: float) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .detail_blend import TIMESTEPS
-from .geometry import MIN_SCALE, Size, scale_between, scaled
+from .geometry import LATENT_CELL, MIN_SCALE, Size, scale_between, scaled
 
 ROUNDING = 0.01
 """Timesteps by which a level that went through float32 may miss its t."""
@@ -12,7 +12,7 @@ SMALLEST_LAST_STEP = 1.25
 """A last stage that would grow the picture by less than this is merged into the one before."""
 
 
-def doubling_stages(start: Size, target: Size, multiple: int = 8) -> tuple[Size, ...]:
+def doubling_stages(start: Size, target: Size, multiple: int = LATENT_CELL) -> tuple[Size, ...]:
     """Sizes of stages 1, 2, ...: twice `start`, four times, ..., ending exactly at `target`.
 
     Args:

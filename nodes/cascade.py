@@ -11,7 +11,7 @@ import comfy.samplers
 import comfy.utils
 from torch import Tensor
 
-from ..freescale_core.geometry import Size
+from ..freescale_core.geometry import Size, to_pixels
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.stages import restart_step
 from .cascade_progress import CascadeProgress
@@ -144,9 +144,9 @@ def sample(stage: Stage, latent: dict[str, Any], callback: Any) -> dict[str, Any
     return {**without_grid_hints(latent), "samples": out}
 
 
-def stage_size(samples: Tensor | None, image: Tensor | None, cell: int) -> Size:
+def stage_size(samples: Tensor | None, image: Tensor | None) -> Size:
     """Pixel size of stage 0 from its latent or its picture."""
     if samples is not None:
-        return Size(samples.shape[2] * cell, samples.shape[3] * cell)
+        return to_pixels(Size(*samples.shape[2:4]))
     assert image is not None
     return Size(image.shape[1], image.shape[2])

@@ -8,7 +8,7 @@ import comfy.samplers
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..freescale_core.geometry import Size, scaled, size_of_area
+from ..freescale_core.geometry import LATENT_CELL, Size, scaled
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.settings import FreeScaleSettings
 from ..freescale_core.stages import doubling_stages
@@ -16,7 +16,7 @@ from .auto_preset import auto_preset
 from .cascade import SamplerChoice, Stage, run_cascade, stage_size
 from .cascade_progress import shrunk
 from .detail_sampler import check_sampler
-from .host import LATENT_CELL, empty_latent_for, search_aliases, without_grid_hints
+from .host import empty_latent_for, search_aliases, without_grid_hints
 from .input_checks import expect_channels, expect_image, expect_inputs, expect_latent, expect_one, expect_vae
 from .plan_node import PlanType
 from .stage_override import OverridesType, StageOverride, stages_of
@@ -126,7 +126,7 @@ class FreeScaleCascade(io.ComfyNode):
                 latent["samples"],
                 "encode the picture with this model's VAE",
             )
-        start = stage_size(None if latent is None else latent["samples"], image, LATENT_CELL)
+        start = stage_size(None if latent is None else latent["samples"], image)
         settings = settings_of(model) or _auto_settings(model)
         if plan is None:
             plan = _plan_by_factor(settings, start, factor)
@@ -151,7 +151,7 @@ def _auto_settings(model: Any) -> FreeScaleSettings:
 
 def _plan_by_factor(settings: FreeScaleSettings, start: Size, factor: float) -> CascadePlan:
     """Doubling stages from `start`. Base: the patch's, else the preset's area in the aspect of the start."""
-    base = settings.base or size_of_area(settings.base_side, start, 64)
+    base = settings.base_for(start)
     return CascadePlan(base, doubling_stages(start, scaled(start, factor, LATENT_CELL)))
 
 

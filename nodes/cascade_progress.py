@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..freescale_core.geometry import Size, scaled
-from .host import LATENT_CELL
+from ..freescale_core.geometry import LATENT_CELL, Size, scaled
 
 PREVIEW_SIDE = 1024
 

@@ -12,9 +12,6 @@ from comfy.ldm.modules import attention
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import io
 
-LATENT_CELL = 8
-"""Pixels per latent cell of the Stable Diffusion VAEs."""
-
 
 def search_aliases(*aliases: str) -> dict[str, Any]:
     """Schema arguments for the node search, where the host knows them."""

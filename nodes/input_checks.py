@@ -7,9 +7,8 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..freescale_core.geometry import MAX_SIDE, Size
+from ..freescale_core.geometry import LATENT_CELL, MAX_SIDE, Size
 from ..freescale_core.plan import shortened
-from .host import LATENT_CELL
 
 
 def expect_one(node: str, latent: object, image: object) -> None:

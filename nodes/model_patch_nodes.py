@@ -5,12 +5,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..freescale_core.geometry import Size
+from ..freescale_core.geometry import LATENT_CELL, Size, to_cells
 from ..freescale_core.plan import CascadePlan
 from ..freescale_core.presets import PRESETS, SPEEDS
 from ..freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
 from .auto_preset import AUTO, CUSTOM, PRESET_NAMES, auto_preset
-from .host import LATENT_CELL, search_aliases
+from .host import search_aliases
 from .input_checks import expect_cells, expect_inputs, size_or_none
 from .plan_node import PlanType
 from .region_nodes import DetailRegionsType, PromptRegionsType
@@ -174,7 +174,7 @@ class FreeScaleScaleFusion(io.ComfyNode):
             sigma=sigma,
             jitter=jitter,
             end_percent=end_percent,
-            window=window and Size(window.height // LATENT_CELL, window.width // LATENT_CELL),
+            window=window and to_cells(window),
         )
         return io.NodeOutput(with_changes(_based(model), fusion=None if mode == "off" else fusion))
 

@@ -5,18 +5,19 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..freescale_core.geometry import Size, scale_between, scaled, size_of_area
+from ..freescale_core.geometry import LATENT_CELL, Size, scale_between, scaled
 from ..freescale_core.plan import CascadePlan, stages_by_factors
 from ..freescale_core.plan_report import describe
+from ..freescale_core.presets import PRESETS
 from ..freescale_core.stages import doubling_stages
-from .host import LATENT_CELL, advanced, search_aliases
+from .host import advanced, search_aliases
 from .input_checks import expect_inputs, size_or_none
 
 PlanType = io.Custom("FREESCALE_PLAN")
 BY_FACTOR, BY_MEGAPIXELS, BY_SIZE, BY_LIST = "factor", "megapixels", "width x height", "list of factors"
 TARGETS = [BY_FACTOR, BY_MEGAPIXELS, BY_SIZE, BY_LIST]
 SAME = "as in stage 0"
-BASE_SIDE = 1024
+SQUARE = Size(1, 1)
 
 
 class FreeScalePlan(io.ComfyNode):
@@ -133,7 +134,7 @@ class FreeScalePlan(io.ComfyNode):
 
 
 def _auto_base(target: str, size: Size) -> Size:
-    return size_of_area(BASE_SIDE, size, 64) if target == BY_SIZE else Size(BASE_SIDE, BASE_SIDE)
+    return PRESETS["SDXL"].base_for(size if target == BY_SIZE else SQUARE)
 
 
 def _stages(base: Size, target: str, factor: float, megapixels: float, size: Size, factors: str) -> tuple[Size, ...]:

@@ -4,10 +4,19 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..freescale_core.geometry import MIN_SCALE, Size, blur_kernel_size, dilation_factor, level_of, level_size, scale_between, size_of_area
+from ..freescale_core.geometry import (
+    MIN_SCALE,
+    Size,
+    blur_kernel_size,
+    dilation_factor,
+    level_of,
+    level_size,
+    scale_between,
+    to_cells,
+    to_pixels,
+)
 from ..freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
 from ..freescale_core.windows import WindowGrid
-from .host import LATENT_CELL
 from .noise_level import timestep
 
 log = logging.getLogger("FreeScale")
@@ -52,10 +61,10 @@ class StageRun:
 
 def stage_run(settings: FreeScaleSettings, target: Size, model_sampling: Any, seed: int | None) -> StageRun | None:
     """The run for a latent of size `target` (cells). None, and logs why, if that is less than MIN_SCALE times the base size."""
-    base_px = settings.base or size_of_area(settings.base_side, target, 64)
-    run = StageRun(settings, Size(base_px.height // LATENT_CELL, base_px.width // LATENT_CELL), target, seed or 0, model_sampling)
+    base_px = settings.base_for(target)
+    run = StageRun(settings, to_cells(base_px), target, seed or 0, model_sampling)
     scale = scale_between(run.base, target)
-    size_px = Size(target.height * LATENT_CELL, target.width * LATENT_CELL)
+    size_px = to_pixels(target)
     if not run.acts_on(target):
         log.info("FreeScale: %s is %.2f times the base size %s, so this run is ordinary sampling.", size_px, scale, base_px)
         return None

@@ -12,11 +12,11 @@ from comfy.model_patcher import create_model_options_clone
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch import Tensor
 
-from ..freescale_core.geometry import Size
+from ..freescale_core.geometry import Size, to_pixels
 from ..freescale_core.settings import DetailSettings, FreeScaleSettings
 from . import fused_attention, region_attention
 from .detail_sampler import with_detail_blend
-from .host import LATENT_CELL, free_memory_of, without_compiled_model
+from .host import free_memory_of, without_compiled_model
 from .model_call import DilatedCalls
 from .noise_level import timestep
 from .size_conditioning import with_base_size
@@ -59,7 +59,7 @@ class StageSampling:
         saved = guider.model_options
         calls = DilatedCalls(run)
         guider.model_options = _patched_options(saved, run, guider, calls)
-        guider.conds = with_base_size(guider.conds, Size(run.base.height * LATENT_CELL, run.base.width * LATENT_CELL))
+        guider.conds = with_base_size(guider.conds, to_pixels(run.base))
         try:
             result: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
         finally:

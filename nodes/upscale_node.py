@@ -4,8 +4,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..freescale_core.geometry import MIN_BASE_SIDE, Size, scaled
-from .host import LATENT_CELL, search_aliases, without_grid_hints
+from ..freescale_core.geometry import LATENT_CELL, MIN_BASE_SIDE, Size, scaled
+from .host import search_aliases, without_grid_hints
 from .input_checks import (
     expect_cells,
     expect_channels,

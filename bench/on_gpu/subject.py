@@ -14,7 +14,7 @@ import comfy.sd
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.geometry import Size, to_cells
 from freescale_pack.freescale_core.presets import SPEEDS
 from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
 from torch import Tensor
@@ -22,7 +22,6 @@ from torch import Tensor
 from bench.performance.configs import SDXL, VAE
 from tests.host.demo_model import conditioning, demo_checkpoint
 
-CELL = 8
 CFG = 7.5
 ALPHA = 1.0
 
@@ -77,7 +76,7 @@ class Subject:
 
     def cells(self, scale: int) -> Size:
         """Latent cells of a picture of `scale` times the base side."""
-        return Size(*[self.base * scale // CELL] * 2)
+        return to_cells(Size(self.base * scale, self.base * scale))
 
 
 @contextmanager

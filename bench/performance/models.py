@@ -11,7 +11,7 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_extras.nodes_freelunch import FreeU
 from einops import rearrange
-from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.geometry import Size, to_cells
 from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
 from freescale_pack.nodes import fused_attention
 from freescale_pack.nodes.attention_call import SIGMA_KEY
@@ -21,7 +21,6 @@ from torch import Tensor
 
 from .configs import SD15, SDXL, SSD_1B
 
-CELL = 8
 CONTEXT_TOKENS = 77
 
 
@@ -64,10 +63,10 @@ class MetaCall:
         freeu: bool = False,
     ) -> None:
         self.unet, self.depths = _first_blocks(model)
-        cells = Size(size.height // CELL, size.width // CELL)
+        cells = to_cells(size)
         self.options: dict[str, Any] = {SIGMA_KEY: 3.0, "optimized_attention_override": flash_attention}
         if fusion is not None:
-            run = StageRun(FreeScaleSettings(base, fusion=fusion), Size(base.height // CELL, base.width // CELL), cells, 0)
+            run = StageRun(FreeScaleSettings(base, fusion=fusion), to_cells(base), cells, 0)
             fused_attention.install(self.options, run, attention_blocks(self.unet), scarce(batch * widest_output(model, cells)))
         if freeu:
             self.options.setdefault("patches", {})["output_block_patch"] = [freeu_patch(model.config["model_channels"])]

@@ -9,7 +9,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import Upsample
 from comfy.patcher_extension import WrappersMP
 from freescale_pack.freescale_core.detail_blend import TIMESTEPS
 from freescale_pack.freescale_core.dilation import dilated
-from freescale_pack.freescale_core.geometry import Size, dilation_factor, scale_between
+from freescale_pack.freescale_core.geometry import Size, dilation_factor, scale_between, to_cells
 from freescale_pack.freescale_core.stages import ddim_uniform_timesteps, restart_step
 from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
 from freescale_pack.nodes.noise_level import timestep
@@ -21,7 +21,6 @@ import nodes as host_nodes
 
 from .settings import CFG, SAMPLER, SCHEDULER, Group, Method
 
-CELL = 8
 LAST_STEP = 10000
 Latent = dict[str, Any]
 
@@ -62,7 +61,7 @@ class Painter:
 
     def _sampled(self, group: Group, text: str, seed: int, size: tuple[int, int], model: Any = None) -> Latent:
         """Ordinary sampling from noise, as KSampler does. size: (width, height) in pixels; model: None = as it is."""
-        empty = {"samples": torch.zeros(1, 4, size[1] // CELL, size[0] // CELL)}
+        empty = {"samples": torch.zeros(1, 4, *to_cells(Size(size[1], size[0])))}
         return host_nodes.KSampler().sample(model or self.model, seed, group.steps, CFG, SAMPLER, SCHEDULER, *self._texts(text), empty)[0]
 
     def _texts(self, text: str) -> list[Any]:
@@ -96,7 +95,7 @@ def patched(model: Any, method: Method, base: tuple[int, int]) -> Any:
 def with_dilated_up_blocks(model: Any, base: tuple[int, int], end_percent: float) -> Any:
     """The paper's ablation: the deepest up blocks are dilated as well. Not in the product, where it only does harm."""
     model_sampling, last = model.get_model_object("model_sampling"), (1 - end_percent) * TIMESTEPS
-    cells = Size(base[1] // CELL, base[0] // CELL)
+    cells = to_cells(Size(base[1], base[0]))
 
     def wrapper(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
         factor = dilation_factor(scale_between(cells, Size(*x.shape[2:])))
