@@ -14,7 +14,6 @@ from ..freescale_core.chunked_attention import chunked_attention
 from ..freescale_core.geometry import Size, strides_between
 from ..freescale_core.neighbourhood_attention import neighbourhood_attention
 from ..freescale_core.scale_fusion import fuse_
-from ..freescale_core.settings import FusionSettings
 from ..freescale_core.strided_attention import strided_attention
 from ..freescale_core.window_attention import in_chunks, window_attention
 from ..freescale_core.windows import Window, WindowGrid, window_rng
@@ -63,7 +62,7 @@ def install(
     # or they would bypass scale fusion.
     for key in [*blocks, *(key for key in replaced if len(key) == 3 and key[:2] in blocks)]:
         replaced[key] = attention_patch(run, replaced.get(key), budget, sigma_of, warn)
-    if run.settings.fusion and run.settings.fusion.over_channels:
+    if run.fusion.over_channels:
         patches = options.setdefault("patches", {})
         # First, so that later output patches see one ordinary batch again.
         patches["attn1_output_patch"] = [output_patch(run, budget), *patches.get("attn1_output_patch", [])]
@@ -139,8 +138,7 @@ def attention_patch(
         else:
             global_.copy_(whole())
         budget.within(lambda size: branches.attend_locally(local, size), local.nbytes, v.device)
-        over_channels = run.settings.fusion is not None and run.settings.fusion.over_channels
-        return both if over_channels else _fused(run, budget, both, call)
+        return both if run.fusion.over_channels else _fused(run, budget, both, call)
 
     return uncompiled(patch)
 
@@ -169,7 +167,7 @@ class Branches:
     def __init__(self, run: StageRun, call: AttentionCall, sigma: float, windows: WindowGrid, tokens: Tokens) -> None:
         """tokens: q (b, h*w, c), k and v (b, h*w + added, c)."""
         self._run, self._call, self._sigma, self._windows = run, call, sigma, windows
-        self._fusion = run.settings.fusion or FusionSettings()
+        self._fusion = run.fusion
         self._tokens = tokens
         added = tokens[1].shape[1] - call.grid.area
         self._added_share = ADDED_TENSORS * added / call.grid.area
@@ -261,7 +259,7 @@ def output_patch(run: StageRun, budget: ChunkBudget) -> Callable[[Tensor, dict[s
 
 def _fused(run: StageRun, budget: ChunkBudget, both: Tensor, call: AttentionCall) -> Tensor:
     """Apply eq. 7 in place. `both` stacks global on local along the batch; returns its first half, which holds the fused tokens."""
-    fusion = run.settings.fusion or FusionSettings()
+    fusion = run.fusion
     global_, local = both[: len(both) // 2], both[len(both) // 2 :]
     # After the output projection the blur may take twice as much as inside attention: q and its windows are gone by then.
     output_bytes = (both if fusion.over_channels else local).nbytes

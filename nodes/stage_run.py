@@ -44,19 +44,23 @@ class StageRun:
         """Whether a part acts at a noise level: while t >= (1 - end_percent) * 1000."""
         return part is not None and timestep(self.model_sampling, sigma) >= part.end_timestep
 
+    @property
+    def fusion(self) -> FusionSettings:
+        """The settings of scale fusion; the product's own where it is off."""
+        return self.settings.fusion or FusionSettings()
+
     def dilation_of(self, size: Size) -> int:
         """d of eq. 5 for a model call on `size` latent cells."""
         return (self.settings.dilation and self.settings.dilation.factor) or dilation_factor(scale_between(self.base, size))
 
     def kernel_size_of(self, size: Size) -> int:
         """k of eq. 7 for a model call on `size` latent cells."""
-        return (self.settings.fusion and self.settings.fusion.kernel_size) or blur_kernel_size(scale_between(self.base, size))
+        return self.fusion.kernel_size or blur_kernel_size(scale_between(self.base, size))
 
     def window_grid(self, grid: Size, full: Size) -> WindowGrid:
         """Windows of one UNet level. grid: its tokens; full: latent cells of the model call."""
-        fusion = self.settings.fusion
-        window = (fusion and fusion.window) or self.base
-        return WindowGrid(grid, level_size(window, level_of(grid, full)), fusion is None or fusion.jitter)
+        window = self.fusion.window or self.base
+        return WindowGrid(grid, level_size(window, level_of(grid, full)), self.fusion.jitter)
 
 
 def stage_run(settings: FreeScaleSettings, target: Size, model_sampling: Any, seed: int | None) -> StageRun | None:
