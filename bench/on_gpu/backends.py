@@ -11,9 +11,9 @@ from bench.performance.attention import LoneAttention
 from bench.performance.counting import VARIANTS
 
 from .clock import median_milliseconds
+from .record import Row
 from .subject import Subject
 
-Row = dict[str, Any]
 KERNELS = {"flash": SDPBackend.FLASH_ATTENTION, "cuDNN": SDPBackend.CUDNN_ATTENTION, "efficient": SDPBackend.EFFICIENT_ATTENTION}
 """PyTorch's own."""
 NEEDS_SCORES = ("attention_basic",)

@@ -4,17 +4,16 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.presets import SPEEDS
 
 from bench.performance.counting import VARIANTS
 from bench.performance.results import load
 
-from .clock import GIB, median_milliseconds, timed
+from .clock import GIB, timed
+from .record import Row
 from .subject import Subject, sample
 
-Row = dict[str, Any]
 ROUNDS = {1: 3, 2: 5, 4: 2, 8: 1}
 """Of each scale: a call of 8 times the base side takes many seconds."""
 UNCOUNTED = {1: 1, 2: 1, 4: 0, 8: 0}
@@ -22,32 +21,6 @@ UNCOUNTED = {1: 1, 2: 1, 4: 0, 8: 0}
 ONE_STEP = (900.0, 880.0)
 VARIANT_OF_SPEED = {speed: next(n for n, fusion in VARIANTS.items() if fusion == chosen.fusion) for speed, chosen in SPEEDS.items()}
 """The names under which operations are counted."""
-PRODUCT = 8192
-"""Side of the matrices that show the device's ceiling."""
-
-
-def machine(subject: Subject) -> Iterator[Row]:
-    """The device's own ceilings: a product of half precision and a copy."""
-    rate, bandwidth = _product_rate(subject), _copy_rate(subject)
-    yield {"tflops": rate, "gb_per_s": bandwidth, "total_gib": _total_gib(subject)}
-
-
-def _product_rate(subject: Subject) -> float:
-    """TFLOP/s of a square matrix product of random numbers."""
-    side = 256 if subject.tiny else PRODUCT
-    a, b = (torch.randn(side, side, device=subject.device, dtype=subject.dtype) for _ in range(2))
-    return 2 * side**3 / median_milliseconds(subject.device, lambda: a @ b, 10) / 1e9
-
-
-def _copy_rate(subject: Subject) -> float:
-    """GB/s of a copy on the device, read and written bytes counted."""
-    source = torch.ones(2**20 if subject.tiny else 2**31, device=subject.device, dtype=torch.uint8)
-    target = torch.empty_like(source)
-    return 2 * source.nbytes / median_milliseconds(subject.device, lambda: target.copy_(source), 10) / 1e6
-
-
-def _total_gib(subject: Subject) -> float | None:
-    return None if subject.tiny else torch.cuda.get_device_properties(subject.device).total_memory / GIB
 
 
 def small_calls(subject: Subject) -> Iterator[Row]:
@@ -103,6 +76,7 @@ def estimates(variant: str, scale: int) -> dict[str, float]:
     assert counts is not None and memory is not None
     operations = "unpatched" if variant == "unpatched" or scale == 1 else VARIANT_OF_SPEED[variant]
     side = 1024 * scale
+    # Bytes are counted for exact and fast alone, whatever the local branch is.
     alive = "unpatched" if variant == "unpatched" else operations.split(",")[0].split()[0]
     found = [
         row["batch"]["2"] for row in memory["calls"] if (row["model"], row["size"], row["variant"]) == ("SDXL", f"{side}x{side}", alive)

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from bench.performance.attention import LoneAttention
 from bench.performance.counting import VARIANTS
-from tests.host.golden_cases import CASES, Case, first_unet_call, relative_error
+from tests.host.golden_cases import CASES, MASKED, STAGE, Case, first_unet_call, relative_error
 from tests.host.tiny_unet import tiny_model
 
+from .record import Row
 from .subject import Subject, sample
 
-Row = dict[str, Any]
 NUMBERS = {"fp32": torch.float32, "fp32, TF32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 ON_CPU, SMALL_CASE = ("fp32",), "turbo_2x"
 """A dry run's."""
@@ -41,7 +41,9 @@ def golden(subject: Subject) -> Iterator[Row]:
         with tf32(numbers.endswith("TF32")):
             model = tiny_model(NUMBERS[numbers])
             for name in (SMALL_CASE,) if subject.tiny else CASES:
-                yield {"numbers": numbers, "case": name, **_golden_errors(model, Case(name))}
+                case = Case(name)
+                most = (MASKED if case.masked else STAGE) if numbers == "fp32" else None
+                yield {"numbers": numbers, "case": name, "most": most, **_golden_errors(model, case)}
 
 
 def _golden_errors(model: Any, case: Case) -> dict[str, float]:

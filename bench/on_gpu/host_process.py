@@ -1,12 +1,10 @@
 """Starts ComfyUI inside this process as its own main.py does on a GPU, and loads the pack as ComfyUI loads it."""
 
-import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 ON_CPU = ("--cpu", "--use-pytorch-cross-attention")
 """For a dry run: PyTorch's attention is what GPUs use by default."""
 
@@ -16,7 +14,7 @@ def start(comfyui: Path, flags: Sequence[str]) -> None:
 
     flags: of ComfyUI's main.py.
     """
-    import tests.host  # noqa: F401 (now, since ComfyUI has a folder of this name, too)
+    from tests.host.pack import load_pack  # now, since ComfyUI has a folder "tests", too
 
     sys.path.insert(0, str(comfyui))  # Before the repository, whose nodes/ folder would hide the host's nodes.py.
     sys.argv = ["main.py", *flags]
@@ -29,7 +27,7 @@ def start(comfyui: Path, flags: Sequence[str]) -> None:
     if not args.cpu:
         import cuda_malloc  # noqa: F401 (its import sets the variable)
     _enable_dynamic_vram()
-    _load_pack()
+    load_pack()
 
 
 def _enable_dynamic_vram() -> None:
@@ -53,11 +51,3 @@ def _enable_dynamic_vram() -> None:
         comfy_aimdo.control.set_log_info()  # It would write a line for each piece of memory, which takes longer than most kernels.
         comfy.model_patcher.CoreModelPatcher = comfy.model_patcher.ModelPatcherDynamic
         comfy.memory_management.aimdo_enabled = True
-
-
-def _load_pack() -> None:
-    spec = importlib.util.spec_from_file_location("freescale_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-    assert spec is not None and spec.loader is not None
-    pack = importlib.util.module_from_spec(spec)
-    sys.modules["freescale_pack"] = pack
-    spec.loader.exec_module(pack)

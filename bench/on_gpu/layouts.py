@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from comfy_extras.nodes_torch_compile import TorchCompileModel
@@ -10,10 +9,10 @@ from comfy_extras.nodes_torch_compile import TorchCompileModel
 from tests.host.golden_cases import relative_error
 
 from .calls import one_step
-from .limits import Heard
+from .log_lines import Heard
+from .record import Row
 from .subject import Subject, sample
 
-Row = dict[str, Any]
 ROUNDS = 4
 
 

@@ -1,6 +1,5 @@
 """The pieces of scale fusion apart, against the same written down plainly: which of them would be worth a kernel of its own?"""
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from freescale_pack.freescale_core.gaussian_blur import blur_rows
 from freescale_pack.freescale_core.geometry import Size, blur_kernel_size
-from freescale_pack.freescale_core.window_gather import WindowTables, gather, upload
+from freescale_pack.freescale_core.window_gather import WindowTables, gather
 from freescale_pack.freescale_core.windows import WindowGrid, window_rng
 from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor
@@ -18,16 +17,12 @@ from bench.performance.attention import LoneAttention
 from bench.performance.counting import VARIANTS
 
 from .clock import median_milliseconds
+from .record import Row
 from .subject import Subject
 
-Row = dict[str, Any]
 LEVELS = ((64, 640, 10), (32, 1280, 20))
 """SDXL's: side of the window in tokens at half and quarter resolution, channels, heads."""
 WINDOWS_AT_ONCE = 9
-UPLOADS = (2**10, 2**14, 2**16, 2**17, 2**20)
-"""Bytes of a copy to the device."""
-BUSY = 4096
-"""Side of the products that keep the device busy meanwhile."""
 
 
 def pieces(subject: Subject) -> Iterator[Row]:
@@ -104,36 +99,3 @@ def _gathers(subject: Subject, level: tuple[Size, Size, int, int]) -> Iterator[t
 
     yield "windows of q, k, v: by a table", by_table
     yield "windows of q, k, v: padded and sliced", sliced
-
-
-def uploads(subject: Subject) -> Iterator[Row]:
-    """Milliseconds that the CPU spends in a copy to the device while the device is busy for much longer."""
-    if subject.tiny:
-        yield {"bytes": 0, "how": "not on a CPU", "milliseconds": 0.0, "busy": 0.0}
-        return
-    a = torch.randn(BUSY, BUSY, device=subject.device, dtype=subject.dtype)
-    for size in UPLOADS:
-        pageable, pinned = torch.zeros(size, dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8).pin_memory()
-        copies: dict[str, Callable[[], Any]] = {
-            "blocking": lambda pageable=pageable: pageable.to(subject.device),
-            "not blocking": lambda pageable=pageable: pageable.to(subject.device, non_blocking=True),
-            "pinned": lambda pinned=pinned: pinned.to(subject.device, non_blocking=True),
-            "pinned now": lambda pageable=pageable: pageable.pin_memory().to(subject.device, non_blocking=True),
-            "upload": lambda pageable=pageable: upload(pageable.view(-1, 8).numpy(), subject.device),
-        }
-        for how, copy in copies.items():
-            copy()
-            yield {"bytes": size, "how": how, **_while_busy(a, copy)}
-
-
-def _while_busy(a: Tensor, copy: Callable[[], Any]) -> dict[str, float]:
-    """Milliseconds in the copy, and until the products that were queued before it are done."""
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(200):
-        a @ a
-    queued = time.perf_counter()
-    copy()
-    copied = time.perf_counter()
-    torch.cuda.synchronize()
-    return {"milliseconds": 1000 * (copied - queued), "busy": 1000 * (time.perf_counter() - start)}

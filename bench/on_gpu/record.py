@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+Row = dict[str, Any]
+"""One line of what a step found."""
+
 
 class Record:
     """steps: name -> state ("running", "done", "failed", "no time left"), seconds, rows, flags of ComfyUI, and error."""

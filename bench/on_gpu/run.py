@@ -6,17 +6,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from .record import Record
-from .steps import PROCESSES, START_SECONDS, STEPS
+from .steps import PROCESSES, START_SECONDS, STEPS, WITHOUT_DYNAMIC_VRAM
 
 CHILD = "--child"
 GPU = Path(__file__).resolve().parents[1] / "gpu.py"
 PATIENCE, LEAST_PATIENCE = 4, 60
 """A step that takes so many times its estimate, and so many seconds, hangs."""
 POLL_SECONDS = 0.5
-SAFE_FLAGS = ("--disable-dynamic-vram",)
+SAFE_FLAGS = WITHOUT_DYNAMIC_VRAM
 """For a machine on which ComfyUI does not start otherwise."""
 
 
@@ -24,10 +23,10 @@ def measure(options: argparse.Namespace, comfyui: Path) -> Record:
     """Run the chosen steps; those of an earlier run that `options.out` holds stay."""
     deadline = time.time() + 60 * options.minutes
     chosen = options.steps.split(",") if options.steps else list(STEPS)
-    for process in PROCESSES:
+    for wanted, names in PROCESSES.items():
         # On a CPU there is no memory that these flags could manage, and ComfyUI refuses some of them.
-        flags = () if options.device == "cpu" else process.flags
-        left = [name for name in process.steps if name in chosen]
+        flags = () if options.device == "cpu" else wanted
+        left = [name for name in names if name in chosen]
         while left and time.time() + START_SECONDS < deadline:
             print(f"ComfyUI {' '.join(flags) or 'without flags'}: {', '.join(left)}", flush=True)
             begun = _child(options, comfyui, flags, left, deadline)
@@ -46,31 +45,26 @@ def measure(options: argparse.Namespace, comfyui: Path) -> Record:
 
 def _child(options: argparse.Namespace, comfyui: Path, flags: tuple[str, ...], steps: list[str], deadline: float) -> list[str]:
     """Which of the steps one process began."""
-    before = {name: id_of(step) for name, step in Record(options.out).steps.items()}
     words = ["--comfyui", comfyui, "--results", options.out, "--device", options.device, "--deadline", deadline]
     words += ["--steps", ",".join(steps), f"--flags={' '.join(flags)}", *(["--tiny"] if options.tiny else [])]
     words += ["--commit", options.commit] if options.commit else []
-    log = options.out.with_suffix(".log").open("ab")
     quiet = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"} if options.device == "cpu" else {}
     started = time.time()
-    child = subprocess.Popen(
-        [sys.executable, GPU, CHILD, *map(str, words)], stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **quiet}
-    )
-    while child.poll() is None:
-        time.sleep(POLL_SECONDS)
-        if _hangs(options.out, started):
-            child.kill()
-            child.wait()
+    with options.out.with_suffix(".log").open("ab") as log:
+        command = [sys.executable, GPU, CHILD, *map(str, words)]
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **quiet})
+        while child.poll() is None:
+            time.sleep(POLL_SECONDS)
+            if _hangs(options.out, started):
+                child.kill()
+                child.wait()
     record = Record(options.out)
     for name, step in record.steps.items():
         if step["state"] == "running":
             record.end(name, "failed", "The process died or hung in this step; see the log.")
-    return [name for name in steps if name in record.steps and id_of(record.steps[name]) != before.get(name)]
-
-
-def id_of(step: dict[str, Any]) -> Any:
-    """Differs between two runs of a step."""
-    return step.get("begun"), step["state"]
+    if child.returncode == 0:
+        return steps
+    return [name for name in steps if record.steps.get(name, {}).get("begun", 0.0) >= started]
 
 
 def _note_failure(results: Path, steps: list[str], error: str) -> None:

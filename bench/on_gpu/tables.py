@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from freescale_core.cost import ACTIVATIONS_GIB, MEGAPIXEL
 
-Row = dict[str, Any]
+from .record import Row
+
 Rows = list[list[object]]
 COUNTED = {
     "launches": "kernels and copies",
@@ -13,10 +14,6 @@ COUNTED = {
     "waits": "waits for the device, by the profiler",
     "warnings": "the same, by PyTorch's warnings",
 }
-
-
-STAGE, MASKED = 1e-4, 3e-3
-"""Bounds of relative errors against the authors' results in float32: of a stage, and of one with a mask, whose edge differs."""
 
 
 class Table(NamedTuple):

@@ -10,9 +10,9 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from .clock import timed
+from .record import Row
 from .subject import Subject, sample
 
-Row = dict[str, Any]
 KINDS = {
     "attention": ("flash", "fmha", "attention", "sdpa"),
     "convolution": ("conv", "fprop", "implicit", "winograd", "nchwtonhwc", "nhwctonchw"),

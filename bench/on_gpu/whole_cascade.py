@@ -16,13 +16,13 @@ from freescale_pack.nodes.unet import dilation_convs
 from tests.host.golden_cases import relative_error
 
 from .clock import allocated
-from .limits import Heard
+from .log_lines import Heard
+from .record import Row
 from .subject import CFG, Subject, sample
 
-Row = dict[str, Any]
 STEPS = 8
-SPEEDS_AT_4K = ("Balanced",)
-"""Those that are meant for pictures of 4 times the base side."""
+SPEED = "Balanced"
+"""What the template for 4 times the base side takes."""
 BLOCK_TO_CANCEL_IN = 20
 """Counted in self-attentions."""
 
@@ -30,28 +30,27 @@ BLOCK_TO_CANCEL_IN = 20
 def cascade(subject: Subject) -> Iterator[Row]:
     """From noise to 4 times the base side at the speed meant for it: seconds, updates of the progress bar, memory that stays."""
     vae, factor = subject.vae(), 2.0 if subject.tiny else 4.0
-    for speed in SPEEDS_AT_4K:
-        model = subject.patched(speed)
-        before, start = _resting(subject), time.perf_counter()
-        with _progress() as told:
-            latent, picture, stages = _run(subject, model, vae, factor)
-        yield {
-            "variant": speed,
-            "side": int(picture.shape[1]),
-            "stages": len(stages),
-            "steps": STEPS,
-            "seconds": time.perf_counter() - start,
-            "progress": len(told),
-            "finite": bool(latent["samples"].isfinite().all() and picture.isfinite().all()),
-            "left_mib": (_resting(subject) - before) / 2**20,
-        }
-        del latent, picture, stages
+    model = subject.patched(SPEED)
+    before, start = _resting(subject), time.perf_counter()
+    with _progress() as told:
+        latent, picture, stages = _run(subject, model, vae, factor)
+    row = {
+        "variant": SPEED,
+        "side": int(picture.shape[1]),
+        "stages": len(stages),
+        "steps": STEPS,
+        "seconds": time.perf_counter() - start,
+        "progress": len(told),
+        "finite": bool(latent["samples"].isfinite().all() and picture.isfinite().all()),
+    }
+    del latent, picture, stages
+    yield {**row, "left_mib": (_resting(subject) - before) / 2**20}
 
 
 def cancelled(subject: Subject) -> Iterator[Row]:
     """Cancel inside a call of the second stage: how long until it ends, is the UNet as before, does the next run give the same?"""
-    vae, factor, scale = subject.vae(), 2.0, 2
-    model, size = subject.patched(SPEEDS_AT_4K[0]), subject.cells(scale)
+    vae, scale = subject.vae(), 2
+    model, size = subject.patched(SPEED), subject.cells(scale)
     expected, before = sample(subject, model, size), _resting(subject)
     pressed: list[float] = []
 
@@ -63,7 +62,7 @@ def cancelled(subject: Subject) -> Iterator[Row]:
     outcome = "ended by itself"
     try:
         with _each_fused_attention(press):
-            _run(subject, model, vae, factor)
+            _run(subject, model, vae, float(scale))
     except model_management.InterruptProcessingException:
         outcome = "cancelled"
     seconds = time.perf_counter() - pressed[0] if pressed else None
@@ -80,23 +79,21 @@ def cancelled(subject: Subject) -> Iterator[Row]:
 
 def memory_runs_out(subject: Subject) -> Iterator[Row]:
     """The first fused attention of a call at full size finds no memory: same result in smaller chunks, nothing left?"""
-    scale = 2 if subject.tiny else 4
-    for speed in SPEEDS_AT_4K:
-        model, size = subject.patched(speed), subject.cells(scale)
-        expected, before = sample(subject, model, size), _resting(subject)
+    model, size = subject.patched(SPEED), subject.cells(2 if subject.tiny else 4)
+    expected, before = sample(subject, model, size), _resting(subject)
 
-        def fail(counted: int) -> None:
-            if counted == 1:
-                raise torch.OutOfMemoryError("CUDA out of memory. Raised by the benchmark.")
+    def fail(counted: int) -> None:
+        if counted == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Raised by the benchmark.")
 
-        with _each_fused_attention(fail), Heard() as heard:
-            out = sample(subject, model, size)
-        yield {
-            "variant": speed,
-            "told": sum("out of memory" in line for line in heard.lines),
-            "error": relative_error(out, expected),
-            "left_mib": (_resting(subject) - before) / 2**20,
-        }
+    with _each_fused_attention(fail), Heard() as heard:
+        out = sample(subject, model, size)
+    yield {
+        "variant": SPEED,
+        "told": sum("out of memory" in line for line in heard.lines),
+        "error": relative_error(out, expected),
+        "left_mib": (_resting(subject) - before) / 2**20,
+    }
 
 
 def _run(subject: Subject, model: Any, vae: Any, factor: float) -> Any:

@@ -72,8 +72,8 @@ MEMORY = """\
 Most bytes alive at once beyond q, k, v and one ordinary output, in outputs (2-D needs nothing after the projection). The allocator's
 columns are a small real float32 run on a CPU, scratch memory of its kernels included. One output is the second branch, half an output
 all temporaries: where q, k, v and the result of one window, or of one sub-grid, are larger than that (2x), half of the heads at a time.
-That is for a card with little memory left. Where a sixteenth of a GPU's free memory is more, temporaries take that much: a call of
-SDXL then launches a fifth (2x) to a half (8x) of the kernels.
+That is for a card with little memory left. Where a sixteenth of a GPU's free memory is more, temporaries take that much, so that a
+call launches fewer kernels ([test_launches.py](../tests/host/test_launches.py) counts them).
 
 {attention}
 
@@ -88,8 +88,7 @@ attention that does not store its scores (flash, PyTorch); scratch memory of con
 
 **From the table above**: weights, one call and {reserve} GiB for the driver, the allocator and convolutions must fit. ComfyUI
 itself goes further: it calls cond and uncond apart, and keeps part of the weights in system memory when they do not fit, which costs time.
-Measured on an H100 of which the rest was taken away (above), one step of the UNet: 4096 x 4096 runs on 12 GB at speed Balanced,
-8192 x 8192 on 24 GB at speed Fast and not on 12. Exact and fast need the same memory; what fast saves is time. FreeU is in it,
+What was tried is above, under *Smaller cards*. Exact and fast need the same memory; what fast saves is time. FreeU is in it,
 ControlNets are not. The VAE goes in tiles of the given side;
 at 8192 x 8192 the pictures of all stages and the tiles' sums take some GiB of system memory.
 

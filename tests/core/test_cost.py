@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from freescale_core.cost import TILED_VAE_GIB, freeu_gib, fused_cost, fused_operations, unet_gib, unet_operations, vae_gib
+from freescale_core.cost import (
+    ACTIVATIONS_GIB,
+    MEGAPIXEL,
+    TILED_VAE_GIB,
+    freeu_gib,
+    fused_cost,
+    fused_operations,
+    unet_gib,
+    unet_operations,
+    vae_gib,
+)
 from freescale_core.geometry import Size
 
 BASE = Size(1024, 1024)
@@ -47,6 +57,16 @@ def test_the_cost_in_unpatched_calls_is_what_was_measured(side, mode):
     speed = {"exact": "Exact", "fast": "Balanced"}[mode]
     (measured,) = (row["of_unpatched"] for row in rows if (row["side"], row["variant"]) == (side, speed))
     assert fused_cost(BASE, square(side), mode) / unet_operations(square(side)) == pytest.approx(measured, rel=0.03)
+
+
+def test_memory_is_what_was_measured():
+    rows = [row for step in ("small_calls", "large_calls") for row in MEASURED["steps"][step]["rows"]]
+    fused = [row["peak_gib"] * MEGAPIXEL / row["side"] ** 2 for row in rows if row["scale"] > 1 and row["variant"] != "unpatched"]
+    assert len(fused) == 9
+    assert 0.98 * ACTIVATIONS_GIB < min(fused) <= max(fused) <= ACTIVATIONS_GIB
+    vae = {row["tile"]: row["peak_gib"] for row in MEASURED["steps"]["vae_tiles"]["rows"]}
+    assert vae_gib(square(4096)) == pytest.approx(vae[None], rel=0.01)
+    assert pytest.approx(vae[512], rel=0.06) == TILED_VAE_GIB
 
 
 def test_a_shape_costs_what_its_area_costs():

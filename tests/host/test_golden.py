@@ -3,12 +3,10 @@
 import pytest
 from freescale_pack.nodes.stage_sampling import with_settings
 
-from bench.on_gpu.tables import MASKED, STAGE
-
-from .golden_cases import CASES, STAGES, Case, first_unet_call, relative_error
+from .golden_cases import CASES, MASKED, STAGE, STAGES, Case, first_unet_call, relative_error
 from .tiny_unet import tiny_model
 
-SINGLE_CALL = 1e-4  # measured: 8e-7; of stages: 6e-7, with a mask 7e-4
+SINGLE_CALL = 1e-4  # measured: 8e-7
 
 
 @pytest.fixture(scope="module")

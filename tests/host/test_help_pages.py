@@ -4,7 +4,7 @@ import asyncio
 
 from freescale_pack.nodes import FreeScaleExtension
 
-from .conftest import REPO
+from .pack import REPO
 
 
 def test_every_input_is_named_in_its_help_page():

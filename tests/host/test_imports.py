@@ -9,7 +9,7 @@ import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.nodes.vae_stage import resize
 
-from .conftest import REPO
+from .pack import REPO
 
 
 @pytest.mark.parametrize("missing", ["comfy_extras.nodes_upscale_model", "aiohttp"])

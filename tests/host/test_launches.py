@@ -22,7 +22,7 @@ MOST = {
     (MUCH, 8): (21000, 21000, 1700),
 }
 """Free memory, scale -> in all of SDXL's 70 self-attentions, by SPEEDS; a profiler on a GPU counted 3011 at 2x and 5803 at 4x,
-copies to the device included. Without these bounds it was 15 to 55 thousand."""
+copies to the device included (docs/PERFORMANCE.md, where the time goes: patched less unpatched)."""
 
 
 def block(name, scale, window, channels, heads):

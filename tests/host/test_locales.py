@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from freescale_pack.nodes import FreeScaleExtension
 
-from .conftest import REPO
+from .pack import REPO
 
 LANGUAGES = ("en", "zh")
 PROSE = ("description", "tooltip")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from .conftest import REPO
+from .pack import REPO
 from .test_composition import ELSEWHERE, ROWS
 from .test_robustness import FAILURES
 
