@@ -1,4 +1,4 @@
-"""Restrained dilated convolution, eq. 5: a wider receptive field for a few 3x3 convolutions, always undone."""
+"""Restrained dilated convolution, eq. 5: a wider receptive field for some 3x3 convolutions, always undone."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from torch import nn
 def dilated(convs: Iterable[nn.Conv2d], factor: int) -> Iterator[None]:
     """Inside the block every 3x3 convolution of `convs` has dilation = padding = `factor` on both axes.
 
-    Sizes do not change. Only attributes are touched, never weights. They are put back whatever happens inside:
-    other users of the module, interrupted runs included, must never see the change.
+    Sizes do not change. Only attributes are touched, never weights. They are put back whatever happens
+    inside: other users of the module, interrupted runs included, must never see the change.
     """
     saved = []
     try:

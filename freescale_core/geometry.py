@@ -9,8 +9,6 @@ MIN_BASE_SIDE = 64
 """Pixels. A smaller training size gives windows of a few tokens."""
 MAX_SIDE = 16384
 """Pixels. ComfyUI's own limit for the side of an image."""
-
-
 LATENT_CELL = 8
 """Pixels per latent cell and axis, of the Stable Diffusion VAEs."""
 
@@ -29,6 +27,10 @@ class Size(NamedTuple):
         return f"{self.width}x{self.height}"
 
 
+MEGAPIXEL = Size(1024, 1024)
+"""Pixels. The unit of areas, here and in ComfyUI's own nodes."""
+
+
 def to_cells(size: Size) -> Size:
     """Pixels -> latent cells."""
     return Size(size.height // LATENT_CELL, size.width // LATENT_CELL)
@@ -40,7 +42,7 @@ def to_pixels(cells: Size) -> Size:
 
 
 def scale_between(base: Size, target: Size) -> float:
-    """s = sqrt(target area / base area), the resolution level (paper, section 3.3); both sizes in one unit."""
+    """s = sqrt(target area / base area), the resolution level (paper, section 3.3); sizes in one unit."""
     return math.sqrt(target.area / base.area)
 
 
@@ -55,7 +57,8 @@ def blur_kernel_size(scale: float) -> int:
 
 
 def level_size(size: Size, level: int) -> Size:
-    """The grid of `size` after `level` stride-2 convolutions with padding 1, i.e. halved and rounded up each time."""
+    """The grid of `size` after `level` stride-2 convolutions with padding 1, i.e. halved and rounded up each
+    time."""
     step = 2**level
     return Size(-(-size.height // step), -(-size.width // step))
 

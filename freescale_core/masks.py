@@ -10,8 +10,8 @@ from .geometry import Size
 def resize_masks(masks: Tensor, size: Size, nearest: bool = False) -> Tensor:
     """Masks (b, h, w) -> (b, size.height, size.width).
 
-    A cell gets the mean of the mask below it, or, where the mask is the coarser one, a value between its neighbours.
-    What is exactly 0 or 1 all around a cell stays exactly 0 or 1.
+    A latent pixel or token gets the mean of the mask below it, or, where the mask is the coarser one, a value
+    between its neighbours. What is exactly 0 or 1 all around it stays exactly 0 or 1.
     """
     if nearest:
         return F.interpolate(masks[:, None], size, mode="nearest")[:, 0]
@@ -21,5 +21,5 @@ def resize_masks(masks: Tensor, size: Size, nearest: bool = False) -> Tensor:
 
 
 def repeat_to(tensor: Tensor, batch: int) -> Tensor:
-    """(b, ...) -> (batch, ...): fewer are repeated in turn, further ones dropped, as ComfyUI does with masks."""
+    """(b, ...) -> (batch, ...): repeats fewer in turn and drops further ones, as ComfyUI does."""
     return tensor[torch.arange(batch, device=tensor.device) % tensor.shape[0]]

@@ -1,14 +1,21 @@
-"""Named settings, as data: for the model families FreeScale was made for, and for how fast it shall be."""
+"""Named settings as data: for the model families that FreeScale was made for, and for three speeds."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from .settings import FreeScaleSettings, FusionSettings
 
+STEPS = 50
+"""Steps of stage 0 in the authors' code."""
+SCHEDULER = "ddim_uniform"
+"""Their scheduler, by ComfyUI's name."""
+FEW_STEP = FreeScaleSettings(restart=0.5, restart_range=(400.0, 800.0))
+
 PRESETS = {
-    "SDXL": FreeScaleSettings(base_side=1024, restart=0.3),
-    "SDXL-Turbo": FreeScaleSettings(base_side=512, restart=0.5, restart_range=(400.0, 800.0)),
-    "SDXL few-step (Lightning, DMD2)": FreeScaleSettings(base_side=1024, restart=0.5, restart_range=(400.0, 800.0)),
-    "SD1.5": FreeScaleSettings(base_side=512, restart=0.3),
+    "SDXL": FreeScaleSettings(),
+    "SDXL-Turbo": dataclasses.replace(FEW_STEP, base_side=512),
+    "SDXL few-step (Lightning, DMD2)": FEW_STEP,
+    "SD1.5": FreeScaleSettings(base_side=512),
 }
 
 
@@ -17,12 +24,15 @@ class Speed:
     """How the work of the stages above the base is cut down."""
 
     fusion: FusionSettings = field(default_factory=FusionSettings)
-    most_later_steps: int | None = None
+    max_later_steps: int | None = None
 
 
 SPEEDS = {
     "Exact": Speed(),
     "Balanced": Speed(FusionSettings(mode="fast")),
-    "Fast": Speed(FusionSettings(mode="fast", local="neighbourhoods"), most_later_steps=15),
+    "Fast": Speed(FusionSettings(mode="fast", local="neighbourhoods"), max_later_steps=15),
 }
-"""Exact equals the authors' code. What the others cost and what they do to the pictures: docs/PERFORMANCE.md, docs/QUALITY.md."""
+"""Exact equals the authors' code.
+
+What the others cost and what they do to the images: docs/PERFORMANCE.md, docs/QUALITY.md.
+"""

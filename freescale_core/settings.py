@@ -1,4 +1,7 @@
-"""What a user can choose, as frozen and checked data. One `FreeScaleSettings` belongs to one patched model."""
+"""What a user can choose, as frozen and checked data.
+
+One `FreeScaleSettings` belongs to one patched model.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,9 +9,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from .detail_blend import TIMESTEPS
+from .attention.windows import Window, WindowGrid
 from .geometry import MIN_BASE_SIDE, Size, size_of_area
-from .windows import Window, WindowGrid
+from .schedule import TIMESTEPS
 
 Block = tuple[str, int, int]
 """Names one attention block: ("input" | "middle" | "output", block number, transformer index)."""
@@ -27,7 +30,8 @@ class FusionSettings:
     mode: Literal["exact", "fast"] = "exact"
     """Global branch: attention over all tokens, or inside strided sub-grids."""
     over_channels: bool = True
-    """Blur over (h, w, channel) after the output projection as the released code does, or over (h, w) as the paper writes."""
+    """Blur over (h, w, channel) after the output projection as the released code does, or over (h, w) as the
+    paper writes."""
     sigma: float = 1.0
     jitter: bool = True
     end_percent: float = 1.0
@@ -37,7 +41,8 @@ class FusionSettings:
     strides: Size | None = None
     draw_windows: DrawWindows | None = None
     local: Literal["windows", "neighbourhoods"] = "windows"
-    """Local branch: overlapping windows as published, or patches of queries over neighbourhoods of keys (cheaper, no jitter)."""
+    """Local branch: overlapping windows as published, or patches of queries over neighbourhoods of keys
+    (cheaper, no jitter)."""
 
     def __post_init__(self) -> None:
         _check(self.mode in ("exact", "fast"), "mode exact or fast", self.mode)
@@ -74,12 +79,12 @@ class DilationSettings:
 
 @dataclass(frozen=True, eq=False)
 class DetailRegion:
-    """An alpha of its own inside `mask`, (b, h, w) in 0..1, of any size; see `detail_regions`."""
+    """An alpha of its own inside `mask`, (b, h, w) in 0..1, of any size; see `detail.alpha_map`."""
 
     mask: Tensor
     alpha: float
     feather: float = 0.0
-    """Width of the edge, as a share of the picture's shorter side."""
+    """Width of the edge, as a share of the image's shorter side."""
     binary: bool = False
     """As the released code does: everything but 0 counts as 1, nearest resize."""
 
@@ -102,10 +107,10 @@ class DetailSettings:
 
 @dataclass(frozen=True, eq=False)
 class PromptRegion:
-    """A text of its own inside `mask`, (b, h, w) in 0..1, of any size; see `prompt_regions`."""
+    """A prompt of its own inside `mask`, (b, h, w) in 0..1, of any size; see `attention.prompt_regions`."""
 
     context: Tensor
-    """The text as the cross-attention takes it: (b, tokens, channels)."""
+    """The encoded prompt as the cross-attention takes it: (b, tokens, channels)."""
     mask: Tensor
     strength: float = 1.0
 
@@ -126,8 +131,8 @@ class FreeScaleSettings:
     """Share of the noise, by timestep t, that stages >= 1 skip."""
     restart_range: tuple[float, float] = (550.0, 800.0)
     """Timesteps t between which such a restart is expected; a warning is given outside."""
-    most_later_steps: int | None = None
-    """At most so many steps (of the whole schedule) in stages >= 1; None = as many as stage 0."""
+    max_later_steps: int | None = None
+    """Upper limit for the steps (of the whole schedule) of stages >= 1; None = as many as stage 0."""
     fusion: FusionSettings | None = field(default_factory=FusionSettings)
     dilation: DilationSettings | None = field(default_factory=DilationSettings)
     detail: DetailSettings | None = field(default_factory=DetailSettings)
@@ -136,14 +141,20 @@ class FreeScaleSettings:
     def __post_init__(self) -> None:
         if self.base is not None and min(self.base) < MIN_BASE_SIDE:
             raise ValueError(
-                f"FreeScale settings: expected a base size of at least {MIN_BASE_SIDE}x{MIN_BASE_SIDE} pixels, got {self.base}: "
+                f"FreeScale settings: expected a base size of at least {MIN_BASE_SIDE}x{MIN_BASE_SIDE} "
+                f"pixels, got {self.base}: "
                 "set the size the model was trained for"
             )
         _check(0 <= self.restart < 1, "restart from 0 to below 1", self.restart)
-        _check(self.most_later_steps is None or self.most_later_steps >= 1, "most_later_steps of at least 1", self.most_later_steps)
+        _check(
+            self.max_later_steps is None or self.max_later_steps >= 1,
+            "max_later_steps of at least 1",
+            self.max_later_steps,
+        )
 
     def base_for(self, aspect_of: Size) -> Size:
-        """The training size in pixels: `base`, or else the area base_side^2 in another size's aspect, in steps of BASE_STEP."""
+        """The training size in pixels: `base`, or else the area base_side^2 in another size's aspect, in
+        steps of BASE_STEP."""
         return self.base or size_of_area(self.base_side, aspect_of, BASE_STEP)
 
 

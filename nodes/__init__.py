@@ -1,12 +1,25 @@
-"""ComfyUI nodes over freescale_core. `FreeScaleExtension` is what the host loads."""
+"""The nodes, and below them what makes them work in ComfyUI. `FreeScaleExtension` is what ComfyUI loads.
+
+    *_node.py, *_nodes.py  a node's inputs, their checks, and a short execute
+    widgets                socket types, choices and inputs that several nodes share
+    input_checks           one sentence for each bad input
+    plan_route             the plan in numbers, for the web page
+    cascade/               the stages of an image: what they start from, one after the other, VAE and
+    upscaling patching/              FreeScale in one sampler run: what a MODEL carries, and the patches of
+    the run backbones/             what FreeScale knows of a network: its layers, its attention calls host/
+    what differs between releases of ComfyUI, and its types
+
+Imports go down this list, never up, and below it to `freescale_core`.
+"""
 
 from comfy_api.latest import ComfyExtension, io
 
 from .cascade_node import FreeScaleCascade
-from .model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
+from .model_patch_node import FreeScaleModelPatch
+from .part_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleScaleFusion
 from .plan_node import FreeScalePlan
 from .region_nodes import FreeScaleDetailRegion, FreeScalePromptRegion
-from .stage_override import FreeScaleStageOverride
+from .stage_override_node import FreeScaleStageOverride
 from .upscale_node import FreeScaleUpscale
 
 

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..freescale_core.geometry import LATENT_CELL, MAX_SIDE, Size
-from ..freescale_core.plan import shortened
+from ..freescale_core.planning.plan import shortened
 
 
 def expect_one(node: str, latent: object, image: object) -> None:
@@ -21,18 +21,26 @@ def expect_one(node: str, latent: object, image: object) -> None:
 def size_or_none(width: int, height: int, what: str) -> Size | None:
     """The size two widgets say, None when both are 0; one alone is an error."""
     if (width == 0) != (height == 0):
-        raise ValueError(f"FreeScale expects both sides of the {what} or neither, got {width}x{height}: set both, or both to 0.")
+        raise ValueError(
+            f"FreeScale expects both sides of the {what} or neither, got {width}x{height}: set both, or both "
+            "to 0."
+        )
     return Size(height, width) if width else None
 
 
 def expect_vae(node: str, vae: object) -> None:
     """A checkpoint without a VAE gives a VAE object without a network; loaders of other packs give None."""
     if vae is None or getattr(vae, "first_stage_model", vae) is None:
-        raise ValueError(f"{node} expects a VAE, got none: this checkpoint has none, so load one with Load VAE.")
+        raise ValueError(
+            f"{node} expects a VAE, got none: this checkpoint has none, so load one with Load VAE."
+        )
 
 
 def expect_inputs(schema: Any, **values: Any) -> None:
-    """Values that the inputs of a node take. ComfyUI checks what is typed in, but not what another node gives."""
+    """Values that the inputs of a node take.
+
+    ComfyUI checks what is typed in, but not what another node gives.
+    """
     inputs = {given.id: given for given in schema.inputs}
     for name, value in values.items():
         _expect_input(schema.display_name, inputs[name], value)
@@ -58,22 +66,37 @@ def expect_choice(node: str, choices: list[str], got: object) -> None:
 
 
 def expect_number(node: str, widget: Any, value: Any, got: str) -> None:
-    """NaN, as any comparison with it is False, lies outside of all limits. numpy's numbers are numbers, a bool is none here."""
-    kind, wanted = (numbers.Integral, "a whole number") if isinstance(widget, io.Int.Input) else (numbers.Real, "a number")
+    """NaN, as any comparison with it is False, lies outside of all limits. numpy's numbers are numbers, a
+    bool is none here."""
+    kind, wanted = (
+        (numbers.Integral, "a whole number")
+        if isinstance(widget, io.Int.Input)
+        else (numbers.Real, "a number")
+    )
     if not isinstance(value, kind) or isinstance(value, bool) or not widget.min <= value <= widget.max:
-        raise ValueError(f"{node} expects {widget.id} from {widget.min} to {widget.max}, got {shortened(got)}: choose {wanted} in between.")
+        raise ValueError(
+            f"{node} expects {widget.id} from {widget.min} to {widget.max}, got {shortened(got)}: choose "
+            f"{wanted} in between."
+        )
 
 
 def expect_cells(node: str, what: str, size: Size | None, least: int) -> None:
-    """A size in pixels, if one is set, must fill whole latent cells, and its sides must be at least `least`."""
+    """A size in pixels, if one is set, must fill whole latent cells, and its sides must be at least
+    `least`."""
     if size and (min(size) < least or any(side % LATENT_CELL for side in size)):
-        raise ValueError(f"{node} expects the {what} in multiples of {LATENT_CELL} pixels from {least} on, got {size}: choose such a size.")
+        raise ValueError(
+            f"{node} expects the {what} in multiples of {LATENT_CELL} pixels from {least} on, got {size}: "
+            "choose such a size."
+        )
 
 
 def expect_result_size(node: str, size: Size) -> None:
     """No side may be above ComfyUI's own limit."""
     if max(size) > MAX_SIDE:
-        raise ValueError(f"{node} expects a result of at most {MAX_SIDE} pixels a side, got {size}: choose a smaller factor.")
+        raise ValueError(
+            f"{node} expects a result of at most {MAX_SIDE} pixels a side, got {size}: choose a smaller "
+            "factor."
+        )
 
 
 def expect_latent(node: str, latent: Any) -> None:
@@ -93,14 +116,18 @@ def _expect_noise_mask(node: str, mask: Any) -> None:
     if mask is None:
         return
     if not isinstance(mask, Tensor) or mask.numel() == 0:
-        raise ValueError(f"{node} expects a noise mask that is not empty, got {_shown(mask)}: set another mask.")
+        raise ValueError(
+            f"{node} expects a noise mask that is not empty, got {_shown(mask)}: set another mask."
+        )
     _expect_finite(node, "a noise mask", mask)
 
 
 def expect_channels(node: str, channels: int, samples: Tensor, advice: str) -> None:
     """Samples (b, c, h, w) must come from a VAE of the same kind."""
     if samples.shape[1] != channels:
-        raise ValueError(f"{node} expects a latent with {channels} channels, got {samples.shape[1]}: {advice}.")
+        raise ValueError(
+            f"{node} expects a latent with {channels} channels, got {samples.shape[1]}: {advice}."
+        )
 
 
 def expect_image(node: str, image: Any) -> None:
@@ -117,7 +144,7 @@ def expect_mask(node: str, mask: Any) -> Tensor:
     """A MASK as (b, h, w) in 0..1; (h, w) is one of them."""
     if not _is_filled(mask, 2) and not _is_filled(mask, 3):
         raise ValueError(
-            f"{node} expects a mask of shape (pictures, height, width) with floating-point values, "
+            f"{node} expects a mask of shape (images, height, width) with floating-point values, "
             f"got {_shown(mask)}: connect another mask."
         )
     _expect_finite(node, "a mask", mask)
@@ -125,17 +152,29 @@ def expect_mask(node: str, mask: Any) -> Tensor:
 
 
 def _is_filled(value: object, axes: int) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and value.ndim == axes and 0 not in value.shape
+    return (
+        isinstance(value, Tensor)
+        and value.is_floating_point()
+        and value.ndim == axes
+        and 0 not in value.shape
+    )
 
 
 def _expect_finite(node: str, what: str, tensor: Tensor) -> None:
-    """Looks at the smallest and the largest value, which makes no temporary of the tensor's size. Both are NaN if any value is."""
+    """Looks at the smallest and the largest value, which makes no temporary of the tensor's size.
+
+    Both are NaN if any value is.
+    """
     # PyTorch has no aminmax for floating-point numbers of 8 bits.
-    bounds = torch.stack((tensor.half() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor).aminmax())
+    bounds = torch.stack(
+        (tensor.half() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor).aminmax()
+    )
     if not bounds.isfinite().all():
         got = "NaN" if bounds.isnan().any() else "infinity"
         raise ValueError(f"{node} expects {what} of finite numbers, got {got}: check the node it comes from.")
 
 
 def _shown(value: object) -> str:
-    return f"shape {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    return (
+        f"shape {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    )

@@ -1,4 +1,7 @@
-"""GET /freescale/plan: the stages of a plan in numbers, which the web page draws in FreeScale Plan. It changes nothing."""
+"""GET /freescale/plan: the stages of a plan in numbers, which the web page draws in FreeScale Plan.
+
+It changes nothing.
+"""
 
 import dataclasses
 import math
@@ -7,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..freescale_core.cost import TILED_VAE_GIB
-from ..freescale_core.detail_blend import TIMESTEPS, weight_at
-from ..freescale_core.plan import CascadePlan
-from ..freescale_core.plan_report import STEPS, report, settings_lines
-from .host import server_routes
+from ..freescale_core.detail import weight_at
+from ..freescale_core.planning.cost import TILED_VAE_GIB
+from ..freescale_core.planning.plan import CascadePlan
+from ..freescale_core.planning.report import report, settings_lines
+from ..freescale_core.presets import STEPS
+from ..freescale_core.schedule import TIMESTEPS
+from .host.releases import server_routes
 from .input_checks import expect_choice, expect_number
-from .plan_node import BY_FACTOR, BY_LIST, BY_MEGAPIXELS, BY_SIZE, FreeScalePlan
+from .plan_node import TARGETS, FreeScalePlan
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -23,9 +28,8 @@ LINKED = "linked"
 """Query parameter with the names of inputs that get their value from another node, separated by commas."""
 ALPHAS = (0.5, 1.0, 2.0, 3.0)
 CURVE_STEP = 25
-SIZE_INPUTS = {BY_FACTOR: {"factor"}, BY_MEGAPIXELS: {"megapixels"}, BY_SIZE: {"width", "height"}, BY_LIST: {"factors"}}
-NUMBER_INPUTS = {"base_width", "base_height", "target", "restart", "later_steps"}
 SETTING_INPUTS = {"method", "tiling", "later_sampler", "later_scheduler"}
+"""Inputs that change no number: the stages are known without them."""
 
 
 def add_plan_route() -> None:
@@ -52,12 +56,20 @@ def plan_numbers(query: Mapping[str, str]) -> dict[str, Any]:
     """
     linked = list(dict.fromkeys(query.get(LINKED, "").split(",")))
     inputs = [i for i in FreeScalePlan.define_schema().inputs if isinstance(i, io.WidgetInput)]
-    values = {i.id: i.default if i.id in linked or i.id not in query else _value(i, query[i.id]) for i in inputs}
-    unknown = [name for name in linked if name in NUMBER_INPUTS | SIZE_INPUTS[values["target"]]]
+    values = {
+        i.id: i.default if i.id in linked or i.id not in query else _value(i, query[i.id]) for i in inputs
+    }
+    unused = {name for target, names in TARGETS.items() if target != values["target"] for name in names}
+    unknown = [i.id for i in inputs if i.id in linked and i.id not in SETTING_INPUTS | unused]
     if unknown:
-        return {"message": f"The stages are known once the workflow runs: {', '.join(unknown)} comes from another node."}
+        return {
+            "message": f"The stages are known once the workflow runs: {', '.join(unknown)} comes from "
+            "another node."
+        }
     plan, _ = FreeScalePlan.execute(**values, upscale_model="upscale_model" in linked or None).result
-    return _numbers(plan) | {"settings": [*settings_lines(plan), *_unknown_settings([n for n in linked if n in SETTING_INPUTS])]}
+    return _numbers(plan) | {
+        "settings": [*settings_lines(plan), *_unknown_settings([n for n in linked if n in SETTING_INPUTS])]
+    }
 
 
 def _value(widget: Any, text: str) -> Any:
@@ -78,9 +90,17 @@ def _numbers(plan: CascadePlan) -> dict[str, Any]:
     numbers = report(plan)
     timesteps = range(TIMESTEPS, -1, -CURVE_STEP)
     curves = [{"alpha": alpha, "points": [[t, weight_at(t, alpha)] for t in timesteps]} for alpha in ALPHAS]
-    others = {"exact": numbers.exact, "fast": numbers.fast, "tiled_vae_gib": TILED_VAE_GIB, "steps": STEPS, "curves": curves}
+    others = {
+        "exact": numbers.exact,
+        "fast": numbers.fast,
+        "tiled_vae_gib": TILED_VAE_GIB,
+        "steps": STEPS,
+        "curves": curves,
+    }
     return dataclasses.asdict(numbers) | others
 
 
 def _unknown_settings(names: list[str]) -> list[str]:
-    return [f"Shown with the default, as the value comes from another node: {', '.join(names)}"] if names else []
+    return (
+        [f"Shown with the default, as the value comes from another node: {', '.join(names)}"] if names else []
+    )

@@ -5,7 +5,10 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..freescale_core.geometry import LATENT_CELL, MIN_BASE_SIDE, Size, scaled
-from .host import search_aliases, without_grid_hints
+from . import widgets
+from .cascade.upscale import resize
+from .cascade.vae import decode, encode
+from .host.releases import search_aliases, without_grid_hints
 from .input_checks import (
     expect_cells,
     expect_channels,
@@ -17,10 +20,6 @@ from .input_checks import (
     expect_vae,
     size_or_none,
 )
-from .vae_stage import decode, encode, resize
-
-METHODS = ["bicubic", "lanczos"]
-TILINGS = ["auto", "on", "off"]
 
 
 class FreeScaleUpscale(io.ComfyNode):
@@ -30,39 +29,33 @@ class FreeScaleUpscale(io.ComfyNode):
             node_id="FreeScaleUpscale",
             display_name="FreeScale Upscale",
             category="FreeScale",
-            description="Makes the next stage's starting latent: decode, resize the picture, encode. KSampler (Advanced) follows.",
+            description="Makes the next stage's starting latent: decode, resize the image, encode. "
+            "KSampler (Advanced) follows.",
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the checkpoint that samples the next stage."),
-                io.Float.Input(
-                    "factor",
-                    default=2.0,
-                    min=1.0,
-                    max=16.0,
-                    step=0.05,
-                    tooltip="Next size over this size. Used while width and height are 0.",
+                widgets.factor("Next size over this size. Used while width and height are 0.", 1.0),
+                widgets.target_side("width", "Width of the next stage in pixels; 0 = from the factor."),
+                widgets.target_side("height", "Height of the next stage in pixels; 0 = from the factor."),
+                widgets.method("How the image is resized. The paper uses bicubic."),
+                widgets.tiling("Run the VAE in tiles: auto decides from the size and the total memory."),
+                io.Latent.Input(
+                    "samples",
+                    optional=True,
+                    tooltip="The finished stage as a latent. Connect this or the image.",
                 ),
-                io.Int.Input(
-                    "width", default=0, min=0, max=16384, step=8, tooltip="Width of the next stage in pixels; 0 = from the factor."
-                ),
-                io.Int.Input(
-                    "height", default=0, min=0, max=16384, step=8, tooltip="Height of the next stage in pixels; 0 = from the factor."
-                ),
-                io.Combo.Input("method", options=METHODS, default="bicubic", tooltip="How the picture is resized. The paper uses bicubic."),
-                io.Combo.Input(
-                    "tiling",
-                    options=TILINGS,
-                    default="auto",
-                    tooltip="Run the VAE in tiles: auto decides from the size and the total memory.",
-                ),
-                io.Latent.Input("samples", optional=True, tooltip="The finished stage as a latent. Connect this or the image."),
                 io.Image.Input(
-                    "image", optional=True, tooltip="The finished stage, or any picture, as an image. Connect this or the latent."
+                    "image",
+                    optional=True,
+                    tooltip="The finished stage, or any image, as an image. Connect this or the latent.",
                 ),
-                io.UpscaleModel.Input(
-                    "upscale_model", optional=True, tooltip="Upscales the picture before it is resized to the exact size."
-                ),
+                widgets.upscale_model("Upscales the image before it is resized to the exact size."),
             ],
-            outputs=[io.Latent.Output(display_name="latent", tooltip="Latent of the next stage; keeps noise mask and batch index.")],
+            outputs=[
+                io.Latent.Output(
+                    display_name="latent",
+                    tooltip="Latent of the next stage; keeps noise mask and batch index.",
+                )
+            ],
             **search_aliases("hires fix", "upscale latent", "rgb upscale", "self cascade"),
         )
 
@@ -79,7 +72,9 @@ class FreeScaleUpscale(io.ComfyNode):
         image: Any = None,
         upscale_model: Any = None,
     ) -> io.NodeOutput:
-        expect_inputs(cls.define_schema(), factor=factor, width=width, height=height, method=method, tiling=tiling)
+        expect_inputs(
+            cls.define_schema(), factor=factor, width=width, height=height, method=method, tiling=tiling
+        )
         set_size = size_or_none(width, height, "next stage")
         expect_cells("FreeScale Upscale", "next stage", set_size, MIN_BASE_SIDE)
         expect_one("FreeScale Upscale", samples, image)
@@ -89,10 +84,18 @@ class FreeScaleUpscale(io.ComfyNode):
             start = Size(*image.shape[1:3])
         else:
             expect_latent("FreeScale Upscale", samples)
-            expect_channels("FreeScale Upscale", vae.latent_channels, samples["samples"], "connect the VAE that made the latent")
+            expect_channels(
+                "FreeScale Upscale",
+                vae.latent_channels,
+                samples["samples"],
+                "connect the VAE that made the latent",
+            )
             start = Size(*(side * vae.spacial_compression_decode() for side in samples["samples"].shape[2:]))
         size = set_size or scaled(start, factor, LATENT_CELL)
         expect_result_size("FreeScale Upscale", size)
-        picture = image if samples is None else decode(vae, samples["samples"], tiling)
+        if samples is not None:
+            image = decode(vae, samples["samples"], tiling)
         latent = {} if samples is None else without_grid_hints(samples)
-        return io.NodeOutput({**latent, "samples": encode(vae, resize(picture, size, method, upscale_model), tiling)})
+        return io.NodeOutput(
+            {**latent, "samples": encode(vae, resize(image, size, method, upscale_model), tiling)}
+        )

@@ -2,15 +2,15 @@
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "server")]
-
-import tests.host.conftest  # noqa: E402, F401, I001 (puts the host on the path, hence first)
+import tools.harness.in_process  # noqa: E402, F401, I001 (puts the host on the path, hence first)
 
 # isort: split
-from freescale_pack.nodes.sampler_table import LATER_CALLS, ONE_CALL, REFUSED  # noqa: E402
+from tools import ROOT
+
+sys.path.append(str(ROOT / "tests" / "server"))  # Its files import each other as pytest lets them.
+
+from freescale_pack.nodes.patching.sampler_table import LATER_CALLS, ONE_CALL, REFUSED
 from test_bad_input import CASES  # noqa: E402
 
 from tests.host.test_composition import ELSEWHERE, NOT_RUN, ROWS  # noqa: E402
@@ -21,11 +21,12 @@ from tests.host.test_sizes import NO_EFFECT, SIZES  # noqa: E402
 INTRODUCTION = """\
 # Behaviour, as tested
 
-Printed by `python3 dev.py tables`; `tests/host/test_tables.py` compares this page with what is printed. Each row
-is executed by the test file in the title of its table or by the tests that the row names, but for rows that say
-*not run*. *Both keep their effect*: the picture differs from the one without FreeScale and from the one without the
-other node, and switching off scale fusion, dilation or detail control changes it. *The same picture*: FreeScale's
-alone, but for rounding. What is tested besides is told in words; behind them is the `check` of the row."""
+Printed by `python3 dev.py tables`; `tests/host/test_tables.py` compares this page with what is printed.
+Each row is executed by the test file in the title of its table or by the tests that the row names, but for
+rows that say *not run*. *Both keep their effect*: the picture differs from the one without FreeScale and
+from the one without the other node, and switching off scale fusion, dilation or detail control changes it.
+*The same picture*: FreeScale's alone, but for rounding. What is tested besides is told in words; behind
+them is the `check` of the row."""
 
 
 def main() -> None:
@@ -36,7 +37,11 @@ def main() -> None:
         ("scheduler", "of 50 steps", "of 20 steps"),
         schedulers(),
     )
-    table("Sizes of SDXL (test_sizes.py)", ("base", "target", "scale", "dilation", "kernel", "windows at 1/2 and 1/4 resolution"), sizes())
+    table(
+        "Sizes of SDXL (test_sizes.py)",
+        ("base", "target", "scale", "dilation", "kernel", "windows at 1/2 and 1/4 resolution"),
+        sizes(),
+    )
     table(
         "FreeScale with other nodes, small networks on a CPU (test_composition.py)",
         ("with", "result", "what is tested besides"),
@@ -52,7 +57,10 @@ def main() -> None:
 
 def samplers() -> Iterable[tuple[object, ...]]:
     yield from ((name, 1, "once a step") for name in sorted(ONE_CALL))
-    yield from ((name, 1 + later(9), "once a step, on the call that opens it") for name, later in sorted(LATER_CALLS.items()))
+    yield from (
+        (name, 1 + later(9), "once a step, on the call that opens it")
+        for name, later in sorted(LATER_CALLS.items())
+    )
     yield from ((name, "", f"refused: {reason}") for name, reason in sorted(REFUSED.values()))
 
 

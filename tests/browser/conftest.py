@@ -1,19 +1,19 @@
 """Browser tier: ComfyUI's web page in a real Chromium, on a real server with the demo model.
 
-Every test that takes `ui` runs with both renderers of nodes: on the canvas (classic) and as HTML (Nodes 2.0). The page stays open
-from test to test, for loading it is what takes longest.
+Every test that takes `ui` runs with both renderers of nodes: on the canvas (classic) and as HTML (Nodes 2.0).
+The page stays open from test to test, for loading it is what takes longest.
 """
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from comfy_page import ComfyPage, chromium
 from playwright.sync_api import Browser
 
-from demo.comfy_client import ComfyClient
-from demo.comfy_server import ComfyServer
-from devtools.paths import DEV
+from tools.dev.paths import DEV
+from tools.harness.comfy_client import ComfyClient
+from tools.harness.comfy_page import ComfyPage, chromium
+from tools.harness.comfy_server import ComfyServer
 
 RENDERERS = {"classic": {"Comfy.VueNodes.Enabled": False}, "nodes2": {"Comfy.VueNodes.Enabled": True}}
 
@@ -52,13 +52,18 @@ def screenshots(client: ComfyClient) -> Path:
 
 
 @pytest.fixture(scope="session", params=RENDERERS)
-def open_page(request: pytest.FixtureRequest, client: ComfyClient, browser: Browser, screenshots: Path) -> ComfyPage:
+def open_page(
+    request: pytest.FixtureRequest, client: ComfyClient, browser: Browser, screenshots: Path
+) -> ComfyPage:
     return ComfyPage(browser, client, screenshots / request.param, RENDERERS[request.param])
 
 
 @pytest.fixture
 def ui(open_page: ComfyPage) -> Iterator[ComfyPage]:
-    """The page with an empty graph. A test fails if the page has logged an error that is not ComfyUI's own."""
+    """The page with an empty graph.
+
+    A test fails if the page has logged an error that is not ComfyUI's own.
+    """
     open_page.clear()
     yield open_page
     complaints, open_page.complaints = open_page.complaints, []

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from comfy_page import ComfyPage
 from playwright.sync_api import Browser, Locator, expect
 
-from demo.comfy_client import ComfyClient
-from demo.workflow import TEMPLATES
+from tools.harness.comfy_client import ComfyClient
+from tools.harness.comfy_page import ComfyPage
+from tools.harness.workflow import TEMPLATES
 
 FILES = sorted(TEMPLATES.glob("*.json"))
 PACK = "ComfyUI-FreeScale"
@@ -64,7 +64,9 @@ def test_a_template_opens_with_all_its_nodes(ui: ComfyPage, file: Path) -> None:
     assert any(node["class_type"].startswith("FreeScale") for node in ui.prompt().values())
 
 
-def test_the_help_panel_shows_our_page_and_finds_every_nodes_picture(ui: ComfyPage, object_info: dict) -> None:
+def test_the_help_panel_shows_our_page_and_finds_every_nodes_picture(
+    ui: ComfyPage, object_info: dict
+) -> None:
     ui.add_node("FreeScaleModelPatch")
     ui.page.get_by_test_id("info-button").click()
     help_page = ui.page.locator(".node-help-content")
@@ -78,8 +80,11 @@ def test_the_help_panel_shows_our_page_and_finds_every_nodes_picture(ui: ComfyPa
         assert ui.client.picture_at(address.replace("FreeScaleModelPatch", kind)).format == "PNG"
 
 
-def test_a_page_in_chinese_names_the_nodes_in_chinese(client: ComfyClient, browser: Browser, screenshots: Path) -> None:
-    """The page of ComfyUI 0.3.75 replaces the texts of packs by its own when it loads a language, so it keeps the English names."""
+def test_a_page_in_chinese_names_the_nodes_in_chinese(
+    client: ComfyClient, browser: Browser, screenshots: Path
+) -> None:
+    """The page of ComfyUI 0.3.75 replaces the texts of packs by its own when it loads a language, so it keeps
+    the English names."""
     texts = json.loads((TEMPLATES.parent / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
     page_merges = client.get("/system_stats")["system"]["comfyui_version"] != "0.3.75"
     ui = ComfyPage(browser, client, screenshots / "chinese", {"Comfy.Locale": "zh"})

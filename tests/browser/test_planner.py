@@ -1,7 +1,8 @@
 """What FreeScale Plan shows below its inputs."""
 
-from comfy_page import ComfyPage
 from playwright.sync_api import Locator, expect
+
+from tools.harness.comfy_page import ComfyPage
 
 PLAN = "FreeScalePlan"
 
@@ -27,7 +28,9 @@ def test_bad_input_is_answered_with_the_nodes_own_sentence(ui: ComfyPage) -> Non
     node = ui.add_node(PLAN)
     expect(stages(ui)).to_be_visible()
     ui.set_widgets(node, target="list of factors", factors="twice")
-    expect(ui.page.locator("svg").filter(has_text="expected factors from 1.1 to 16.0")).to_contain_text('"twice"')
+    expect(ui.page.locator("svg").filter(has_text="expected factors from 1.1 to 16.0")).to_contain_text(
+        '"twice"'
+    )
     ui.screenshot("plan_error")
     ui.set_widgets(node, factors="1.5, 3")
     expect(stages(ui)).to_contain_text("3072 × 3072")

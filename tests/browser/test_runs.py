@@ -1,16 +1,17 @@
-"""A template run on the demo model from the page: progress, previews, pictures, cancel, save, reload, drop."""
+"""A template run on the demo model from the page: progress, previews, pictures, cancel, save, reload,
+drop."""
 
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from comfy_page import RUN_MS, ComfyPage
 from playwright.sync_api import expect
 
-from demo.comfy_client import Prompt
-from demo.demo_model import for_demo_model, only
-from demo.workflow import TEMPLATE, Workflow
+from tools.harness.comfy_client import Prompt
+from tools.harness.comfy_page import RUN_MS, ComfyPage
+from tools.harness.demo_prompts import for_demo_model, only
+from tools.harness.workflow import TEMPLATE, Workflow
 
 STEPS = 3
 LAST_RUN = """async (event) => {
@@ -30,7 +31,8 @@ class Shown:
 
 
 def open_for_demo_model(ui: ComfyPage, **cascade: Any) -> Prompt:
-    """Open the template and set its widgets as the demo model needs them, for 2x and few steps; its prompt."""
+    """Open the template and set its widgets as the demo model needs them, for 2x and few steps; its
+    prompt."""
     ui.open_file(TEMPLATE)
     prompt = for_demo_model(ui.prompt(), steps=STEPS, text="red car on a yellow background")
     prompt[only(prompt, "FreeScaleCascade")]["inputs"] |= {"factor": 2.0} | cascade
@@ -53,7 +55,9 @@ def shown(open_page: ComfyPage) -> Shown:
 
 
 def test_progress_rises_in_the_windows_title(ui: ComfyPage, shown: Shown) -> None:
-    percents = [int(match[1]) for title in shown.titles if (match := re.search(r"\[(\d+)%\] FreeScaleCascade", title))]
+    percents = [
+        int(match[1]) for title in shown.titles if (match := re.search(r"\[(\d+)%\] FreeScaleCascade", title))
+    ]
     assert percents == sorted(percents)
     assert len(set(percents)) > 1
 
@@ -85,12 +89,16 @@ def test_a_saved_workflow_is_the_same_after_a_reload(ui: ComfyPage, request: pyt
     before = ui.workflow()
     ui.save_as(name)
     ui.open()
-    ui.wait_for("(name) => app.extensionManager.workflow.activeWorkflow.filename === name && app.graph.nodes.length", name)
+    ui.wait_for(
+        "(name) => app.extensionManager.workflow.activeWorkflow.filename === name && app.graph.nodes.length",
+        name,
+    )
     assert essence(ui.workflow()) == essence(before)
 
 
 def essence(workflow: Workflow) -> Any:
-    """What of a workflow must stay: not the places and sizes, which the HTML renderer of 0.3.75 scales at every opening."""
+    """What of a workflow must stay: not the places and sizes, which the HTML renderer of 0.3.75 scales at
+    every opening."""
     kept = ("id", "type", "title", "mode", "widgets_values", "inputs", "outputs", "properties")
     nodes = [{name: node.get(name) for name in kept} for node in workflow["nodes"]]
     return sorted(nodes, key=lambda node: node["id"]), workflow["links"], workflow["groups"]

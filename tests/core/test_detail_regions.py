@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from freescale_core.detail_regions import alpha_map
+from freescale_core.detail import alpha_map
 from freescale_core.geometry import Size
 from freescale_core.masks import repeat_to, resize_masks
 from freescale_core.settings import DetailRegion
@@ -56,7 +56,8 @@ def test_fewer_masks_than_pictures_repeat_in_turn_and_further_ones_are_dropped()
 
 @pytest.mark.parametrize("side", [64, 256])
 def test_feather_is_a_share_of_the_picture_in_every_stage(side):
-    """Half of the shorter side: the edge, in the middle, is soft from a quarter before to a quarter behind it."""
+    """Half of the shorter side: the edge, in the middle, is soft from a quarter before to a quarter behind
+    it."""
     mask = left_half(64, 128)
     row = alpha_map(0.0, (DetailRegion(mask, 1.0, feather=0.5),), 1, Size(side, 2 * side))[0, 0, side // 2]
     at = [float(row[round(side * place)]) for place in (0.5, 0.75, 1.0, 1.25, 1.5)]

@@ -25,7 +25,9 @@ def test_a_preset_is_its_base_and_its_restart_and_else_the_published_settings(na
 def test_settings_without_a_word_are_the_published_ones():
     """3-D Gaussian of 1 token, jitter, dilation until t 300, alpha 2, base 1024, restart at 30 %."""
     settings = FreeScaleSettings()
-    assert settings.fusion == FusionSettings("exact", over_channels=True, sigma=1.0, jitter=True, end_percent=1.0, local="windows")
+    assert settings.fusion == FusionSettings(
+        "exact", over_channels=True, sigma=1.0, jitter=True, end_percent=1.0, local="windows"
+    )
     assert settings.dilation == DilationSettings(factor=None, end_percent=0.7)
     assert settings.detail == DetailSettings(alpha=2.0, regions=())
     assert (settings.base, settings.base_side, settings.restart) == (None, 1024, 0.3)
@@ -34,5 +36,5 @@ def test_settings_without_a_word_are_the_published_ones():
 def test_the_fast_speed_alone_has_neighbourhoods_and_fewer_steps():
     *_, fast = SPEEDS.values()
     assert [speed.fusion.mode for speed in SPEEDS.values()] == ["exact", "fast", "fast"]
-    assert [speed.most_later_steps for speed in SPEEDS.values()] == [None, None, 15]
+    assert [speed.max_later_steps for speed in SPEEDS.values()] == [None, None, 15]
     assert fast.fusion == FusionSettings(mode="fast", local="neighbourhoods")

@@ -7,7 +7,14 @@ import torch
 
 from freescale_core.geometry import Size
 from freescale_core.presets import PRESETS
-from freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
+from freescale_core.settings import (
+    DetailRegion,
+    DetailSettings,
+    DilationSettings,
+    FreeScaleSettings,
+    FusionSettings,
+    PromptRegion,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,12 +30,21 @@ from freescale_core.settings import DetailRegion, DetailSettings, DilationSettin
         (lambda: DetailRegion(torch.zeros(2, 2), 1.0), r"masks of shape \(b, h, w\), got \(2, 2\)"),
         (lambda: DetailRegion(torch.zeros(1, 2, 2), -1.0), "alpha of at least 0, got -1.0"),
         (lambda: DetailRegion(torch.zeros(1, 2, 2), 1.0, feather=2.0), "feather between 0 and 1, got 2.0"),
-        (lambda: PromptRegion(torch.zeros(77, 8), torch.zeros(1, 2, 2)), r"a context of shape \(b, tokens, channels\), got \(77, 8\)"),
-        (lambda: PromptRegion(torch.zeros(1, 77, 8), torch.zeros(2, 2)), r"masks of shape \(b, h, w\), got \(2, 2\)"),
-        (lambda: PromptRegion(torch.zeros(1, 77, 8), torch.zeros(1, 2, 2), 1.5), "strength between 0 and 1, got 1.5"),
+        (
+            lambda: PromptRegion(torch.zeros(77, 8), torch.zeros(1, 2, 2)),
+            r"a context of shape \(b, tokens, channels\), got \(77, 8\)",
+        ),
+        (
+            lambda: PromptRegion(torch.zeros(1, 77, 8), torch.zeros(2, 2)),
+            r"masks of shape \(b, h, w\), got \(2, 2\)",
+        ),
+        (
+            lambda: PromptRegion(torch.zeros(1, 77, 8), torch.zeros(1, 2, 2), 1.5),
+            "strength between 0 and 1, got 1.5",
+        ),
         (lambda: FreeScaleSettings(base=Size(8, 8)), "a base size of at least 64x64 pixels, got 8x8"),
         (lambda: FreeScaleSettings(base=Size(1024, 56)), "a base size of at least 64x64 pixels, got 56x1024"),
-        (lambda: FreeScaleSettings(most_later_steps=0), "most_later_steps of at least 1, got 0"),
+        (lambda: FreeScaleSettings(max_later_steps=0), "max_later_steps of at least 1, got 0"),
         (lambda: FreeScaleSettings(restart=-0.1), "restart from 0 to below 1, got -0.1"),
         (lambda: FreeScaleSettings(restart=1.0), "restart from 0 to below 1, got 1.0"),
     ],
@@ -45,7 +61,12 @@ def test_settings_cannot_be_changed_in_place():
 
 @pytest.mark.parametrize(
     ("name", "side", "restart"),
-    [("SDXL", 1024, 0.3), ("SDXL-Turbo", 512, 0.5), ("SDXL few-step (Lightning, DMD2)", 1024, 0.5), ("SD1.5", 512, 0.3)],
+    [
+        ("SDXL", 1024, 0.3),
+        ("SDXL-Turbo", 512, 0.5),
+        ("SDXL few-step (Lightning, DMD2)", 1024, 0.5),
+        ("SD1.5", 512, 0.3),
+    ],
 )
 def test_presets(name, side, restart):
     preset = PRESETS[name]

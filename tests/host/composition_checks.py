@@ -17,16 +17,14 @@ from freescale_pack.freescale_core.settings import (
     FreeScaleSettings,
     FusionSettings,
 )
-from freescale_pack.nodes.stage_sampling import with_settings
+from freescale_pack.nodes.patching.model import with_settings
+
+from tools.harness.demo_checkpoint import conditioning
 
 from .composition_features import CFG, gligen, sdxl, text_setup
-from .demo_model import conditioning
 
 SETTINGS = FreeScaleSettings(
-    base=Size(64, 64),
-    fusion=FusionSettings(),
-    dilation=DilationSettings(),
-    detail=DetailSettings(1.0),
+    base=Size(64, 64), fusion=FusionSettings(), dilation=DilationSettings(), detail=DetailSettings(1.0)
 )
 PARTS = ("fusion", "dilation", "detail")
 SAME, DIFFERENT = 1e-5, 1e-3
@@ -89,8 +87,8 @@ def predicted_by_freescale_alone(text):
 
 
 def guided_by(formula, *texts):
-    """A check: the model predicts for each of the texts what it predicts with FreeScale alone, and the picture
-    is formula(inputs, *predictions). Predictions beyond those for the texts are the guidance's own.
+    """A check: the model predicts for each of the texts what it predicts with FreeScale alone, and the
+    picture is formula(inputs, *predictions). Predictions beyond those for the texts are the guidance's own.
     """
 
     def check(setup):
@@ -174,7 +172,9 @@ def watched(unet, at):
 
 
 def self_attentions(setup):
-    """Sample with FreeScale. Returns (layer, values, what enters the output projection) of each self-attention.
+    """Sample with FreeScale.
+
+    Returns (layer, values, what enters the output projection) of each self-attention.
 
     Fused attention enters as [global; local], stacked on the batch axis.
     """
@@ -281,7 +281,10 @@ def of_block(drawn, block):
 
 
 def gates_see_fused_tokens(setup):
-    """GLIGEN's gates get whole pictures, one cond at a time, in every transformer. Closed, they change nothing."""
+    """GLIGEN's gates get whole pictures, one cond at a time, in every transformer.
+
+    Closed, they change nothing.
+    """
     gates, sizes = gligen().model.module_list, Counter()
     layers = Counter(v.shape[1] for _, v, _ in self_attentions(text_setup(sdxl())))
     with watched(gates, {"attn": lambda _, module: module.register_forward_hook(count_tokens(sizes))}):
@@ -306,8 +309,8 @@ def count_tokens(sizes):
 
 def scaled_by_freeu(backbone, skip, at_the_lowest):
     """A check: FreeU gets one row a cond. Where the mean of the backbone's channels is highest, it multiplies
-    their first half by `backbone`, where it is lowest by `at_the_lowest`. The mean of the skip it multiplies by
-    `skip`.
+    their first half by `backbone`, where it is lowest by `at_the_lowest`. The mean of the skip it multiplies
+    by `skip`.
     """
 
     def check(setup):
@@ -327,7 +330,10 @@ def scaled_by_freeu(backbone, skip, at_the_lowest):
 
 
 def output_blocks_around(setup):
-    """Sample with FreeScale. Returns (backbone, skip) of the blocks FreeU acts on, before and after its patch."""
+    """Sample with FreeScale.
+
+    Returns (backbone, skip) of the blocks FreeU acts on, before and after its patch.
+    """
     before, after = [], []
 
     def recorder(into):

@@ -1,4 +1,5 @@
-"""Small random networks and patches of the kinds that people combine with FreeScale, in the host's own formats."""
+"""Small random networks and patches of the kinds that people combine with FreeScale, in the host's own
+formats."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -23,8 +24,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_torch_compile import TorchCompileModel
 
 import nodes
-
-from .demo_model import DEMO, conditioning, demo_checkpoint
+from tools.harness.demo_checkpoint import DEMO, conditioning, demo_checkpoint
 
 CPU = torch.device("cpu")
 CHECKPOINT = DEMO / "tiny_sdxl.safetensors"
@@ -55,7 +55,9 @@ class Setup:
         noise = comfy.sample.prepare_noise(self.latent, SEED)
         euler = comfy.samplers.sampler_object("euler")
         with self.around():
-            return guider.sample(noise, self.latent, euler, sigmas, denoise_mask=self.mask, disable_pbar=True, seed=SEED)
+            return guider.sample(
+                noise, self.latent, euler, sigmas, denoise_mask=self.mask, disable_pbar=True, seed=SEED
+            )
 
     def on(self, model, **changes):
         return replace(self, model=model, **changes)
@@ -86,7 +88,11 @@ def sdxl():
 @cache
 def sd15():
     """A tiny random UNet with self-attention at full resolution, as SD1.5 has."""
-    depths = {"transformer_depth": [1, 1], "transformer_depth_middle": 1, "transformer_depth_output": [1, 1, 1, 1]}
+    depths = {
+        "transformer_depth": [1, 1],
+        "transformer_depth_middle": 1,
+        "transformer_depth_output": [1, 1, 1, 1],
+    }
     return random_unet(num_res_blocks=[1, 1], channel_mult=(1, 2), **depths)
 
 
@@ -94,13 +100,22 @@ def sd15():
 def one_transformer():
     """The smallest UNet with attention, for what takes minutes on larger ones."""
     return random_unet(
-        num_res_blocks=[1], channel_mult=(1,), transformer_depth=[0], transformer_depth_middle=1, transformer_depth_output=[0, 0]
+        num_res_blocks=[1],
+        channel_mult=(1,),
+        transformer_depth=[0],
+        transformer_depth_middle=1,
+        transformer_depth_output=[0, 0],
     )
 
 
 def random_unet(**layout):
     sizes = {"image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32}
-    kind = {"use_spatial_transformer": True, "use_linear_in_transformer": False, "context_dim": 128, "num_heads": 8}
+    kind = {
+        "use_spatial_transformer": True,
+        "use_linear_in_transformer": False,
+        "context_dim": 128,
+        "num_heads": 8,
+    }
     config = comfy.supported_models.SD15({**sizes, **kind, **layout})
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, device=CPU)
@@ -128,14 +143,18 @@ def picture():
 def control_net():
     """A ControlNet of SDXL's kind for the demo UNet, loaded from its weights."""
     config = dict(sdxl().model.model_config.unet_config)
-    network = comfy.cldm.cldm.ControlNet(**{**config, "hint_channels": 3, "operations": comfy.ops.disable_weight_init, "device": CPU})
+    network = comfy.cldm.cldm.ControlNet(
+        **{**config, "hint_channels": 3, "operations": comfy.ops.disable_weight_init, "device": CPU}
+    )
     return comfy.controlnet.load_controlnet_state_dict(randomised(network).state_dict())
 
 
 @cache
 def t2i_adapter():
     """An SDXL T2I-Adapter with the demo UNet's channels."""
-    network = comfy.t2i_adapter.adapter.Adapter(cin=768, channels=[64, 128, 128, 128], nums_rb=2, ksize=1, sk=True, use_conv=False, xl=True)
+    network = comfy.t2i_adapter.adapter.Adapter(
+        cin=768, channels=[64, 128, 128, 128], nums_rb=2, ksize=1, sk=True, use_conv=False, xl=True
+    )
     return comfy.controlnet.T2IAdapter(randomised(network), 3, 8, "nearest-exact")
 
 
@@ -161,7 +180,8 @@ def gligen():
 
 @cache
 def lora(strength=0.5):
-    """A LoRA file's tensors: on an attention projection, on its output and on a convolution that FreeScale dilates."""
+    """A LoRA file's tensors: on an attention projection, on its output and on a convolution that FreeScale
+    dilates."""
     generator = torch.Generator().manual_seed(5)
     weights = {}
     for path in LORA_LAYERS:
@@ -169,7 +189,9 @@ def lora(strength=0.5):
         up, down = (weight.shape[0], 4, *(1 for _ in weight.shape[2:])), (4, *weight.shape[1:])
         key = f"lora_unet_{path.replace('.', '_')}"
         weights[f"{key}.lora_up.weight"] = torch.randn(up, generator=generator) * strength
-        weights[f"{key}.lora_down.weight"] = torch.randn(down, generator=generator) * weight[0].numel() ** -0.5
+        weights[f"{key}.lora_down.weight"] = (
+            torch.randn(down, generator=generator) * weight[0].numel() ** -0.5
+        )
         weights[f"{key}.alpha"] = torch.tensor(4.0)
     return weights
 
@@ -196,11 +218,16 @@ def sdxl_weights():
     """The demo UNet's weights in float32."""
     prefix = "model.diffusion_model."
     weights = safetensors.torch.load_file(CHECKPOINT)
-    return {name.removeprefix(prefix): weight.float() for name, weight in weights.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): weight.float()
+        for name, weight in weights.items()
+        if name.startswith(prefix)
+    }
 
 
 def stored_as(dtype):
-    """The demo UNet stored in `dtype`, computed in float32 (what the host does on a CPU, and with fp8 on most GPUs)."""
+    """The demo UNet stored in `dtype`, computed in float32 (what the host does on a CPU, and with fp8 on most
+    GPUs)."""
     return comfy.sd.load_diffusion_model(str(CHECKPOINT), {"dtype": dtype})
 
 
@@ -234,7 +261,8 @@ def with_image_prompt(model, weight):
 
 
 def on_two_devices(model):
-    """The MODEL as core's MultiGPU CFG Split prepares it, with a second CPU device in place of a second GPU."""
+    """The MODEL as core's MultiGPU CFG Split prepares it, with a second CPU device in place of a second
+    GPU."""
     model = model.clone()
     second = model.deepclone_multigpu(new_load_device=torch.device("cpu", 0))
     second.is_multigpu_base_clone = True

@@ -1,27 +1,20 @@
-"""Host tier: the real ComfyUI named by FREESCALE_COMFYUI, on the CPU, with the pack loaded the way the host loads it."""
-
-import os
-import sys
-from pathlib import Path
+"""Host tier: a real ComfyUI in the test's process, on the CPU."""
 
 import pytest
 import torch
 
-from .pack import load_pack
-
-COMFYUI = Path(os.environ["FREESCALE_COMFYUI"])
-
-sys.path.insert(0, str(COMFYUI))  # Before the repository, whose nodes/ folder would hide the host's nodes.py.
-from comfy.cli_args import args  # noqa: E402
-
-args.cpu = True
-args.use_pytorch_cross_attention = True  # What GPUs use by default; several times faster on a CPU than the host's CPU default.
-
-load_pack()
+import tools.harness.in_process  # noqa: F401 (loads ComfyUI and the pack, hence before torch)
+from tools.harness.demo_checkpoint import demo_checkpoint
 
 
 @pytest.fixture(autouse=True)
 def inference_mode():
-    """As the host executes nodes."""
+    """As ComfyUI executes nodes."""
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The demo model, unpatched."""
+    return demo_checkpoint()[0]

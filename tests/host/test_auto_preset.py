@@ -3,7 +3,7 @@
 import comfy.model_base
 import pytest
 from freescale_pack.freescale_core.presets import PRESETS
-from freescale_pack.nodes.auto_preset import auto_preset
+from freescale_pack.nodes.backbones.unet import auto_preset
 
 KINDS = comfy.model_base
 
@@ -11,7 +11,9 @@ KINDS = comfy.model_base
 def model_of(kind, context_dim):
     """A MODEL of a kind, without a network."""
     base = kind.__new__(kind)
-    object.__setattr__(base, "model_config", type("Config", (), {"unet_config": {"context_dim": context_dim}}))
+    object.__setattr__(
+        base, "model_config", type("Config", (), {"unet_config": {"context_dim": context_dim}})
+    )
     return type("Model", (), {"model": base})
 
 
@@ -25,6 +27,8 @@ def model_of(kind, context_dim):
         (KINDS.BaseModel, 1024, "SD1.5", True),  # SD2, trained at 512 or at 768
     ],
 )
-def test_the_kind_of_model_decides_and_an_unknown_one_is_warned_about(caplog, kind, context_dim, preset, warned):
+def test_the_kind_of_model_decides_and_an_unknown_one_is_warned_about(
+    caplog, kind, context_dim, preset, warned
+):
     assert auto_preset(model_of(kind, context_dim)) is PRESETS[preset]
     assert ("does not know this model and takes SD1.5's base size 512" in caplog.text) == warned

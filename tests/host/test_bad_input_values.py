@@ -1,4 +1,5 @@
-"""What a node refuses when it looks into its inputs: one sentence (expected, got, what to do), before any model runs."""
+"""What a node refuses when it looks into its inputs: one sentence (expected, got, what to do), before any
+model runs."""
 
 import math
 import re
@@ -8,17 +9,19 @@ import pytest
 import torch
 from comfy_api.latest import io
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.nodes import cascade as cascade_module
 from freescale_pack.nodes import input_checks, upscale_node
+from freescale_pack.nodes.cascade import run as cascade_module
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
-from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
+from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
+from freescale_pack.nodes.part_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleScaleFusion
 from freescale_pack.nodes.plan_node import FreeScalePlan
 from freescale_pack.nodes.region_nodes import FreeScaleDetailRegion, FreeScalePromptRegion
-from freescale_pack.nodes.stage_override import FreeScaleStageOverride
+from freescale_pack.nodes.stage_override_node import FreeScaleStageOverride
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
-from .demo_model import conditioning, demo_checkpoint
-from .test_cascade import BASE, cascade, empty, patched
+from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
+
+from .cascades import BASE, cascade, empty, patched
 from .test_plan_node import plan
 
 SENTENCE = re.compile(r"FreeScale [^.\n]* expect(s|ed) .*, got .*: .*")
@@ -41,25 +44,46 @@ def latent(samples=None, **more):
 BAD_LATENTS = {
     "NaN": (latent(with_one(empty()["samples"], "nan")), "a latent of finite numbers, got NaN"),
     "infinity": (latent(with_one(empty()["samples"], "inf")), "a latent of finite numbers, got infinity"),
-    "minus infinity": (latent(with_one(empty()["samples"], "-inf")), "a latent of finite numbers, got infinity"),
-    "half precision": (latent(with_one(torch.ones(1, 4, CELLS, CELLS).half(), "nan")), "a latent of finite numbers, got NaN"),
+    "minus infinity": (
+        latent(with_one(empty()["samples"], "-inf")),
+        "a latent of finite numbers, got infinity",
+    ),
+    "half precision": (
+        latent(with_one(torch.ones(1, 4, CELLS, CELLS).half(), "nan")),
+        "a latent of finite numbers, got NaN",
+    ),
     "no batch": (latent(torch.zeros(0, 4, CELLS, CELLS)), "got shape (0, 4, 16, 16) of torch.float32"),
     "no height": (latent(torch.zeros(1, 4, 0, CELLS)), "got shape (1, 4, 0, 16) of torch.float32"),
     "three axes": (latent(torch.zeros(4, CELLS, CELLS)), "got shape (4, 16, 16) of torch.float32"),
     "five axes": (latent(torch.ones(1, 4, 1, CELLS, CELLS)), "got shape (1, 4, 1, 16, 16) of torch.float32"),
-    "whole numbers": (latent(torch.ones(1, 4, CELLS, CELLS, dtype=torch.int64)), "got shape (1, 4, 16, 16) of torch.int64"),
-    "an image": (IMAGE, "expects a latent of shape (images, channels, height, width) with floating-point values, got shape"),
+    "whole numbers": (
+        latent(torch.ones(1, 4, CELLS, CELLS, dtype=torch.int64)),
+        "got shape (1, 4, 16, 16) of torch.int64",
+    ),
+    "an image": (
+        IMAGE,
+        "expects a latent of shape (images, channels, height, width) with floating-point values, got shape",
+    ),
     "audio": ({"waveform": torch.zeros(1, 2, 100)}, "got NoneType: connect one of an image model"),
     "text": ("latent", "got str: connect one of an image model"),
     "channels": (latent(torch.ones(1, 16, CELLS, CELLS)), "expects a latent with 4 channels, got 16"),
-    "NaN in the noise mask": (latent(noise_mask=with_one(MASK, "nan")), "a noise mask of finite numbers, got NaN"),
-    "an empty noise mask": (latent(noise_mask=torch.zeros(1, 0, 8)), "a noise mask that is not empty, got shape (1, 0, 8)"),
+    "NaN in the noise mask": (
+        latent(noise_mask=with_one(MASK, "nan")),
+        "a noise mask of finite numbers, got NaN",
+    ),
+    "an empty noise mask": (
+        latent(noise_mask=torch.zeros(1, 0, 8)),
+        "a noise mask that is not empty, got shape (1, 0, 8)",
+    ),
 }
 BAD_IMAGES = {
     "NaN": (with_one(IMAGE, "nan"), "an image of finite numbers, got NaN"),
     "infinity": (with_one(IMAGE, "-inf"), "an image of finite numbers, got infinity"),
     "one channel": (IMAGE[..., :1], "got shape (1, 128, 128, 1) of torch.float32: connect an RGB image"),
-    "one image of one channel": (IMAGE[0, ..., :1], "got shape (128, 128, 1) of torch.float32: connect an RGB image"),
+    "one image of one channel": (
+        IMAGE[0, ..., :1],
+        "got shape (128, 128, 1) of torch.float32: connect an RGB image",
+    ),
     "three axes": (IMAGE[0], "got shape (128, 128, 3) of torch.float32"),
     "channels first": (IMAGE.movedim(-1, 1), "got shape (1, 3, 128, 128) of torch.float32"),
     "five channels": (torch.zeros(1, 8, 8, 5), "got shape (1, 8, 8, 5) of torch.float32"),
@@ -103,7 +127,9 @@ def run_cascade(factor=2.0, **start):
 
 
 def run_upscale(factor=2.0, width=0, height=0, **start):
-    return FreeScaleUpscale.execute(demo_checkpoint()[2], factor, width, height, "bicubic", "off", **start).result
+    return FreeScaleUpscale.execute(
+        demo_checkpoint()[2], factor, width, height, "bicubic", "off", **start
+    ).result
 
 
 @pytest.mark.usefixtures("no_model_runs")
@@ -133,17 +159,44 @@ def test_a_bad_mask_is_refused(case):
 @pytest.mark.parametrize(
     ("call", "limit"),
     [
-        (lambda: plan(base_width=4096, base_height=4096, factor=16.0), "at most 16384 pixels a side, got 65536x65536"),
-        (lambda: plan(base_width=4096, base_height=64, factor=8.0), "at most 16384 pixels a side, got 32768x512"),
-        (lambda: plan(target="list of factors", base_width=2048, base_height=2048, factors="2, 16"), "at most 16384 pixels a side"),
+        (
+            lambda: plan(base_width=4096, base_height=4096, factor=16.0),
+            "at most 16384 pixels a side, got 65536x65536",
+        ),
+        (
+            lambda: plan(base_width=4096, base_height=64, factor=8.0),
+            "at most 16384 pixels a side, got 32768x512",
+        ),
+        (
+            lambda: plan(target="list of factors", base_width=2048, base_height=2048, factors="2, 16"),
+            "at most 16384 pixels a side",
+        ),
         (lambda: plan(base_width=8, base_height=8), "a base size of at least 64x64 pixels, got 8x8"),
         (lambda: plan(base_width=1024, base_height=56), "a base size of at least 64x64 pixels, got 1024x56"),
-        (lambda: run_cascade(16.0, image=torch.zeros(1, 1032, 64, 3)), "at most 16384 pixels a side, got 1024x16512"),
-        (lambda: run_cascade(16.0, latent=latent(torch.ones(1, 4, 129, 8))), "at most 16384 pixels a side, got 1024x16512"),
-        (lambda: run_upscale(16.0, image=torch.zeros(1, 1032, 64, 3)), "at most 16384 pixels a side, got 1024x16512"),
-        (lambda: run_upscale(16.0, samples=latent(torch.ones(1, 4, 129, 8))), "at most 16384 pixels a side, got 1024x16512"),
-        (lambda: run_upscale(width=64, height=16392, image=IMAGE), "expects height from 0 to 16384, got 16392"),
-        (lambda: patched(demo_checkpoint()[0], base_width=56), "a base size of at least 64x64 pixels, got 56x128"),
+        (
+            lambda: run_cascade(16.0, image=torch.zeros(1, 1032, 64, 3)),
+            "at most 16384 pixels a side, got 1024x16512",
+        ),
+        (
+            lambda: run_cascade(16.0, latent=latent(torch.ones(1, 4, 129, 8))),
+            "at most 16384 pixels a side, got 1024x16512",
+        ),
+        (
+            lambda: run_upscale(16.0, image=torch.zeros(1, 1032, 64, 3)),
+            "at most 16384 pixels a side, got 1024x16512",
+        ),
+        (
+            lambda: run_upscale(16.0, samples=latent(torch.ones(1, 4, 129, 8))),
+            "at most 16384 pixels a side, got 1024x16512",
+        ),
+        (
+            lambda: run_upscale(width=64, height=16392, image=IMAGE),
+            "expects height from 0 to 16384, got 16392",
+        ),
+        (
+            lambda: patched(demo_checkpoint()[0], base_width=56),
+            "a base size of at least 64x64 pixels, got 56x128",
+        ),
     ],
 )
 def test_a_size_beyond_a_limit_is_refused_and_the_limit_named(call, limit):
@@ -153,17 +206,34 @@ def test_a_size_beyond_a_limit_is_refused_and_the_limit_named(call, limit):
 @pytest.mark.usefixtures("no_model_runs")
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 0.0])
 def test_a_number_from_another_node_that_no_widget_would_take_is_refused(value):
-    calls = [(lambda: run_cascade(value, image=IMAGE), "factor"), (lambda: run_upscale(value, image=IMAGE), "factor")]
-    calls += [(lambda name=name: plan(**{name: value}), name) for name in ("factor", "megapixels", "width", "height")]
+    calls = [
+        (lambda: run_cascade(value, image=IMAGE), "factor"),
+        (lambda: run_upscale(value, image=IMAGE), "factor"),
+    ]
+    calls += [
+        (lambda name=name: plan(**{name: value}), name)
+        for name in ("factor", "megapixels", "width", "height")
+    ]
     for call, name in calls:
-        assert re.search(f"expects {name} from .* to .*, got {value}: choose a (whole )?number in between", sentence_of(call))
+        assert re.search(
+            f"expects {name} from .* to .*, got {value}: choose a (whole )?number in between",
+            sentence_of(call),
+        )
 
 
 def links_of(node):
     """What the inputs of a node take from other nodes, all of it good."""
     model, _, vae = demo_checkpoint()
     text = conditioning("red apple")
-    good = {"model": model, "positive": text, "negative": text, "conditioning": text, "vae": vae, "mask": MASK, "image": IMAGE}
+    good = {
+        "model": model,
+        "positive": text,
+        "negative": text,
+        "conditioning": text,
+        "vae": vae,
+        "mask": MASK,
+        "image": IMAGE,
+    }
     return {i.id: good[i.id] for i in node.define_schema().inputs if i.id in good}
 
 
@@ -187,7 +257,7 @@ NODES = [
 ]
 BAD_VALUES = {
     io.Int.Input: [None, "7", True, math.nan, 2.5, 64.0, 2**65, -8, torch.ones(1)],
-    io.Float.Input: [None, "7", True, math.nan, math.inf, -1.0, 1e9, torch.ones(1)],
+    io.Float.Input: [None, "7", True, math.nan, math.inf, -8.0, 1e9, torch.ones(1)],
     io.Combo.Input: [None, "no such choice", 1, []],
     io.String.Input: [None, 2.0, []],
 }
@@ -201,7 +271,9 @@ WIDGETS = [(node, i) for node in NODES for i in node.define_schema().inputs if t
 
 
 @pytest.mark.usefixtures("no_model_runs")
-@pytest.mark.parametrize(("node", "widget"), WIDGETS, ids=[f"{node.__name__}-{widget.id}" for node, widget in WIDGETS])
+@pytest.mark.parametrize(
+    ("node", "widget"), WIDGETS, ids=[f"{node.__name__}-{widget.id}" for node, widget in WIDGETS]
+)
 def test_every_widget_refuses_what_another_node_must_not_give(node, widget):
     for value in BAD_VALUES[type(widget)]:
         said = sentence_of(lambda value=value: run_node(node, **{widget.id: value}))
@@ -234,13 +306,19 @@ def test_a_link_without_a_value_is_refused(node, name, value, said):
 @pytest.mark.parametrize("sides", [(100, 128), (128, 100), (128, 56), (4, 64)])
 def test_a_next_stage_must_fill_latent_cells(sides):
     said = sentence_of(lambda: run_upscale(width=sides[0], height=sides[1], image=IMAGE))
-    assert f"the next stage in multiples of 8 pixels from 64 on, got {sides[0]}x{sides[1]}: choose such a size" in said
+    assert (
+        f"the next stage in multiples of 8 pixels from 64 on, got {sides[0]}x{sides[1]}: choose such a size"
+        in said
+    )
 
 
 @pytest.mark.parametrize("sides", [(100, 128), (128, 4)])
 def test_a_window_must_fill_latent_cells(sides):
     said = sentence_of(lambda: run_node(FreeScaleScaleFusion, window_width=sides[0], window_height=sides[1]))
-    assert f"the window in multiples of 8 pixels from 8 on, got {sides[0]}x{sides[1]}: choose such a size" in said
+    assert (
+        f"the window in multiples of 8 pixels from 8 on, got {sides[0]}x{sides[1]}: choose such a size"
+        in said
+    )
 
 
 @pytest.mark.parametrize("node", NODES[1:-1])
@@ -250,27 +328,40 @@ def test_each_node_takes_its_defaults(node):
 
 def test_alpha_of_an_image_is_dropped():
     image = torch.rand(1, 64, 64, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(run_upscale(image=image)[0]["samples"], run_upscale(image=image[..., :3])[0]["samples"])
+    assert torch.equal(
+        run_upscale(image=image)[0]["samples"], run_upscale(image=image[..., :3])[0]["samples"]
+    )
 
 
-@pytest.mark.parametrize(("samples", "mask", "said"), [(torch.ones, MASK, True), (torch.ones, None, False), (torch.zeros, MASK, False)])
-def test_the_log_says_that_a_finished_latent_with_a_noise_mask_is_not_inpainted(monkeypatch, caplog, samples, mask, said):
+@pytest.mark.parametrize(
+    ("samples", "mask", "said"),
+    [(torch.ones, MASK, True), (torch.ones, None, False), (torch.zeros, MASK, False)],
+)
+def test_the_log_says_that_a_finished_latent_with_a_noise_mask_is_not_inpainted(
+    monkeypatch, caplog, samples, mask, said
+):
     caplog.set_level("INFO", logger="FreeScale")
     monkeypatch.setattr(cascade_module, "sample", lambda stage, start, callback: start)
     monkeypatch.setattr(FreeScaleCascade, "hidden", None, raising=False)
-    run_cascade(latent={"samples": samples(1, 4, CELLS, CELLS), **({} if mask is None else {"noise_mask": mask})})
+    run_cascade(
+        latent={"samples": samples(1, 4, CELLS, CELLS), **({} if mask is None else {"noise_mask": mask})}
+    )
     assert caplog.text.count("counts as the finished stage 0: it is not inpainted") == said
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 0), (0, 64)])
 def test_one_side_alone_is_refused(width, height):
-    with pytest.raises(ValueError, match=f"both sides of the base size or neither, got {width}x{height}: set both"):
+    with pytest.raises(
+        ValueError, match=f"both sides of the base size or neither, got {width}x{height}: set both"
+    ):
         input_checks.size_or_none(width, height, "base size")
     assert input_checks.size_or_none(0, 0, "base size") is None
     assert input_checks.size_or_none(64, 128, "base size") == Size(128, 64)
 
 
-@pytest.mark.parametrize(("latent", "image", "got"), [(None, None, "neither: connect one"), ({}, {}, "both: disconnect one")])
+@pytest.mark.parametrize(
+    ("latent", "image", "got"), [(None, None, "neither: connect one"), ({}, {}, "both: disconnect one")]
+)
 def test_two_starts_and_none_are_refused(latent, image, got):
     with pytest.raises(ValueError, match=f"expects either a latent or an image, got {got}"):
         input_checks.expect_one("A node", latent, image)

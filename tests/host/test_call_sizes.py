@@ -1,19 +1,24 @@
 """Tiles, areas and crops: a model call is judged by its own size, not by the size of the picture."""
 
+from types import SimpleNamespace
+
 import comfy.samplers
 import numpy as np
 import pytest
 import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
-from freescale_pack.nodes.stage_run import stage_run
-from freescale_pack.nodes.stage_sampling import with_settings
-from freescale_pack.nodes.unet import dilation_convs
+from freescale_pack.nodes.backbones.unet import dilation_convs
+from freescale_pack.nodes.patching.dilation import DilatedCalls
+from freescale_pack.nodes.patching.memory_budget import MemoryBudget
+from freescale_pack.nodes.patching.model import with_settings
+from freescale_pack.nodes.patching.run import sampler_run
+from freescale_pack.nodes.patching.scale_fusion import ScaleFusion
 
 import nodes
+from tools.harness.demo_checkpoint import conditioning
 
 from .composition_features import latents, sdxl, text_setup
-from .demo_model import conditioning
 
 BASE = 8
 """Latent cells; the pictures here are twice as large unless said."""
@@ -21,16 +26,25 @@ BASE = 8
 
 def with_sizes(cond):
     """Explicit size conditioning, so that FreeScale's own does not differ from the plain run's."""
-    return [[text, {**extras, "width": 64, "height": 64, "target_width": 64, "target_height": 64}] for text, extras in cond]
+    return [
+        [text, {**extras, "width": 64, "height": 64, "target_width": 64, "target_height": 64}]
+        for text, extras in cond
+    ]
 
 
 def setup_of(model, side=2 * BASE):
     setup = text_setup(model)
-    return setup.on(model, positive=with_sizes(setup.positive), negative=with_sizes(setup.negative), latent=latents(side=side))
+    return setup.on(
+        model,
+        positive=with_sizes(setup.positive),
+        negative=with_sizes(setup.negative),
+        latent=latents(side=side),
+    )
 
 
 def freescale(model, seen=None, factor=None):
-    """Fusion and dilation without the blend; seen: gets the token grid of every fused attention; factor: of dilation, None = by size."""
+    """Fusion and dilation without the blend; seen: gets the token grid of every fused attention; factor: of
+    dilation, None = by size."""
 
     def draw(sigma, block, windows):
         seen.append(windows.grid)
@@ -38,7 +52,12 @@ def freescale(model, seen=None, factor=None):
 
     fusion = FusionSettings() if seen is None else FusionSettings(draw_windows=draw)
     side = 8 * BASE
-    return with_settings(model, FreeScaleSettings(base=Size(side, side), fusion=fusion, dilation=DilationSettings(factor), detail=None))
+    return with_settings(
+        model,
+        FreeScaleSettings(
+            base=Size(side, side), fusion=fusion, dilation=DilationSettings(factor), detail=None
+        ),
+    )
 
 
 def tiled(model, tile=BASE):
@@ -80,7 +99,8 @@ def test_tiles_of_the_base_size_are_ordinary_calls(side, factor):
 
 
 def test_tiles_above_the_base_size_are_corrected_for_their_own_size():
-    """Tiles of twice the base in a picture of four times the base: dilation 2, as in a picture of twice the base."""
+    """Tiles of twice the base in a picture of four times the base: dilation 2, as in a picture of twice the
+    base."""
     grids = []
     calls, got = calls_of(setup_of(freescale(tiled(sdxl(), 2 * BASE), grids), 4 * BASE))
     assert {(side, *dilations) for side, dilations in calls if dilations != {1}} == {(2 * BASE, 2)}
@@ -89,7 +109,8 @@ def test_tiles_above_the_base_size_are_corrected_for_their_own_size():
 
 
 def test_a_tile_is_fused_as_a_picture_of_its_size():
-    """One UNet call on twice the base, as a tile of four times the base and as a picture: the same windows, blur and dilation."""
+    """One UNet call on twice the base, as a tile of four times the base and as a picture: the same windows,
+    blur and dilation."""
 
     def first_call(model, side):
         class Done(Exception):
@@ -116,7 +137,10 @@ def test_a_tile_is_fused_as_a_picture_of_its_size():
             hook.remove()
         return outputs[0]
 
-    tile, picture = first_call(freescale(tiled(sdxl(), 2 * BASE)), 4 * BASE), first_call(freescale(sdxl()), 2 * BASE)
+    tile, picture = (
+        first_call(freescale(tiled(sdxl(), 2 * BASE)), 4 * BASE),
+        first_call(freescale(sdxl()), 2 * BASE),
+    )
     assert tile.shape == picture.shape
     assert torch.equal(tile, picture)
     assert not torch.equal(first_call(tiled(sdxl(), 2 * BASE), 4 * BASE), tile)
@@ -136,8 +160,10 @@ def test_an_area_of_the_base_size_is_an_ordinary_call():
 )
 def test_factors_follow_the_size_of_the_call(call, acts, dilation, kernel, windows):
     """Calls of a run at four times the base of 16 cells."""
-    run = stage_run(FreeScaleSettings(base=Size(128, 128)), Size(64, 64), None, 7)
+    run = sampler_run(FreeScaleSettings(base=Size(128, 128)), Size(64, 64), None, 7)
     assert (run.base, run.target, run.seed) == (Size(16, 16), Size(64, 64), 7)
     size = Size(call, call)
-    assert (run.acts_on(size), run.dilation_of(size), run.kernel_size_of(size)) == (acts, dilation, kernel)
-    assert run.window_grid(size, size).count == windows
+    fusion, made = ScaleFusion(run, FusionSettings(), MemoryBudget()), SimpleNamespace(grid=size, full=size)
+    assert (run.acts_on(size), fusion.gaussian(made).kernel_size) == (acts, kernel)
+    assert fusion.windows(made).count == windows
+    assert DilatedCalls(run, DilationSettings()).factor(size, 1e9) == (dilation if acts else None)

@@ -1,20 +1,24 @@
-"""A plan's resize method, upscale model, VAE tiling and base reach the cascade. What cannot run is refused early."""
+"""A plan's resize method, upscale model, VAE tiling and base reach the cascade.
+
+What cannot run is refused early.
+"""
 
 import pytest
 import torch
 from comfy_extras import nodes_upscale_model
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.freescale_core.plan import CascadePlan
-from freescale_pack.nodes import cascade as cascade_module
-from freescale_pack.nodes import cascade_node, vae_stage
+from freescale_pack.freescale_core.planning.plan import CascadePlan
+from freescale_pack.nodes import cascade_node
+from freescale_pack.nodes.cascade import run as cascade_module
+from freescale_pack.nodes.cascade import vae as vae_module
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
-from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl
-from freescale_pack.nodes.stage_override import FreeScaleStageOverride
-from freescale_pack.nodes.stage_sampling import settings_of
+from freescale_pack.nodes.part_nodes import FreeScaleDetailControl
+from freescale_pack.nodes.stage_override_node import FreeScaleStageOverride
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
-from .demo_model import conditioning, demo_checkpoint
-from .test_cascade import patched
+from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
+
+from .cascades import patched
 
 BASE = Size(64, 64)
 
@@ -63,11 +67,15 @@ def starts(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "plan", [{}, {"method": "lanczos"}, {"upscale_model": "mirror"}, {"tiling": "on"}], ids=["plain", "lanczos", "upscale model", "tiles"]
+    "plan",
+    [{}, {"method": "lanczos"}, {"upscale_model": "mirror"}, {"tiling": "on"}],
+    ids=["plain", "lanczos", "upscale model", "tiles"],
 )
-def test_each_stage_starts_from_what_the_upscale_node_makes_of_the_one_before(texts, starts, monkeypatch, plan):
+def test_each_stage_starts_from_what_the_upscale_node_makes_of_the_one_before(
+    texts, starts, monkeypatch, plan
+):
     monkeypatch.setattr(nodes_upscale_model, "ImageUpscaleWithModel", Mirrored)
-    monkeypatch.setattr(vae_stage, "TILES", (64,))
+    monkeypatch.setattr(vae_module, "TILES", (64,))
     _, _, pictures = run(texts, **plan)
     vae, others = demo_checkpoint()[2], {"method": "bicubic", "tiling": "off", **plan}
     for picture, start, side in zip(pictures, starts, (96, 128), strict=False):
@@ -84,7 +92,9 @@ def test_a_plans_tiling_counts_for_decoding_too(texts, starts, monkeypatch, tili
     vae, seen = demo_checkpoint()[2], []
     for name in ("decode", "decode_tiled"):
         original = getattr(vae, name)
-        monkeypatch.setattr(vae, name, lambda *a, _name=name, _call=original, **kw: (seen.append(_name), _call(*a, **kw))[1])
+        monkeypatch.setattr(
+            vae, name, lambda *a, _name=name, _call=original, **kw: (seen.append(_name), _call(*a, **kw))[1]
+        )
     run(texts, tiling=tiling)
     assert seen == ["decode_tiled" if tiling == "on" else "decode"] * 3
 
@@ -123,19 +133,26 @@ def test_an_override_that_brings_detail_control_back_is_checked_too(texts, no_ba
         run(texts, sampler="uni_pc", model=without, overrides=overrides)
 
 
-@pytest.mark.parametrize(("width", "height", "refused"), [(104, 100, False), (100, 104, False), (107, 100, True), (100, 107, True)])
+@pytest.mark.parametrize(
+    ("width", "height", "refused"), [(104, 100, False), (100, 104, False), (107, 100, True), (100, 107, True)]
+)
 def test_a_picture_may_be_five_percent_wider_or_higher_than_stage_1(texts, no_base, width, height, refused):
     plan, picture = CascadePlan(BASE, (Size(128, 128),)), torch.zeros(1, height, width, 3)
     model, _, vae = demo_checkpoint()
-    with pytest.raises(ValueError if refused else BasePaid, match=f"got {width}x{height}: change the plan" if refused else None):
-        FreeScaleCascade.execute(model, *texts, vae, 1, 4, 3.0, "euler", "normal", 2.0, image=picture, plan=plan)
+    with pytest.raises(
+        ValueError if refused else BasePaid,
+        match=f"got {width}x{height}: change the plan" if refused else None,
+    ):
+        FreeScaleCascade.execute(
+            model, *texts, vae, 1, 4, 3.0, "euler", "normal", 2.0, image=picture, plan=plan
+        )
 
 
 def test_a_plans_base_counts_in_the_model_and_in_every_override(texts, monkeypatch):
     seen = []
 
     def keep(stages, *rest):
-        seen.extend(settings_of(stage.model).base for stage in stages)
+        seen.extend(stage.settings.base for stage in stages)
         raise BasePaid
 
     monkeypatch.setattr(cascade_node, "run_cascade", keep)
@@ -149,5 +166,7 @@ def test_a_plans_base_counts_in_the_model_and_in_every_override(texts, monkeypat
 def test_an_alpha_channel_of_the_first_picture_is_left_out(texts, starts):
     model, _, vae = demo_checkpoint()
     picture, plan = torch.rand(1, 64, 64, 4), CascadePlan(BASE, (Size(96, 96),))
-    pictures = FreeScaleCascade.execute(model, *texts, vae, 1, 4, 3.0, "euler", "normal", 2.0, image=picture, plan=plan).result[2]
+    pictures = FreeScaleCascade.execute(
+        model, *texts, vae, 1, 4, 3.0, "euler", "normal", 2.0, image=picture, plan=plan
+    ).result[2]
     assert torch.equal(pictures[0], picture[..., :3])

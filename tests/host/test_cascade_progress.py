@@ -1,18 +1,24 @@
 """The progress of a cascade: one bar over all stages, previews, and the pictures of finished stages."""
 
+import dataclasses
+
 import comfy.utils
 import latent_preview
 import pytest
 import torch
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.freescale_core.plan import CascadePlan
+from freescale_pack.freescale_core.planning.plan import CascadePlan
+from freescale_pack.freescale_core.settings import FreeScaleSettings
 from freescale_pack.nodes import cascade_node
-from freescale_pack.nodes.cascade import SamplerChoice, Stage, StageResult, run_cascade
+from freescale_pack.nodes.cascade.progress import CascadeProgress
+from freescale_pack.nodes.cascade.run import StageResult, run_cascade
+from freescale_pack.nodes.cascade.stages import SamplerChoice, Stage
+from freescale_pack.nodes.cascade.start import FromLatent
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
-from freescale_pack.nodes.cascade_progress import CascadeProgress
 
-from .demo_model import conditioning, demo_checkpoint
-from .test_cascade import patched
+from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
+
+from .cascades import patched
 
 
 class Bar:
@@ -60,10 +66,13 @@ def test_a_cascade_shows_the_base_and_every_stage_once_and_ends_full():
     model, _, vae = demo_checkpoint()
     choice = SamplerChoice(1, 6, 3.0, "euler", "ddim_uniform")
     texts = conditioning("red apple"), conditioning("")
-    model = patched(model, base_width=64, base_height=64)
-    stages = [Stage(model, *texts, choice), Stage(model, *texts, choice, 1)]
-    run_cascade(stages, vae, CascadePlan(Size(64, 64), (Size(96, 96),)), {"samples": torch.zeros(1, 4, 8, 8)}, None)
-    assert [told[:2] for told in Bar.last] == [(n, 13) for n in (1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 13)]
+    base = Stage(model, FreeScaleSettings(base=Size(64, 64)), *texts, choice)
+    stages = [base, dataclasses.replace(base, start_step=1)]
+    empty = FromLatent({"samples": torch.zeros(1, 4, 8, 8)}, is_empty=True)
+    run_cascade(stages, vae, CascadePlan(Size(64, 64), (Size(96, 96),)), empty)
+    assert [told[:2] for told in Bar.last] == [
+        (n, 13) for n in (1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 13)
+    ]
     pictures = [preview[1] for _, _, preview in Bar.last if not isinstance(preview[1], tuple)]
     assert [picture.size for picture in pictures] == [(64, 64), (96, 96)]
 

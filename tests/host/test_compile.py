@@ -1,14 +1,22 @@
-"""TorchCompileModel: what is compiled at the base size stays compiled, and a patched run equals the uncompiled one."""
+"""TorchCompileModel: what is compiled at the base size stays compiled, and a patched run equals the
+uncompiled one."""
 
 import pytest
 import torch
 from comfy_extras.nodes_torch_compile import TorchCompileModel
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings, PromptRegion
-from freescale_pack.nodes.stage_sampling import with_settings
+from freescale_pack.freescale_core.settings import (
+    DetailSettings,
+    DilationSettings,
+    FreeScaleSettings,
+    FusionSettings,
+    PromptRegion,
+)
+from freescale_pack.nodes.patching.model import with_settings
+
+from tools.harness.demo_checkpoint import conditioning
 
 from .composition_features import latents, made, sd15, text_setup
-from .demo_model import conditioning
 
 BASE = Size(64, 64)
 
@@ -19,7 +27,9 @@ def settings(**parts):
 
 
 ALL = settings(fusion=FusionSettings(), dilation=DilationSettings(), detail=DetailSettings(1.0))
-IN_2D = settings(fusion=FusionSettings(over_channels=False), dilation=DilationSettings(), detail=DetailSettings(1.0))
+IN_2D = settings(
+    fusion=FusionSettings(over_channels=False), dilation=DilationSettings(), detail=DetailSettings(1.0)
+)
 PLAIN = settings()
 
 

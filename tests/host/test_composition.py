@@ -30,6 +30,7 @@ from comfy_extras import (
 from comfy_extras import nodes_differential_diffusion as nodes_differential
 
 import nodes
+from tools.harness.demo_checkpoint import conditioning
 
 from .composition_checks import (
     DIFFERENT,
@@ -77,8 +78,7 @@ from .composition_features import (
     with_image_prompt,
     with_lora,
 )
-from .demo_model import conditioning
-from .test_patches import fingerprint
+from .runs import fingerprint
 
 SNOW, FROG = "a photo of snow", "green frog"
 
@@ -114,7 +114,8 @@ def same_as(other):
 
 
 def over_before_the_run(build):
-    """A check: with a timestep range that has ended before the run, the picture is FreeScale's own, bit for bit."""
+    """A check: with a timestep range that has ended before the run, the picture is FreeScale's own, bit for
+    bit."""
 
     def check(setup):
         plain = text_setup(sdxl())
@@ -204,14 +205,18 @@ def dual_cfg(setup):
 
 def gligen_box(setup):
     emb = torch.randn(1, 64, generator=torch.Generator().manual_seed(4))
-    positive = [[c[0], {**c[1], "gligen": ("position", gligen(), [(emb, 8, 8, 2, 4)])}] for c in setup.positive]
+    positive = [
+        [c[0], {**c[1], "gligen": ("position", gligen(), [(emb, 8, 8, 2, 4)])}] for c in setup.positive
+    ]
     return replace(setup, positive=positive)
 
 
 def hooked(setup, *conds):
     """A LoRA as a hook on some of the conds."""
     hooks = comfy.hooks.create_hook_lora(lora(), 1.0, 0.0)
-    return replace(setup, **{name: comfy.hooks.set_hooks_for_conditioning(getattr(setup, name), hooks) for name in conds})
+    return replace(
+        setup, **{name: comfy.hooks.set_hooks_for_conditioning(getattr(setup, name), hooks) for name in conds}
+    )
 
 
 def hook_on_both_equals_the_lora(setup):
@@ -241,7 +246,9 @@ def little_memory():
 
 def one_cond_a_call(setup):
     batches = []
-    hook = sdxl().model.diffusion_model.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
+    hook = sdxl().model.diffusion_model.register_forward_pre_hook(
+        lambda module, args: batches.append(len(args[0]))
+    )
     freescale(setup).sample()
     hook.remove()
     assert batches == [1] * 4
@@ -249,9 +256,15 @@ def one_cond_a_call(setup):
 
 def two_threads_worked(setup):
     threads = {}
-    unets = [setup.model.model.diffusion_model, setup.model.get_additional_models_with_key("multigpu")[0].model.diffusion_model]
+    unets = [
+        setup.model.model.diffusion_model,
+        setup.model.get_additional_models_with_key("multigpu")[0].model.diffusion_model,
+    ]
     hooks = [
-        unet.register_forward_pre_hook(lambda module, args: threads.setdefault(module, set()).add(threading.get_ident())) for unet in unets
+        unet.register_forward_pre_hook(
+            lambda module, args: threads.setdefault(module, set()).add(threading.get_ident())
+        )
+        for unet in unets
     ]
     freescale(setup).sample()
     for hook in hooks:
@@ -264,7 +277,9 @@ def two_threads_worked(setup):
 def attention_override(setup):
     """What SageAttention and its like use: every attention goes through one function."""
     model = setup.model.clone()
-    model.model_options["transformer_options"]["optimized_attention_override"] = lambda function, *args, **kwargs: function(*args, **kwargs)
+    model.model_options["transformer_options"]["optimized_attention_override"] = (
+        lambda function, *args, **kwargs: function(*args, **kwargs)
+    )
     return setup.on(model)
 
 
@@ -323,20 +338,36 @@ ROWS = {
     ),
     "LoRA": Row(lambda s: s.on(with_lora(s.model)), LORA, same_as(lambda s: s.on(merged()))),
     "LoRA as a hook on one cond": Row(
-        lambda s: hooked(s, "positive"), "on both conds it equals the LoRA on the model", hook_on_both_equals_the_lora
+        lambda s: hooked(s, "positive"),
+        "on both conds it equals the LoRA on the model",
+        hook_on_both_equals_the_lora,
     ),
     "IPAdapter-like attn2 replace": Row(
-        lambda s: s.on(with_image_prompt(s.model, 1.0)), "with weight 0 FreeScale alone, bit for bit", without_weight_it_is_freescale_alone
+        lambda s: s.on(with_image_prompt(s.model, 1.0)),
+        "with weight 0 FreeScale alone, bit for bit",
+        without_weight_it_is_freescale_alone,
     ),
     "GLIGEN": Row(
         gligen_box,
         "its gates see whole pictures; closed, FreeScale alone; all attention is fused",
         gates_see_fused_tokens,
     ),
-    "inpainting mask": Row(lambda s: replace(s, mask=inpaint_mask()), "the outside is kept", keeps_the_outside),
-    "DifferentialDiffusion": Row(soft_mask, "the black end is kept; differs from the mask alone", keeps_the_black_end),
-    "area conditioning": Row(lambda s: two_texts(s, in_area), "one step: a text acts only in its area", acts_only_on_the_right(in_area)),
-    "mask conditioning": Row(lambda s: two_texts(s, masked), "one step: a text acts only in its mask", acts_only_on_the_right(masked)),
+    "inpainting mask": Row(
+        lambda s: replace(s, mask=inpaint_mask()), "the outside is kept", keeps_the_outside
+    ),
+    "DifferentialDiffusion": Row(
+        soft_mask, "the black end is kept; differs from the mask alone", keeps_the_black_end
+    ),
+    "area conditioning": Row(
+        lambda s: two_texts(s, in_area),
+        "one step: a text acts only in its area",
+        acts_only_on_the_right(in_area),
+    ),
+    "mask conditioning": Row(
+        lambda s: two_texts(s, masked),
+        "one step: a text acts only in its mask",
+        acts_only_on_the_right(masked),
+    ),
     "ConditioningSetTimestepRange": Row(
         two_times, "over before the run: FreeScale alone, bit for bit", over_before_the_run(with_early_text)
     ),
@@ -393,31 +424,30 @@ ROWS = {
         GUIDED,
         guided_by(rescaled_cfg(0.7), POSITIVE, NEGATIVE),
     ),
-    "PerpNeg guider": Row(
-        perp_neg,
-        GUIDED,
-        guided_by(perp_neg_formula(CFG, 0.8), POSITIVE, SNOW, NEGATIVE),
-    ),
-    "dual CFG guider": Row(
-        dual_cfg,
-        GUIDED,
-        guided_by(dual_formula(CFG, 2.0), NEGATIVE, FROG, POSITIVE),
-    ),
+    "PerpNeg guider": Row(perp_neg, GUIDED, guided_by(perp_neg_formula(CFG, 0.8), POSITIVE, SNOW, NEGATIVE)),
+    "dual CFG guider": Row(dual_cfg, GUIDED, guided_by(dual_formula(CFG, 2.0), NEGATIVE, FROG, POSITIVE)),
     "fp16 weights": Row(lambda s: s.on(stored_as(torch.float16)), changes=False),
-    "bf16 weights": Row(lambda s: s.on(stored_as(torch.bfloat16)), ROUNDED, same_as(lambda s: s.on(rounded_to(torch.bfloat16)))),
-    "fp8 weights": Row(lambda s: s.on(stored_as(torch.float8_e4m3fn)), ROUNDED, same_as(lambda s: s.on(rounded_to(torch.float8_e4m3fn)))),
+    "bf16 weights": Row(
+        lambda s: s.on(stored_as(torch.bfloat16)),
+        ROUNDED,
+        same_as(lambda s: s.on(rounded_to(torch.bfloat16))),
+    ),
+    "fp8 weights": Row(
+        lambda s: s.on(stored_as(torch.float8_e4m3fn)),
+        ROUNDED,
+        same_as(lambda s: s.on(rounded_to(torch.float8_e4m3fn))),
+    ),
     "fp16 arithmetic": Row(
-        lambda s: s.on(computed_in(torch.float16)),
-        "close to float32",
-        close_to_float32(0.01),
+        lambda s: s.on(computed_in(torch.float16)), "close to float32", close_to_float32(0.01)
     ),
     "bf16 arithmetic": Row(
-        lambda s: s.on(computed_in(torch.bfloat16)),
-        "close to float32",
-        close_to_float32(0.05),
+        lambda s: s.on(computed_in(torch.bfloat16)), "close to float32", close_to_float32(0.05)
     ),
     "batch of 2": Row(
-        lambda s: replace(s, latent=latents(2)), "a picture of the batch equals the picture alone", batch_equals_its_pictures, changes=False
+        lambda s: replace(s, latent=latents(2)),
+        "a picture of the batch equals the picture alone",
+        batch_equals_its_pictures,
+        changes=False,
     ),
     "cond and uncond in two calls": Row(
         lambda s: replace(s, around=little_memory), "each call holds one cond", one_cond_a_call, changes=False
@@ -425,9 +455,14 @@ ROWS = {
     "attention override (SageAttention and its like)": Row(
         attention_override, "windows go through it, too", windows_go_through_the_override, changes=False
     ),
-    "TorchCompileModel (backend eager)": Row(lambda s: s.on(compiled(s.model)), changes=False, base=one_transformer),
+    "TorchCompileModel (backend eager)": Row(
+        lambda s: s.on(compiled(s.model)), changes=False, base=one_transformer
+    ),
     MULTI_GPU: Row(
-        lambda s: s.on(on_two_devices(s.model)), "each thread has a UNet of its own; not in 0.3.75", two_threads_worked, changes=False
+        lambda s: s.on(on_two_devices(s.model)),
+        "each thread has a UNet of its own; not in 0.3.75",
+        two_threads_worked,
+        changes=False,
     ),
 }
 ELSEWHERE = [
@@ -472,7 +507,8 @@ def test_both_keep_their_effect_and_nothing_stays_on_the_model(name, caplog):
     setup = row.build(text_setup(row.base()))
     expected, fused = plain(row.base), freescale_alone(row.base)
     without_freescale = setup.sample()
-    before = fingerprint(row.base()), fingerprint(setup.model)  # After a run: loading a model marks its layers.
+    # After a run: loading a model marks its layers.
+    before = fingerprint(row.base()), fingerprint(setup.model)
 
     caplog.clear()
     both = freescale(setup).sample()

@@ -4,20 +4,15 @@ import comfy.samplers
 import pytest
 import torch
 from freescale_pack.freescale_core.settings import DetailSettings
-from freescale_pack.nodes.detail_sampler import with_detail_blend
 from freescale_pack.nodes.input_checks import expect_mask
-from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleModelPatch
+from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
+from freescale_pack.nodes.part_nodes import FreeScaleDetailControl
+from freescale_pack.nodes.patching.detail_blend import with_detail_blend
+from freescale_pack.nodes.patching.model import settings_of, with_changes
 from freescale_pack.nodes.region_nodes import FreeScaleDetailRegion
-from freescale_pack.nodes.stage_sampling import settings_of, with_changes
 
-from .demo_model import demo_checkpoint
-from .test_patches import sample
+from .runs import sample
 from .test_samplers import drive, toy_run
-
-
-@pytest.fixture(scope="module")
-def model():
-    return demo_checkpoint()[0]
 
 
 def left(height=64, width=64):
@@ -33,7 +28,9 @@ def region(mask, alpha=3.0, feather=0.0, binary=False, regions=None):
 def blended(sampler, alpha, regions=()):
     """The toy run of two pictures of 8 x 8 cells, whose denoiser treats every cell on its own."""
     toy, eps, z0, sigmas = toy_run()
-    ours = with_detail_blend(comfy.samplers.sampler_object(sampler), DetailSettings(alpha, regions), eps, toy.model_sampling)
+    ours = with_detail_blend(
+        comfy.samplers.sampler_object(sampler), DetailSettings(alpha, regions), eps, toy.model_sampling
+    )
     return drive(ours.sampler_function, toy, z0 + sigmas[0] * eps, sigmas)
 
 
@@ -62,8 +59,14 @@ def test_a_batch_of_masks_goes_to_a_batch_of_latents():
 
 
 def test_a_soft_edge_lies_between_the_two_alphas():
-    got, inside, outside = blended("euler", 1.0, region(left(), 3.0, feather=0.5)), blended("euler", 3.0), blended("euler", 1.0)
-    share = ((got - outside) / (inside - outside)).median(dim=0).values.median(dim=0).values.median(dim=0).values
+    got, inside, outside = (
+        blended("euler", 1.0, region(left(), 3.0, feather=0.5)),
+        blended("euler", 3.0),
+        blended("euler", 1.0),
+    )
+    share = (
+        ((got - outside) / (inside - outside)).median(dim=0).values.median(dim=0).values.median(dim=0).values
+    )
     assert share.tolist() == sorted(share.tolist(), reverse=True)
     assert 0.3 < share[4] < 0.7 < share[1]
 
@@ -77,7 +80,10 @@ def test_a_chain_that_comes_in_stays_as_it_is():
 
 def test_regions_change_nothing_at_the_base_size_and_act_above_it(model):
     regions = region(left(100, 50), 0.0)
-    whole = [FreeScaleModelPatch.execute(model, "SDXL", "Exact", 2.0, 128, 128, None, r).result[0] for r in ((), regions)]
+    whole = [
+        FreeScaleModelPatch.execute(model, "SDXL", "Exact", 2.0, 128, 128, None, r).result[0]
+        for r in ((), regions)
+    ]
     # Without scale fusion, which would carry the difference over the mask's edge.
     plain, patched = (with_changes(each, fusion=None) for each in whole)
     assert torch.equal(sample(patched, side=128), sample(plain, side=128))
@@ -89,15 +95,23 @@ def test_the_nodes_hand_regions_to_the_model_and_detail_control_keeps_them(model
     regions, others = region(left(), 3.0), region(left(), 1.0)
     patched = FreeScaleModelPatch.execute(model, "SDXL", "Exact", 2.0, 0, 0, None, regions).result[0]
     assert settings_of(patched).detail == DetailSettings(2.0, regions)
-    assert settings_of(FreeScaleDetailControl.execute(patched, True, 1.0).result[0]).detail == DetailSettings(1.0, regions)
-    assert settings_of(FreeScaleDetailControl.execute(patched, True, 1.0, others).result[0]).detail == DetailSettings(1.0, others)
-    assert settings_of(FreeScaleDetailControl.execute(model, True, 1.0, others).result[0]).detail == DetailSettings(1.0, others)
+    assert settings_of(FreeScaleDetailControl.execute(patched, True, 1.0).result[0]).detail == DetailSettings(
+        1.0, regions
+    )
+    assert settings_of(
+        FreeScaleDetailControl.execute(patched, True, 1.0, others).result[0]
+    ).detail == DetailSettings(1.0, others)
+    assert settings_of(
+        FreeScaleDetailControl.execute(model, True, 1.0, others).result[0]
+    ).detail == DetailSettings(1.0, others)
     assert settings_of(FreeScaleDetailControl.execute(patched, False, 1.0).result[0]).detail is None
 
 
 def test_the_alpha_map_is_a_picture_with_a_fixed_scale():
     below = region(left(30, 40), 8.0)
-    regions, picture = FreeScaleDetailRegion.execute(left(40, 30).movedim(1, 2), 1.0, 0.0, False, below).result
+    regions, picture = FreeScaleDetailRegion.execute(
+        left(40, 30).movedim(1, 2), 1.0, 0.0, False, below
+    ).result
     assert len(regions) == 2
     assert picture.shape == (1, 30, 40, 3)
     assert picture.dtype == torch.float32
@@ -117,7 +131,10 @@ def test_the_alpha_map_is_a_picture_with_a_fixed_scale():
     ],
 )
 def test_a_mask_of_another_shape_or_type_is_refused_in_one_sentence(mask, got):
-    with pytest.raises(ValueError, match=rf"^FreeScale Detail Region expects a mask of shape .* got {got}: connect another mask\.$"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^FreeScale Detail Region expects a mask of shape .* got {got}: connect another mask\.$",
+    ):
         region(mask)
 
 

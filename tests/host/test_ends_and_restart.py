@@ -1,4 +1,5 @@
-"""Dilation, fusion and restart end and begin by the timestep of eq. 4, whatever noise levels the model's own kind has."""
+"""Dilation, fusion and restart end and begin by the timestep of eq. 4, whatever noise levels the model's own
+kind has."""
 
 import comfy.samplers
 import numpy as np
@@ -6,16 +7,17 @@ import pytest
 import torch
 from comfy_extras import nodes_model_advanced
 from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.schedule import ddim_uniform_timesteps
 from freescale_pack.freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
-from freescale_pack.freescale_core.stages import ddim_uniform_timesteps
-from freescale_pack.nodes.cascade import SamplerChoice, Stage
-from freescale_pack.nodes.noise_level import timestep
-from freescale_pack.nodes.stage_run import stage_run
-from freescale_pack.nodes.stage_sampling import with_settings
-from freescale_pack.nodes.unet import dilation_convs
+from freescale_pack.nodes.backbones.unet import dilation_convs
+from freescale_pack.nodes.cascade.stages import SamplerChoice, Stage
+from freescale_pack.nodes.host.noise_level import timestep
+from freescale_pack.nodes.patching.model import with_settings
+from freescale_pack.nodes.patching.run import SamplerRun
+
+from tools.harness.demo_checkpoint import conditioning
 
 from .composition_features import latents, made, sdxl
-from .demo_model import conditioning
 
 PLAYGROUND_SIGMA_DATA = 0.5
 
@@ -25,7 +27,9 @@ def discrete(sampling, zsnr):
 
 
 def playground(model):
-    return made(nodes_model_advanced.ModelSamplingContinuousEDM().patch(model, "edm_playground_v2.5", 120.0, 0.002))
+    return made(
+        nodes_model_advanced.ModelSamplingContinuousEDM().patch(model, "edm_playground_v2.5", 120.0, 0.002)
+    )
 
 
 def flow(model):
@@ -45,7 +49,8 @@ AROUND_THE_ENDS = [981, 521, 501, 481, 321, 301, 281, 1]
 
 
 def acting(model, own_level, timesteps):
-    """Timesteps of the model calls that were dilated, and of those that were fused, in a run through `timesteps`."""
+    """Timesteps of the model calls that were dilated, and of those that were fused, in a run through
+    `timesteps`."""
     sdxl_sigmas = sdxl().get_model_object("model_sampling").sigmas
     sigmas = torch.cat([own_level(sdxl_sigmas[timesteps].double()), torch.zeros(1)]).float()
     t_of = {float(sigma): t for sigma, t in zip(sigmas, timesteps, strict=False)}
@@ -98,10 +103,9 @@ def test_parts_end_at_the_same_timestep_for_every_kind_of_model(kind):
 @pytest.mark.parametrize(("end_percent", "acts"), [(0.0, []), (1.0, [999, 500, 0])])
 def test_an_end_of_0_is_never_and_of_1_always(end_percent, acts):
     model_sampling = sdxl().get_model_object("model_sampling")
-    run = stage_run(FreeScaleSettings(dilation=DilationSettings(end_percent=end_percent)), Size(256, 256), model_sampling, 0)
+    run = SamplerRun(Size(128, 128), Size(256, 256), 0, model_sampling)
     levels = [(999, 1e9), (500, float(model_sampling.sigmas[500])), (0, 1e-4)]
-    assert [t for t, sigma in levels if run.is_on(run.settings.dilation, sigma)] == acts
-    assert not run.is_on(None, 1.0)
+    assert [t for t, sigma in levels if run.is_on(DilationSettings(end_percent=end_percent), sigma)] == acts
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,9 +113,12 @@ def test_an_end_of_0_is_never_and_of_1_always(end_percent, acts):
 def test_later_stages_restart_at_the_same_timestep_for_every_kind_of_model(kind, scheduler):
     """By step number, Playground's 15th of 50 steps lies anywhere from t 400 to 900."""
     model = KINDS[kind][0](sdxl())
-    stage = Stage(model, None, None, SamplerChoice(0, 50, 1.0, "euler", scheduler)).restarted(0.3)
+    stage = Stage(
+        model, FreeScaleSettings(), None, None, SamplerChoice(0, 50, 1.0, "euler", scheduler)
+    ).restarted(0.3)
     first, before = (
-        timestep(model.get_model_object("model_sampling"), float(stage.sigmas()[step])) for step in (stage.start_step, stage.start_step - 1)
+        timestep(model.get_model_object("model_sampling"), float(stage.sigmas()[step]))
+        for step in (stage.start_step, stage.start_step - 1)
     )
     assert first <= 700.01 < before
 
@@ -119,6 +126,8 @@ def test_later_stages_restart_at_the_same_timestep_for_every_kind_of_model(kind,
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_schedule_whose_only_step_is_above_the_restart_keeps_it(kind):
     model = KINDS[kind][0](sdxl())
-    stage = Stage(model, None, None, SamplerChoice(0, 1, 1.0, "euler", "simple")).restarted(0.3)
+    stage = Stage(
+        model, FreeScaleSettings(), None, None, SamplerChoice(0, 1, 1.0, "euler", "simple")
+    ).restarted(0.3)
     assert timestep(model.get_model_object("model_sampling"), float(stage.sigmas()[0])) > 700
     assert (stage.start_step, stage.step_count()) == (0, 1)

@@ -1,10 +1,11 @@
-"""The pack's own patches on the host's real UNet against results of the authors' code, every case of the golden folder."""
+"""The pack's own patches on the host's real UNet against results of the authors' code, every case of the
+golden folder."""
 
 import pytest
-from freescale_pack.nodes.stage_sampling import with_settings
+from freescale_pack.nodes.patching.model import with_settings
 
-from .golden_cases import CASES, MASKED, STAGE, STAGES, Case, first_unet_call, relative_error
-from .tiny_unet import tiny_model
+from tools.harness.golden_cases import CASES, MASKED, STAGE, STAGES, Case, first_unet_call, relative_error
+from tools.harness.tiny_unet import tiny_model
 
 SINGLE_CALL = 1e-4  # measured: 8e-7
 
@@ -27,9 +28,13 @@ def test_stage_equals_the_authors_result(model, name, r):
 def test_single_call_equals_the_authors_and_unpatched_is_far_away(model, name):
     case = Case(name)
     r = len(case.info["stages"])
-    got_in, got_out = first_unet_call(model, lambda: case.run(with_settings(model, case.settings(r, model)), r))
+    got_in, got_out = first_unet_call(
+        model, lambda: case.run(with_settings(model, case.settings(r, model)), r)
+    )
     _, unpatched_out = first_unet_call(model, lambda: case.run(model, r))
-    print(f"{name} single call: {relative_error(got_out, case.tensors['last_stage_first_out']):.1e}", end=", ")
+    print(
+        f"{name} single call: {relative_error(got_out, case.tensors['last_stage_first_out']):.1e}", end=", "
+    )
     print(f"unpatched {relative_error(unpatched_out, case.tensors['last_stage_first_out']):.1e}")
     assert relative_error(got_in, case.tensors["last_stage_first_in"]) < SINGLE_CALL
     assert relative_error(got_out, case.tensors["last_stage_first_out"]) < SINGLE_CALL

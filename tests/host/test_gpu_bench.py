@@ -1,4 +1,5 @@
-"""`dev.py bench gpu` without a GPU: every step runs on the demo model, and whatever happens, what was measured is kept."""
+"""`dev.py bench gpu` without a GPU: every step runs on the demo model, and whatever happens, what was
+measured is kept."""
 
 import json
 import os
@@ -8,21 +9,21 @@ from argparse import Namespace
 
 import pytest
 
-from bench.on_gpu import page, run
-from bench.on_gpu.record import Record
-from bench.on_gpu.steps import PROCESSES, START_SECONDS, STEPS
-from bench.on_gpu.tables import SHOWN, tables
-
-from .conftest import COMFYUI
-from .pack import REPO
+from tools import ROOT
+from tools.bench.on_gpu import page, run
+from tools.bench.on_gpu.record import Record
+from tools.bench.on_gpu.steps import PROCESSES, START_SECONDS, STEPS
+from tools.bench.on_gpu.tables import SHOWN, tables
+from tools.harness.in_process import COMFYUI
 
 LIMIT_SECONDS = 9 * 60
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 def bench(out, *words):
-    command = [sys.executable, REPO / "bench" / "gpu.py", "--comfyui", COMFYUI, "--device", "cpu", "--tiny", "--out", out, *words]
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, env={**os.environ, **QUIET})
+    options = ["--comfyui", str(COMFYUI), "--device", "cpu", "--tiny", "--out", str(out), *words]
+    environment = {**os.environ, **QUIET}
+    return subprocess.run([*run.COMMAND, *options], cwd=ROOT, capture_output=True, text=True, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +38,13 @@ def rows(dry_run, name):
 
 def test_every_step_runs_and_its_table_is_printed(dry_run):
     done, data, log = dry_run
-    assert {name: step["state"] for name, step in data["steps"].items()} == dict.fromkeys(STEPS, "done"), log[-3000:]
+    assert {name: step["state"] for name, step in data["steps"].items()} == dict.fromkeys(STEPS, "done"), log[
+        -3000:
+    ]
     assert done.returncode == 0, done.stderr
     shown = tables(data)
-    assert len(shown) == sum(bool(step["rows"]) for step in data["steps"].values()) - 1  # The ceilings stand in other tables.
+    # The ceilings stand in other tables.
+    assert len(shown) == sum(bool(step["rows"]) for step in data["steps"].values()) - 1
     for table in shown:
         assert table.title in done.stdout and table.rows
         assert all(len(row) == len(table.header) for row in table.rows), table.title
@@ -57,7 +61,9 @@ def test_what_it_finds_on_a_cpu_is_right(dry_run):
     (cancelled,) = rows(dry_run, "cancelled")
     assert (cancelled["outcome"], cancelled["dilated"], cancelled["difference"]) == ("cancelled", 0, 0.0)
     assert all(row["told"] == 1 and row["error"] < 1e-5 for row in rows(dry_run, "memory_runs_out"))
-    assert all(row["side"] == 512 and row["finite"] and row["stages"] == 2 for row in rows(dry_run, "cascade"))
+    assert all(
+        row["side"] == 512 and row["finite"] and row["stages"] == 2 for row in rows(dry_run, "cascade")
+    )
     assert all(row["calls"] == 1 and row["milliseconds"] > 0 for row in rows(dry_run, "small_calls"))
     assert any("uncompiled" in line for line in rows(dry_run, "compiled")[1]["log"])
 
@@ -76,14 +82,18 @@ def test_the_estimates_for_an_h100_sum_to_less_than_nine_minutes():
 def test_a_run_without_time_says_so_of_every_step(tmp_path):
     done = bench(tmp_path / "gpu.json", "--minutes", "0")
     steps = Record(tmp_path / "gpu.json").steps
-    assert done.returncode == 0 and {step["state"] for step in steps.values()} == {"no time left"} and set(steps) == set(STEPS)
+    assert (
+        done.returncode == 0
+        and {step["state"] for step in steps.values()} == {"no time left"}
+        and set(steps) == set(STEPS)
+    )
 
 
 DIES = """
 import os, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from bench.on_gpu.record import Record
+from tools.bench.on_gpu.record import Record
 options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 record = Record(Path(options["--results"]))
 for name in options["--steps"].split(","):
@@ -97,10 +107,15 @@ for name in options["--steps"].split(","):
 
 def test_a_process_that_dies_costs_its_step_only(tmp_path, monkeypatch):
     script = tmp_path / "gpu.py"
-    script.write_text(DIES.format(root=str(REPO)))
-    monkeypatch.setattr(run, "GPU", script)
+    script.write_text(DIES.format(root=str(ROOT)))
+    monkeypatch.setattr(run, "COMMAND", [sys.executable, str(script)])
     options = Namespace(
-        out=tmp_path / "gpu.json", minutes=9.0, steps="machine,golden,precision,channels_last", device="cpu", tiny=True, commit=None
+        out=tmp_path / "gpu.json",
+        minutes=9.0,
+        steps="machine,golden,precision,channels_last",
+        device="cpu",
+        tiny=True,
+        commit=None,
     )
     steps = run.measure(options, COMFYUI).steps
     states = {name: step["state"] for name, step in steps.items()}
@@ -112,10 +127,15 @@ def test_a_process_that_dies_costs_its_step_only(tmp_path, monkeypatch):
 def test_a_process_that_does_not_start_is_tried_once_without_dynamic_vram(tmp_path, monkeypatch):
     script = tmp_path / "gpu.py"
     script.write_text("import sys; print('started with', sys.argv[1:]); sys.exit(3)")
-    monkeypatch.setattr(run, "GPU", script)
-    options = Namespace(out=tmp_path / "gpu.json", minutes=9.0, steps="machine", device="gpu", tiny=True, commit=None)
+    monkeypatch.setattr(run, "COMMAND", [sys.executable, str(script)])
+    options = Namespace(
+        out=tmp_path / "gpu.json", minutes=9.0, steps="machine", device="gpu", tiny=True, commit=None
+    )
     steps = run.measure(options, COMFYUI).steps
-    assert (steps["machine"]["state"], steps["machine"]["error"]) == ("failed", "ComfyUI did not start; see the log.")
+    assert (steps["machine"]["state"], steps["machine"]["error"]) == (
+        "failed",
+        "ComfyUI did not start; see the log.",
+    )
     started = (tmp_path / "gpu.log").read_text().splitlines()
     assert ["--disable-dynamic-vram" in line for line in started] == [False, True]
 
@@ -123,12 +143,14 @@ def test_a_process_that_does_not_start_is_tried_once_without_dynamic_vram(tmp_pa
 def test_an_earlier_runs_figures_stay_when_comfyui_does_not_start(tmp_path, monkeypatch):
     script = tmp_path / "gpu.py"
     script.write_text("import sys; sys.exit(3)")
-    monkeypatch.setattr(run, "GPU", script)
+    monkeypatch.setattr(run, "COMMAND", [sys.executable, str(script)])
     before = Record(tmp_path / "gpu.json")
     before.begin("machine", [], None)
     before.add("machine", {"kept": 1})
     before.end("machine", "done")
-    options = Namespace(out=tmp_path / "gpu.json", minutes=9.0, steps="machine", device="gpu", tiny=True, commit=None)
+    options = Namespace(
+        out=tmp_path / "gpu.json", minutes=9.0, steps="machine", device="gpu", tiny=True, commit=None
+    )
     assert run.measure(options, COMFYUI).steps["machine"]["rows"] == [{"kept": 1}]
 
 

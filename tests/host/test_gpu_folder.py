@@ -7,9 +7,9 @@ from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from bench.on_gpu.carried import ARCHIVE, STAND_INS, unpack
+from tools import ROOT
+from tools.bench.on_gpu.carried import ARCHIVE, STAND_INS, unpack
 
-ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 9_000_000
 MOST_ERROR = 1e-4
 
@@ -31,7 +31,7 @@ EXTRAS = """
     pag perpneg sag tomesd torch_compile upscale_model
 """
 MODULES = ["nodes", "execution", "latent_preview", *(f"comfy_extras.nodes_{name}" for name in EXTRAS.split())]
-"""Of ComfyUI, what nodes/, tests/host and bench/ import, some of it late."""
+"""Of ComfyUI, what nodes/, tests/host and tools/bench import, some of it late."""
 
 
 class MachinesFinder(PathFinder):
@@ -46,7 +46,7 @@ class MachinesFinder(PathFinder):
 
 def carry_and_use(folder):
     """In a process of its own: from the import of ComfyUI to a sampled latent and a decoded picture."""
-    from bench.gpu_folder import pack_tree  # Here, since it changes sys.path.
+    from tools.bench.gpu_folder import pack_tree
 
     pack_tree(Path(os.environ["FREESCALE_COMFYUI"]), folder / ARCHIVE)
     sys.meta_path[sys.meta_path.index(PathFinder)] = MachinesFinder
@@ -57,17 +57,17 @@ def carry_and_use(folder):
 
 
 def use():
-    import tests.host.conftest  # noqa: F401, I001 (the host, then the pack, ready for use in this process)
+    import tools.harness.in_process  # noqa: F401, I001 (the host, then the pack, ready for use in this process)
 
     # isort: split
     import comfy.sd
     import torch
     from comfy.ldm.models.autoencoder import AutoencoderKL
-    from freescale_pack.nodes.stage_sampling import with_settings
+    from freescale_pack.nodes.patching.model import with_settings
 
-    from bench.performance.configs import VAE
-    from tests.host.golden_cases import Case, relative_error
-    from tests.host.tiny_unet import tiny_model
+    from tools.bench.performance.configs import VAE
+    from tools.harness.golden_cases import Case, relative_error
+    from tools.harness.tiny_unet import tiny_model
 
     for name in MODULES:
         import_module(name)

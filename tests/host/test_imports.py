@@ -7,16 +7,18 @@ import sys
 import pytest
 import torch
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.nodes.vae_stage import resize
+from freescale_pack.nodes.cascade.upscale import resize
 
-from .pack import REPO
+from tools import ROOT
 
 
 @pytest.mark.parametrize("missing", ["comfy_extras.nodes_upscale_model", "aiohttp"])
 def test_the_pack_loads_without_a_module_of_one_feature(monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    path = str(REPO / "__init__.py")
-    spec = importlib.util.spec_from_file_location("freescale_again", path, submodule_search_locations=[str(REPO)])
+    path = str(ROOT / "__init__.py")
+    spec = importlib.util.spec_from_file_location(
+        "freescale_again", path, submodule_search_locations=[str(ROOT)]
+    )
     again = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "freescale_again", again)
     try:

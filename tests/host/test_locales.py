@@ -1,4 +1,5 @@
-"""Texts of the nodes in other languages: locales/en says what the schemas say, locales/zh says all of it in Chinese."""
+"""Texts of the nodes in other languages: locales/en says what the schemas say, locales/zh says all of it in
+Chinese."""
 
 import asyncio
 import json
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 from freescale_pack.nodes import FreeScaleExtension
 
-from .pack import REPO
+from tools import ROOT
+from tools.pictures.locales import english
 
 LANGUAGES = ("en", "zh")
 PROSE = ("description", "tooltip")
@@ -18,25 +20,8 @@ MESSAGE_SYNTAX = re.compile(r"[@{}|]")
 """Characters that the web page's translation takes for commands."""
 
 
-def english() -> dict[str, Any]:
-    """What the schemas of all nodes say, in the form of a nodeDefs.json."""
-    nodes = asyncio.run(FreeScaleExtension().get_node_list())
-    return {node.GET_SCHEMA().node_id: _texts(node.GET_SCHEMA()) for node in nodes}
-
-
-def _texts(schema: Any) -> dict[str, Any]:
-    outputs = {str(i): _named(output.display_name, output.tooltip) for i, output in enumerate(schema.outputs)}
-    inputs = {slot.id: _named(slot.display_name or slot.id, slot.tooltip) for slot in schema.inputs}
-    return {"display_name": schema.display_name, "description": schema.description, "inputs": inputs, "outputs": outputs}
-
-
-def _named(name: str | None, tooltip: str) -> dict[str, str]:
-    """A socket without a name of its own is shown by its type, which the web page names."""
-    return {"name": name, "tooltip": tooltip} if name else {"tooltip": tooltip}
-
-
 def read(language: str, file: str) -> dict[str, Any]:
-    return json.loads((REPO / "locales" / language / file).read_text(encoding="utf-8"))
+    return json.loads((ROOT / "locales" / language / file).read_text(encoding="utf-8"))
 
 
 def leaves(texts: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -4,10 +4,11 @@ import pytest
 from freescale_pack.freescale_core.presets import PRESETS
 from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FusionSettings
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
-from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
-from freescale_pack.nodes.stage_sampling import settings_of
+from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
+from freescale_pack.nodes.part_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleScaleFusion
+from freescale_pack.nodes.patching.model import settings_of
 
-from .demo_model import demo_checkpoint
+from tools.harness.demo_checkpoint import demo_checkpoint
 
 
 def defaults(node):
@@ -58,6 +59,8 @@ def test_the_cascade_samples_as_the_authors_do():
 )
 def test_a_kind_of_fusion_is_chosen_in_the_node_of_that_part(choice, expected):
     """Whatever the speed of the patch before it."""
-    (whole,) = FreeScaleModelPatch.execute(demo_checkpoint()[0], **{**defaults(FreeScaleModelPatch), "speed": "Fast"}).result
+    (whole,) = FreeScaleModelPatch.execute(
+        demo_checkpoint()[0], **{**defaults(FreeScaleModelPatch), "speed": "Fast"}
+    ).result
     (part,) = FreeScaleScaleFusion.execute(whole, **{**defaults(FreeScaleScaleFusion), "mode": choice}).result
     assert settings_of(part).fusion == expected

@@ -4,9 +4,9 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 from freescale_pack.freescale_core.settings import FreeScaleSettings
-from freescale_pack.nodes.stage_sampling import with_settings
+from freescale_pack.nodes.patching.model import with_settings
 
-from .demo_model import demo_checkpoint
+from tools.harness.demo_checkpoint import demo_checkpoint
 
 PICTURE, VIDEO, PACKED = (1, 4, 256, 256), (1, 4, 2, 256, 256), (1, 1, 8192)
 
@@ -25,7 +25,13 @@ class Run:
 
 @pytest.mark.parametrize(
     ("shape", "latent_shapes", "alone"),
-    [(PICTURE, None, False), (PICTURE, [PICTURE], False), (VIDEO, None, True), (PACKED, None, True), (PICTURE, [PICTURE, PACKED], True)],
+    [
+        (PICTURE, None, False),
+        (PICTURE, [PICTURE], False),
+        (VIDEO, None, True),
+        (PACKED, None, True),
+        (PICTURE, [PICTURE, PACKED], True),
+    ],
 )
 def test_a_video_and_a_packed_latent_run_as_without_freescale(shape, latent_shapes, alone):
     model = with_settings(demo_checkpoint()[0], FreeScaleSettings())

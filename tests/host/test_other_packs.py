@@ -1,33 +1,44 @@
-"""What packs outside the core do to attention and to the UNet's call, in their own words, and what FreeScale makes of it."""
+"""What packs outside the core do to attention and to the UNet's call, in their own words, and what FreeScale
+makes of it."""
 
 import math
 from dataclasses import replace
 
 import pytest
 import torch
+from comfy.model_management import get_free_memory
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
-from freescale_pack.nodes import attention_call, fused_attention
-from freescale_pack.nodes.attention_call import PREFERRED_KEY, SIGMA_KEY, AttentionCall, CallSigma
-from freescale_pack.nodes.fused_attention import ChunkBudget, attention_patch
+from freescale_pack.nodes.backbones import call
+from freescale_pack.nodes.backbones.call import PREFERRED_KEY, SIGMA_KEY, AttentionCall, CallSigma
+from freescale_pack.nodes.patching import scale_fusion
+from freescale_pack.nodes.patching.memory_budget import MemoryBudget
+from freescale_pack.nodes.patching.model import with_settings
+from freescale_pack.nodes.patching.run import SamplerRun
+from freescale_pack.nodes.patching.scale_fusion import FusedAttention, ScaleFusion
 from freescale_pack.nodes.region_nodes import FreeScalePromptRegion
-from freescale_pack.nodes.stage_run import StageRun
-from freescale_pack.nodes.stage_sampling import with_settings
-from freescale_pack.nodes.warn_once import WarnOnce
+
+from tools.harness.demo_checkpoint import conditioning
 
 from .composition_features import sdxl, text_setup
-from .demo_model import conditioning
 
 BASE = Size(64, 64)
 FUSED = FreeScaleSettings(base=BASE, fusion=FusionSettings(), dilation=None, detail=None)
-FUSED_AND_DILATED = FreeScaleSettings(base=BASE, fusion=FusionSettings(), dilation=DilationSettings(), detail=None)
+FUSED_AND_DILATED = FreeScaleSettings(
+    base=BASE, fusion=FusionSettings(), dilation=DilationSettings(), detail=None
+)
 
 
 def warnings(caplog):
-    return [record.getMessage() for record in caplog.records if record.name == "FreeScale" and record.levelname == "WARNING"]
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "FreeScale" and record.levelname == "WARNING"
+    ]
 
 
-# --- Packs that run the UNet's layers themselves: DeepCache, Kohya's HiresFix ---------------------------------------------
+# --- Packs that run the UNet's layers themselves: DeepCache, Kohya's HiresFix
+# ---------------------------------------------
 
 
 def running_the_unet_itself(model):
@@ -37,7 +48,9 @@ def running_the_unet_itself(model):
         base, x, sigma, c = apply_model.__self__, args["input"], args["timestep"], args["c"]
         seen = base.model_sampling.calculate_input(sigma, x)
         steps = base.model_sampling.timestep(sigma).float()
-        out = base.diffusion_model(seen, steps, context=c["c_crossattn"], y=c["y"], transformer_options=c["transformer_options"])
+        out = base.diffusion_model(
+            seen, steps, context=c["c_crossattn"], y=c["y"], transformer_options=c["transformer_options"]
+        )
         return base.model_sampling.calculate_denoised(sigma, out.float(), x)
 
     model = model.clone()
@@ -46,8 +59,11 @@ def running_the_unet_itself(model):
 
 
 def test_a_pack_that_runs_the_unet_itself_is_fused_and_told_that_dilation_is_off(caplog):
-    plain, fused = (text_setup(with_settings(sdxl(), FUSED) if on else sdxl()).sample() for on in (False, True))
-    assert torch.equal(text_setup(running_the_unet_itself(sdxl())).sample(), plain)  # The pack alone changes nothing.
+    plain, fused = (
+        text_setup(with_settings(sdxl(), FUSED) if on else sdxl()).sample() for on in (False, True)
+    )
+    # The pack alone changes nothing.
+    assert torch.equal(text_setup(running_the_unet_itself(sdxl())).sample(), plain)
     assert not torch.equal(fused, plain)
     caplog.clear()
     assert torch.equal(text_setup(with_settings(running_the_unet_itself(sdxl()), FUSED)).sample(), fused)
@@ -89,7 +105,8 @@ def test_the_noise_level_is_read_from_the_device_once_for_each_call():
     assert sigma_of({"sigmas": one, SIGMA_KEY: 5.0}) == 5.0
 
 
-# --- Packs that add tokens to self-attention: reference-only, StyleAligned -----------------------------------------------
+# --- Packs that add tokens to self-attention: reference-only, StyleAligned
+# -----------------------------------------------
 
 
 def attended(q, k, v, heads=2):
@@ -100,12 +117,13 @@ def attended(q, k, v, heads=2):
 
 
 def stacked(fusion, q, k, v, free=1e9, base=4, **more):
-    """[global; local] of one layer with an 8x8 grid of tokens and windows of base x base, by the attention patch."""
-    run = StageRun(FreeScaleSettings(fusion=fusion), Size(base, base), Size(8, 8), 0)
+    """[global; local] of one layer with an 8x8 grid of tokens and windows of base x base, by the attention
+    patch."""
+    run = SamplerRun(Size(base, base), Size(8, 8), 0)
     options = {"n_heads": 2, "block": ("middle", 0), "block_index": 0, SIGMA_KEY: 3.0}
     options |= {"activations_shape": [2, 16, 8, 8], "original_shape": [2, 4, 8, 8]}
-    warn = WarnOnce()
-    return attention_patch(run, None, ChunkBudget(lambda device: free), CallSigma(), warn)(q, k, v, options, **more)
+    shared = ScaleFusion(run, fusion, MemoryBudget(lambda device: free))
+    return FusedAttention(shared, None)(q, k, v, options, **more)
 
 
 def tokens(count, added=0):
@@ -126,13 +144,17 @@ def test_added_tokens_are_attended_by_the_whole_picture_and_by_every_window(adde
     for top in (0, 2, 4):
         for left in (0, 2, 4):
             keys, values = (torch.cat([of_window(x, top, left), x[:, 64:]], dim=1) for x in (k, v))
-            total[:, top : top + 4, left : left + 4] += attended(of_window(q, top, left), keys, values).unflatten(1, (4, 4))
+            total[:, top : top + 4, left : left + 4] += attended(
+                of_window(q, top, left), keys, values
+            ).unflatten(1, (4, 4))
             count[top : top + 4, left : left + 4] += 1
     assert torch.allclose(global_, attended(q, k, v), atol=1e-5)
     assert torch.allclose(local, (total / count).flatten(1, 2), atol=1e-5)
 
 
-@pytest.mark.parametrize(("strides", "rows", "columns"), [(None, 2, 2), (Size(1, 4), 1, 4)], ids=["derived", "of the settings"])
+@pytest.mark.parametrize(
+    ("strides", "rows", "columns"), [(None, 2, 2), (Size(1, 4), 1, 4)], ids=["derived", "of the settings"]
+)
 def test_added_tokens_are_attended_by_every_sub_grid_too(strides, rows, columns):
     q, k, v = tokens(2, 3)
     global_ = stacked(FusionSettings("fast", strides=strides), q, k, v).chunk(2)[0].unflatten(1, (8, 8))
@@ -145,13 +167,17 @@ def test_added_tokens_are_attended_by_every_sub_grid_too(strides, rows, columns)
 
 
 def test_an_entry_for_one_transformer_is_wrapped_too():
-    """ComfyUI looks it up first, so it would bypass scale fusion. Entries of blocks without self-attention stay as they are."""
+    """ComfyUI looks it up first, so it would bypass scale fusion.
+
+    Entries of blocks without self-attention stay as they are.
+    """
 
     def foreign(*args):
         return None
 
     options = {"patches_replace": {"attn1": {("middle", 0, 1): foreign, ("input", 1, 0): foreign}}}
-    fused_attention.install(options, StageRun(FUSED, Size(8, 8), Size(16, 16), 0), [("middle", 0)])
+    run = SamplerRun(Size(8, 8), Size(16, 16), 0)
+    scale_fusion.install(options, run, FusionSettings(), [("middle", 0)], get_free_memory)
     replaced = options["patches_replace"]["attn1"]
     assert set(replaced) == {("middle", 0), ("middle", 0, 1), ("input", 1, 0)}
     assert replaced["middle", 0, 1] is not foreign
@@ -181,7 +207,10 @@ def test_attention_from_frame_to_frame_is_left_alone_in_silence(caplog):
 
 @pytest.mark.parametrize(("added", "windows", "channels"), [(0, 3, 16), (64, 1, 8)])
 def test_added_tokens_count_in_the_memory_that_windows_may_take(monkeypatch, added, windows, channels):
-    """Room for four of nine windows with both heads, so three at a time. Added tokens make a window five times as large."""
+    """Room for four of nine windows with both heads, so three at a time.
+
+    Added tokens make a window five times as large.
+    """
     calls, attend = [], AttentionCall.attend
 
     def noted(self, q, k, v, *args, **kwargs):
@@ -196,7 +225,8 @@ def test_added_tokens_count_in_the_memory_that_windows_may_take(monkeypatch, add
 
 
 def with_reference(model):
-    """An attn1 patch as reference-only packs set it: keys and values of another picture behind the picture's own."""
+    """An attn1 patch as reference-only packs set it: keys and values of another picture behind the picture's
+    own."""
 
     def patch(n, context, value, extra_options):
         reference = n.flip(1)[:, :7] * 0.5
@@ -209,9 +239,14 @@ def with_reference(model):
 
 def test_beside_a_reference_pack_fusion_goes_on_and_the_log_names_it(caplog):
     caplog.set_level("INFO", logger="FreeScale")
-    alone, referenced = (text_setup(with_settings(m, FUSED)).sample() for m in (sdxl(), with_reference(sdxl())))
+    alone, referenced = (
+        text_setup(with_settings(m, FUSED)).sample() for m in (sdxl(), with_reference(sdxl()))
+    )
     assert (
-        caplog.text.count("another node added tokens to self-attention: both branches of scale fusion attend to them, which takes longer")
+        caplog.text.count(
+            "another node added tokens to self-attention: both branches of scale fusion attend to them, "
+            "which takes longer"
+        )
         == 1
     )
     assert warnings(caplog) == []
@@ -219,7 +254,8 @@ def test_beside_a_reference_pack_fusion_goes_on_and_the_log_names_it(caplog):
         assert (referenced - other).norm() / other.norm() > 1e-3
 
 
-# --- Packs that mask self-attention, prescribe its kernel, or swap ComfyUI's function -------------------------------------
+# --- Packs that mask self-attention, prescribe its kernel, or swap ComfyUI's function
+# -------------------------------------
 
 
 def test_a_mask_of_another_pack_is_kept_and_fusion_is_off_there(caplog):
@@ -228,7 +264,9 @@ def test_a_mask_of_another_pack_is_kept_and_fusion_is_off_there(caplog):
     mask[:, 32:] = -math.inf
     got = stacked(FusionSettings(), q, k, v, mask=mask)
     assert torch.allclose(got, attended(q, k[:, :32], v[:, :32]), atol=1e-5)
-    assert warnings(caplog) == ["FreeScale: another node masks self-attention: scale fusion is off in those layers."]
+    assert warnings(caplog) == [
+        "FreeScale: another node masks self-attention: scale fusion is off in those layers."
+    ]
 
 
 class Prescribed:
@@ -302,7 +340,9 @@ def test_a_fused_layer_keeps_its_precision():
     assert precise == {(("middle", 0), 0, 16), (("middle", 0), 0, 4)}
 
 
-@pytest.mark.parametrize(("layer", "block", "index"), [("attn1", 0, 1), ("attn2", 0, 0), ("attn1", 1, 0), ("attn1", 0, 0)])
+@pytest.mark.parametrize(
+    ("layer", "block", "index"), [("attn1", 0, 1), ("attn2", 0, 0), ("attn1", 1, 0), ("attn1", 0, 0)]
+)
 def test_a_kernel_is_prescribed_for_one_layer_of_one_transformer_of_one_block(layer, block, index):
     seen = []
 
@@ -311,19 +351,23 @@ def test_a_kernel_is_prescribed_for_one_layer_of_one_transformer_of_one_block(la
         return function(q, *args, **kwargs)
 
     kernel = Prescribed(override)
-    options = {PREFERRED_KEY: {("attn1", ("middle", 0), 0): kernel}, "optimized_attention_override": override, "n_heads": 2}
+    options = {
+        PREFERRED_KEY: {("attn1", ("middle", 0), 0): kernel},
+        "optimized_attention_override": override,
+        "n_heads": 2,
+    }
     call = AttentionCall({**options, "block": ("middle", block), "block_index": index}, layer)
     call.attend(*tokens(7))
     assert seen == [kernel if (layer, block, index) == ("attn1", 0, 0) else None]
 
 
 def test_an_attention_function_that_another_pack_swaps_in_later_is_used(monkeypatch):
-    tokens, original = set(), attention_call.attention.optimized_attention
+    tokens, original = set(), call.attention.optimized_attention
 
     def swapped(q, *args, **kwargs):
         tokens.add(q.shape[1])
         return original(q, *args, **kwargs)
 
-    monkeypatch.setattr(attention_call.attention, "optimized_attention", swapped)
+    monkeypatch.setattr(call.attention, "optimized_attention", swapped)
     text_setup(with_settings(sdxl(), FUSED)).sample()
     assert {64, 16} <= tokens  # All 8x8 tokens of a level, and its windows of 4x4.

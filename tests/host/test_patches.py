@@ -11,45 +11,18 @@ from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_hypertile import HyperTile
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.presets import SPEEDS
-from freescale_pack.freescale_core.settings import DetailSettings, DilationSettings, FreeScaleSettings, FusionSettings
-from freescale_pack.nodes import stage_sampling
-from freescale_pack.nodes.fused_attention import ChunkBudget, output_patch
-from freescale_pack.nodes.model_patch_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleModelPatch, FreeScaleScaleFusion
-from freescale_pack.nodes.stage_run import stage_run
-from freescale_pack.nodes.stage_sampling import settings_of, with_settings
-from freescale_pack.nodes.unet import dilation_convs
+from freescale_pack.freescale_core.settings import DilationSettings, FusionSettings
+from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
+from freescale_pack.nodes.part_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleScaleFusion
+from freescale_pack.nodes.patching import outer_sample
+from freescale_pack.nodes.patching.memory_budget import MemoryBudget
+from freescale_pack.nodes.patching.model import settings_of, with_settings
+from freescale_pack.nodes.patching.run import SamplerRun
+from freescale_pack.nodes.patching.scale_fusion import ScaleFusion, output_patch
 
-from .demo_model import conditioning, demo_checkpoint
+from tools.harness.demo_checkpoint import conditioning
 
-BASE = Size(128, 128)
-PARTS = {"fusion": FusionSettings(), "dilation": DilationSettings(), "detail": DetailSettings(1.0)}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return demo_checkpoint()[0]
-
-
-def settings(*parts, **changes):
-    """Settings with base 128 and only the named parts on."""
-    return FreeScaleSettings(base=BASE, **{name: PARTS[name] if name in parts else None for name in PARTS}, **changes)
-
-
-def sample(model, side=256, start=2, seed=3, sampler="euler", latent=None, positive=None, cfg=3.0):
-    """Three of five steps from a fixed latent at `side` pixels."""
-    latent = torch.randn(1, 4, side // 8, side // 8, generator=torch.Generator().manual_seed(1)) if latent is None else latent
-    noise = comfy.sample.prepare_noise(latent, seed)
-    texts = positive or conditioning("tiger on a blue background"), conditioning("")
-    run = {"start_step": start, "last_step": 10000, "force_full_denoise": True, "disable_pbar": True, "seed": seed}
-    return comfy.sample.sample(model, noise, 5, cfg, sampler, "ddim_uniform", *texts, latent, **run)
-
-
-def fingerprint(model):
-    """Everything a run could leave changed on the model object."""
-    unet = model.model.diffusion_model
-    convs = [(c.dilation, c.padding, tuple(c._reversed_padding_repeated_twice)) for c in dilation_convs(unet)]
-    attributes = [(path, sorted(module.__dict__), len(module._forward_hooks)) for path, module in unet.named_modules()]
-    return convs, attributes, repr(model.model_options), repr(model.wrappers), repr(sorted(model.object_patches))
+from .runs import PARTS, fingerprint, sample, settings
 
 
 @pytest.mark.parametrize("side", [128, 136, 64])
@@ -59,7 +32,9 @@ def test_at_the_base_size_every_patch_is_a_bit_exact_no_op(model, side):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_alone_has_an_effect_above_the_base_size(model, part):
-    assert not torch.equal(sample(with_settings(model, settings(part))), sample(with_settings(model, settings())))
+    assert not torch.equal(
+        sample(with_settings(model, settings(part))), sample(with_settings(model, settings()))
+    )
 
 
 def test_an_empty_latent_and_a_run_without_noise_are_not_blended(model, caplog):
@@ -71,7 +46,13 @@ def test_an_empty_latent_and_a_run_without_noise_are_not_blended(model, caplog):
     guider = comfy.samplers.CFGGuider(blended)
     guider.set_conds(conditioning("tiger"), conditioning(""))
     latent = torch.ones(1, 4, 32, 32)
-    guider.sample(torch.zeros_like(latent), latent, comfy.samplers.sampler_object("euler"), torch.tensor([3.0, 0.0]), disable_pbar=True)
+    guider.sample(
+        torch.zeros_like(latent),
+        latent,
+        comfy.samplers.sampler_object("euler"),
+        torch.tensor([3.0, 0.0]),
+        disable_pbar=True,
+    )
     assert "detail control is off in this run: the run adds no noise" in caplog.text
 
 
@@ -93,13 +74,17 @@ def test_size_conditioning_stays_at_the_base_unless_it_is_explicit(model, monkey
     sample(with_settings(model, settings("fusion")))
     assert set(seen) == {(128, 128)}
     seen.clear()
-    explicit = [[c[0], {**c[1], "width": 777, "height": 666, "target_width": 777, "target_height": 666}] for c in conditioning("tiger")]
+    explicit = [
+        [c[0], {**c[1], "width": 777, "height": 666, "target_width": 777, "target_height": 666}]
+        for c in conditioning("tiger")
+    ]
     sample(with_settings(model, settings("fusion")), positive=explicit)
     assert set(seen) == {(777, 666), (128, 128)}
 
 
 class Stop(BaseException):
-    """Stands for anything that ends a run: the host's interrupt is an Exception in 0.3.75, a BaseException in 0.30."""
+    """Stands for anything that ends a run: the host's interrupt is an Exception in 0.3.75, a BaseException in
+    0.30."""
 
 
 @pytest.mark.parametrize("error", [Stop, RuntimeError, comfy.model_management.InterruptProcessingException])
@@ -113,7 +98,11 @@ def test_nothing_stays_patched_after_an_error_in_any_layer(model, error, call):
         if next(count) == call:
             raise error
 
-    hooks = [m.register_forward_pre_hook(fail) for m in model.model.diffusion_model.modules() if not list(m.children())]
+    hooks = [
+        m.register_forward_pre_hook(fail)
+        for m in model.model.diffusion_model.modules()
+        if not list(m.children())
+    ]
     try:
         with pytest.raises(error):
             sample(patched)
@@ -125,7 +114,10 @@ def test_nothing_stays_patched_after_an_error_in_any_layer(model, error, call):
 
 
 def test_a_run_repeats_to_the_bit_and_two_workflows_do_not_see_each_other(model):
-    plain, exact, fast = sample(model), *(sample(with_settings(model, s)) for s in (settings(*PARTS), settings("dilation")))
+    plain, exact, fast = (
+        sample(model),
+        *(sample(with_settings(model, s)) for s in (settings(*PARTS), settings("dilation"))),
+    )
     for _ in range(2):
         assert torch.equal(sample(model), plain)
         assert torch.equal(sample(with_settings(model, settings(*PARTS))), exact)
@@ -135,7 +127,9 @@ def test_a_run_repeats_to_the_bit_and_two_workflows_do_not_see_each_other(model)
 def test_split_cond_and_uncond_agree_with_one_batch(model, monkeypatch):
     patched = with_settings(model, settings(*PARTS))
     batches = []
-    hook = model.model.diffusion_model.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
+    hook = model.model.diffusion_model.register_forward_pre_hook(
+        lambda module, args: batches.append(len(args[0]))
+    )
     together = sample(patched)
     monkeypatch.setattr(type(model.model), "memory_required", lambda self, *args, **kwargs: 2**60)
     apart = sample(patched)
@@ -150,7 +144,14 @@ def test_our_code_moves_no_global_generator(model):
     guider = comfy.samplers.CFGGuider(patched)
     guider.set_conds(conditioning("tiger"), conditioning(""))
     state = torch.get_rng_state()
-    guider.sample(noise, noise + 1, comfy.samplers.sampler_object("euler"), torch.tensor([3.0, 1.0, 0.0]), disable_pbar=True, seed=1)
+    guider.sample(
+        noise,
+        noise + 1,
+        comfy.samplers.sampler_object("euler"),
+        torch.tensor([3.0, 1.0, 0.0]),
+        disable_pbar=True,
+        seed=1,
+    )
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -167,31 +168,39 @@ def test_an_earlier_attention_replace_of_another_node_stays_in_the_chain(model, 
     foreign_alone = sample(with_settings(other, settings()))
     for mode in ("exact", "fast"):
         calls.clear()
-        with_other = sample(with_settings(other, dataclasses.replace(settings(), fusion=FusionSettings(mode))))
+        with_other = sample(
+            with_settings(other, dataclasses.replace(settings(), fusion=FusionSettings(mode)))
+        )
         assert set(calls) == {torch.Size([2, 64, 128])}  # whole tokens, never a window or a sub-grid
-        assert not torch.equal(with_other, sample(with_settings(model, dataclasses.replace(settings(), fusion=FusionSettings(mode)))))
+        assert not torch.equal(
+            with_other,
+            sample(with_settings(model, dataclasses.replace(settings(), fusion=FusionSettings(mode)))),
+        )
         assert not torch.equal(with_other, foreign_alone)
 
 
 def test_hypertile_with_two_tiles_is_not_taken_for_two_branches(model):
-    """Two tiles double the batch as [global; local] does: the 3-D fusion once fused tiles, and crashed at cfg 1."""
+    """Two tiles double the batch as [global; local] does: the 3-D fusion once fused tiles, and crashed at cfg
+    1."""
     made = HyperTile.execute(model, 128, 1, 1, False)
     tiled = getattr(made, "result", made)[0]
     wide = torch.randn(1, 4, 16, 32, generator=torch.Generator().manual_seed(1))
     fused = with_settings(tiled, dataclasses.replace(settings("fusion"), base=Size(64, 128)))
     assert sample(fused, latent=wide, cfg=1.0).isfinite().all()
 
-    run = stage_run(settings("fusion"), Size(32, 32), model.get_model_object("model_sampling"), 0)
+    run = SamplerRun(Size(16, 16), Size(32, 32), 0)
     options = {"activations_shape": (2, 8, 16, 16), "original_shape": (2, 4, 32, 32)}
     tiles = torch.randn(4, 128, 8)
-    patch = output_patch(run, ChunkBudget())
+    patch = output_patch(ScaleFusion(run, FusionSettings(), MemoryBudget()))
     assert patch(tiles, options) is tiles
     assert patch(torch.randn(4, 256, 8), options).shape == (2, 256, 8)
 
 
 def test_nodes_edit_the_settings_that_the_model_patch_made(model):
     patched = FreeScaleModelPatch.execute(model, "SDXL-Turbo", "Balanced", 1.5, 256, 512).result[0]
-    patched = FreeScaleScaleFusion.execute(patched, "exact", "2-D (h, w)", 0.8, False, 0.6, 320, 256).result[0]
+    patched = FreeScaleScaleFusion.execute(patched, "exact", "2-D (h, w)", 0.8, False, 0.6, 320, 256).result[
+        0
+    ]
     patched = FreeScaleDilatedConv.execute(patched, 3, 0.4).result[0]
     patched = FreeScaleDetailControl.execute(patched, True, 0.7).result[0]
     got = settings_of(patched)
@@ -200,7 +209,9 @@ def test_nodes_edit_the_settings_that_the_model_patch_made(model):
     assert got.dilation == DilationSettings(3, 0.4)
     assert got.detail.alpha == 0.7
     off = FreeScaleScaleFusion.execute(patched, "off", "2-D (h, w)", 0.8, False, 0.6, 0, 0).result[0]
-    off = FreeScaleDetailControl.execute(FreeScaleDilatedConv.execute(off, 1, 0.7).result[0], False, 1.0).result[0]
+    off = FreeScaleDetailControl.execute(
+        FreeScaleDilatedConv.execute(off, 1, 0.7).result[0], False, 1.0
+    ).result[0]
     assert (settings_of(off).fusion, settings_of(off).dilation, settings_of(off).detail) == (None, None, None)
     assert settings_of(model) is None
 
@@ -208,23 +219,30 @@ def test_nodes_edit_the_settings_that_the_model_patch_made(model):
 @pytest.mark.parametrize("mode", ["exact", "fast"])
 def test_neighbourhoods_are_another_local_branch(model, mode):
     choice = {"exact": "neighbourhood", "fast": "fast neighbourhood"}[mode]
-    patched = FreeScaleScaleFusion.execute(model, choice, "3-D (h, w, channel)", 1.0, True, 1.0, 0, 0).result[0]
+    patched = FreeScaleScaleFusion.execute(model, choice, "3-D (h, w, channel)", 1.0, True, 1.0, 0, 0).result[
+        0
+    ]
     assert settings_of(patched).fusion == FusionSettings(mode, local="neighbourhoods")
     with_windows, with_neighbourhoods = (
-        sample(with_settings(model, dataclasses.replace(settings(), fusion=FusionSettings(mode, local=local))))
+        sample(
+            with_settings(model, dataclasses.replace(settings(), fusion=FusionSettings(mode, local=local)))
+        )
         for local in ("windows", "neighbourhoods")
     )
     assert not torch.equal(with_windows, with_neighbourhoods)
 
 
 def test_a_speed_chooses_both_branches_and_the_most_steps(model):
-    got = {speed: settings_of(FreeScaleModelPatch.execute(model, "Auto", speed, 2.0, 128, 128).result[0]) for speed in SPEEDS}
+    got = {
+        speed: settings_of(FreeScaleModelPatch.execute(model, "Auto", speed, 2.0, 128, 128).result[0])
+        for speed in SPEEDS
+    }
     assert [(name, settings.fusion) for name, settings in got.items()] == [
         ("Exact", FusionSettings()),
         ("Balanced", FusionSettings("fast")),
         ("Fast", FusionSettings("fast", local="neighbourhoods")),
     ]
-    assert [settings.most_later_steps for settings in got.values()] == [None, None, 15]
+    assert [settings.max_later_steps for settings in got.values()] == [None, None, 15]
 
 
 def test_a_part_node_alone_switches_on_only_its_part(model):
@@ -268,6 +286,6 @@ def test_a_model_without_a_unet_is_refused_by_name():
     ],
 )
 def test_a_unet_without_matching_layers_is_warned_about(model, monkeypatch, caplog, name, part, message):
-    monkeypatch.setattr(stage_sampling, name, lambda unet: [])
+    monkeypatch.setattr(outer_sample, name, lambda unet: [])
     sample(with_settings(model, settings(part)))
     assert caplog.text.count(message) == 1

@@ -17,10 +17,14 @@ def asked(query):
 def test_a_plan_in_numbers():
     status, plan = asked({"factor": "4.0", "restart": "0.5", "later_sampler": "dpmpp_2m"})
     assert status == 200
-    assert [(stage["size"], stage["windows"]) for stage in plan["stages"]] == [([1024, 1024], 1), ([2048, 2048], 9), ([4096, 4096], 49)]
+    assert [(stage["size"], stage["windows"]) for stage in plan["stages"]] == [
+        ([1024, 1024], 1),
+        ([2048, 2048], 9),
+        ([4096, 4096], 49),
+    ]
     assert (plan["restart_timestep"], plan["steps"]) == (481, 50)
     assert plan["settings"] == [
-        "Each stage skips 50% of the noise; pictures are enlarged by bicubic; VAE tiling auto",
+        "Each stage skips 50% of the noise; images are enlarged by bicubic; VAE tiling auto",
         "Stages from 1 on: dpmpp_2m",
     ]
     # 25 of 50 calls at 54.2 and 370.9 TFLOP (fast 45.2 and 190.5) over 50 at 6.76, and the base
@@ -44,11 +48,26 @@ def test_the_curves_of_four_alphas_in_steps_of_25():
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ({"factor": "99"}, "FreeScale Plan expects factor from 1.1 to 16.0, got 99: choose a number in between."),
-        ({"factor": "1.05"}, "FreeScale Plan expects factor from 1.1 to 16.0, got 1.05: choose a number in between."),
-        ({"factor": "nan"}, "FreeScale Plan expects factor from 1.1 to 16.0, got nan: choose a number in between."),
-        ({"width": "2048.5"}, "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a whole number in between."),
-        ({"method": "nearest"}, "FreeScale Plan expects one of bicubic, lanczos, got nearest: choose one of the list."),
+        (
+            {"factor": "99"},
+            "FreeScale Plan expects factor from 1.1 to 16.0, got 99: choose a number in between.",
+        ),
+        (
+            {"factor": "1.05"},
+            "FreeScale Plan expects factor from 1.1 to 16.0, got 1.05: choose a number in between.",
+        ),
+        (
+            {"factor": "nan"},
+            "FreeScale Plan expects factor from 1.1 to 16.0, got nan: choose a number in between.",
+        ),
+        (
+            {"width": "2048.5"},
+            "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a whole number in between.",
+        ),
+        (
+            {"method": "nearest"},
+            "FreeScale Plan expects one of bicubic, lanczos, got nearest: choose one of the list.",
+        ),
     ],
 )
 def test_a_bad_query_gets_400_and_one_sentence(query, sentence):
@@ -72,5 +91,7 @@ def test_a_linked_number_is_said_to_be_unknown(query, named):
 def test_a_linked_setting_leaves_the_numbers():
     plan = plan_numbers({"linked": "upscale_model,tiling,method,width"})
     assert plan["stages"][-1]["size"] == (2048, 2048)
-    assert "pictures are enlarged by an upscale model" in plan["settings"][0]
-    assert plan["settings"][-1] == "Shown with the default, as the value comes from another node: tiling, method"
+    assert "images are enlarged by an upscale model" in plan["settings"][0]
+    assert (
+        plan["settings"][-1] == "Shown with the default, as the value comes from another node: tiling, method"
+    )

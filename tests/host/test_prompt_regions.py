@@ -1,4 +1,5 @@
-"""Prompt regions on the host's real (tiny) UNets: where another text counts, and that nothing else changes."""
+"""Prompt regions on the host's real (tiny) UNets: where another text counts, and that nothing else
+changes."""
 
 import comfy.model_management
 import comfy.samplers
@@ -11,15 +12,16 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings
-from freescale_pack.nodes import region_attention
-from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
+from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
+from freescale_pack.nodes.patching import prompt_regions
+from freescale_pack.nodes.patching.model import settings_of, with_settings
 from freescale_pack.nodes.region_nodes import FreeScalePromptRegion
-from freescale_pack.nodes.stage_sampling import settings_of, with_settings
+
+from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
+from tools.harness.tiny_unet import tiny_model
 
 from .composition_features import compiled, one_transformer
-from .demo_model import conditioning, demo_checkpoint
-from .test_patches import fingerprint
-from .tiny_unet import tiny_model
+from .runs import fingerprint
 
 BASE = Size(128, 128)
 SDXL_WIDTH, SD15_WIDTH = 64, 48
@@ -41,12 +43,26 @@ def tiny_sd15():
     """A random UNet of SD1.5's topology: four levels, convolutional projections, no pooled vector."""
     if TinySD15 not in comfy.supported_models.models:
         comfy.supported_models.models.append(TinySD15)
-    depths = {"transformer_depth": [1] * 6 + [0] * 2, "transformer_depth_output": [1] * 9 + [0] * 3, "transformer_depth_middle": 1}
+    depths = {
+        "transformer_depth": [1] * 6 + [0] * 2,
+        "transformer_depth_output": [1] * 9 + [0] * 3,
+        "transformer_depth_middle": 1,
+    }
     levels = {"channel_mult": (1, 2, 2, 2), "num_res_blocks": [2] * 4}
-    fixed = {"image_size": 32, "in_channels": 4, "out_channels": 4, "use_spatial_transformer": True, "num_heads": 4}
-    unet = UNetModel(model_channels=32, context_dim=SD15_WIDTH, dtype=torch.float32, **fixed, **levels, **depths)
+    fixed = {
+        "image_size": 32,
+        "in_channels": 4,
+        "out_channels": 4,
+        "use_spatial_transformer": True,
+        "num_heads": 4,
+    }
+    unet = UNetModel(
+        model_channels=32, context_dim=SD15_WIDTH, dtype=torch.float32, **fixed, **levels, **depths
+    )
     generator = torch.Generator().manual_seed(0)
-    weights = {name: torch.randn(p.shape, generator=generator) * 0.08 for name, p in unet.state_dict().items()}
+    weights = {
+        name: torch.randn(p.shape, generator=generator) * 0.08 for name, p in unet.state_dict().items()
+    }
     return comfy.sd.load_diffusion_model_state_dict(weights, model_options={"dtype": torch.float32})
 
 
@@ -64,7 +80,9 @@ def text(seed, model=None, tokens=77, pooled=None):
     """A random CONDITIONING; its pooled vector comes from the seed, too, unless another seed is named."""
     width = SDXL_WIDTH if model is None else model.model.model_config.unet_config["context_dim"]
     tensors = torch.Generator().manual_seed(seed)
-    pooled_output = torch.randn(1, 64, generator=torch.Generator().manual_seed(100 + (seed if pooled is None else pooled)))
+    pooled_output = torch.randn(
+        1, 64, generator=torch.Generator().manual_seed(100 + (seed if pooled is None else pooled))
+    )
     return [[torch.randn(1, tokens, width, generator=tensors), {"pooled_output": pooled_output}]]
 
 
@@ -78,7 +96,9 @@ LEFT[..., :32] = 1
 
 
 def with_regions(model, regions):
-    return with_settings(model, FreeScaleSettings(base=BASE, fusion=None, dilation=None, detail=None, prompt_regions=regions))
+    return with_settings(
+        model, FreeScaleSettings(base=BASE, fusion=None, dilation=None, detail=None, prompt_regions=regions)
+    )
 
 
 def run(model, positive, regions=(), batch=1, side=(24, 32), negative=None, guider=None):
@@ -93,9 +113,12 @@ def run(model, positive, regions=(), batch=1, side=(24, 32), negative=None, guid
 
 
 def first_cross_attention(model, *args, **kwargs):
-    """What the run's first cross-attention hands to to_out, before anything else can differ: (rows, h, w, c), row 0 the last cond."""
+    """What the run's first cross-attention hands to to_out, before anything else can differ: (rows, h, w, c),
+    row 0 the last cond."""
     seen = []
-    name, layer = next((n, m) for n, m in model.model.diffusion_model.named_modules() if n.endswith("attn2.to_out.0"))
+    name, layer = next(
+        (n, m) for n, m in model.model.diffusion_model.named_modules() if n.endswith("attn2.to_out.0")
+    )
     hook = layer.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()))
     try:
         run(model, *args, **kwargs)
@@ -145,8 +168,13 @@ def test_a_region_acts_inside_its_mask_and_only_for_the_positive_prompt(model):
 def test_strength_and_soft_masks_mix_and_a_later_region_lies_on_top(sdxl):
     a, b, c = text(1), text(2), text(3)
     with_a, with_b, with_c = (first_cross_attention(sdxl, x)[1] for x in (a, b, c))
-    assert error(first_cross_attention(sdxl, a, region(FULL, b, 0.25))[1], with_a * 0.75 + with_b * 0.25) < CLOSE
-    assert error(first_cross_attention(sdxl, a, region(FULL * 0.25, b))[1], with_a * 0.75 + with_b * 0.25) < CLOSE
+    assert (
+        error(first_cross_attention(sdxl, a, region(FULL, b, 0.25))[1], with_a * 0.75 + with_b * 0.25) < CLOSE
+    )
+    assert (
+        error(first_cross_attention(sdxl, a, region(FULL * 0.25, b))[1], with_a * 0.75 + with_b * 0.25)
+        < CLOSE
+    )
     got = first_cross_attention(sdxl, a, region(LEFT, c, 0.5, region(FULL, b)))[1]
     half = got.shape[1] // 2
     assert error(got[:, :half], (with_b * 0.5 + with_c * 0.5)[:, :half]) < CLOSE
@@ -156,13 +184,16 @@ def test_strength_and_soft_masks_mix_and_a_later_region_lies_on_top(sdxl):
 @pytest.mark.parametrize("side", [(17, 27), (32, 18)])
 def test_odd_sizes_take_the_grid_of_the_block(sdxl, side):
     a, b = text(1), text(2)
-    got, with_a, with_b = (first_cross_attention(sdxl, *args, side=side)[1] for args in ((a, region(LEFT, b)), (a,), (b,)))
+    got, with_a, with_b = (
+        first_cross_attention(sdxl, *args, side=side)[1] for args in ((a, region(LEFT, b)), (a,), (b,))
+    )
     assert error(got[:, 0], with_b[:, 0]) < CLOSE
     assert error(got[:, -1], with_a[:, -1]) < CLOSE
 
 
 def test_a_batch_of_masks_and_texts_goes_to_a_batch_of_latents(sdxl):
-    """In row order, starting again where they end: masks full, full, empty and texts 2, 3 for four pictures."""
+    """In row order, starting again where they end: masks full, full, empty and texts 2, 3 for four
+    pictures."""
     masks, texts = torch.cat([FULL, FULL, EMPTY]), [[torch.cat([text(2)[0][0], text(3)[0][0]]), {}]]
     got = first_cross_attention(sdxl, text(1), region(masks, texts), batch=4)[4:]
     plain, with_2, with_3 = (first_cross_attention(sdxl, text(seed), batch=4)[4:] for seed in (1, 2, 3))
@@ -189,7 +220,9 @@ def adapter(key_kinds, calls):
     def replace(q, k, v, extra_options):
         calls.append(k.shape[1])
         picture = torch.linspace(-1, 1, 4 * q.shape[2]).view(1, 4, -1).expand(q.shape[0], -1, -1)
-        return sum(optimized_attention(q, *kv, extra_options["n_heads"]) for kv in ((k, v), (picture, picture)))
+        return sum(
+            optimized_attention(q, *kv, extra_options["n_heads"]) for kv in ((k, v), (picture, picture))
+        )
 
     def patch(model):
         model = model.clone()
@@ -228,7 +261,8 @@ def test_an_attn2_patch_of_another_node_sees_the_main_text_alone_and_may_add_tok
 
 
 def test_a_guider_with_three_prompts_gets_the_region_in_its_positive_one_only(sdxl):
-    """DualCFG numbers its prompts negative 0, middle 1, positive 2; only the positive one's prediction may change."""
+    """DualCFG numbers its prompts negative 0, middle 1, positive 2; only the positive one's prediction may
+    change."""
     seen = []
 
     def keep(n, context, value, extra_options):
@@ -247,22 +281,33 @@ def test_a_guider_with_three_prompts_gets_the_region_in_its_positive_one_only(sd
     with_it, uuids, positive = rows(region(FULL, text(2)))
     without, _, _ = rows(())
     assert len(uuids) == 3
-    assert [error(a, b) > CLOSE for a, b in zip(with_it, without, strict=True)] == [uuid == positive for uuid in uuids]
+    assert [error(a, b) > CLOSE for a, b in zip(with_it, without, strict=True)] == [
+        uuid == positive for uuid in uuids
+    ]
 
 
 def test_conditioning_bound_to_an_area_is_left_alone_and_said_so_once(sdxl, caplog):
     corner = [[text(1)[0][0], {**text(1)[0][1], "area": (12, 16, 0, 0), "strength": 1.0}]]
     assert error(run(sdxl, corner, region(FULL, text(2))), run(sdxl, corner)) == 0
-    assert caplog.text.count("prompt regions do not act in tiles or in conditioning that is bound to an area") == 1
+    assert (
+        caplog.text.count("prompt regions do not act in tiles or in conditioning that is bound to an area")
+        == 1
+    )
 
 
 class Stop(BaseException):
     """Any end of a run."""
 
 
-@pytest.mark.parametrize("stop", [None, Stop, RuntimeError, comfy.model_management.InterruptProcessingException])
+@pytest.mark.parametrize(
+    "stop", [None, Stop, RuntimeError, comfy.model_management.InterruptProcessingException]
+)
 def test_nothing_stays_behind_after_success_error_and_cancel(sdxl, stop):
-    patched, before, expected = with_regions(sdxl, region(LEFT, text(2))), fingerprint(sdxl), run(sdxl, text(1))
+    patched, before, expected = (
+        with_regions(sdxl, region(LEFT, text(2))),
+        fingerprint(sdxl),
+        run(sdxl, text(1)),
+    )
     guider = comfy.samplers.CFGGuider(patched)
     guider.set_conds(text(1), text(9))
     options, kept = guider.model_options, fingerprint(patched)
@@ -271,7 +316,9 @@ def test_nothing_stays_behind_after_success_error_and_cancel(sdxl, stop):
         if stop is not None:
             raise stop
 
-    layer = dict(sdxl.model.diffusion_model.named_modules())["middle_block.1.transformer_blocks.1.attn2.to_out.0"]
+    layer = dict(sdxl.model.diffusion_model.named_modules())[
+        "middle_block.1.transformer_blocks.1.attn2.to_out.0"
+    ]
     hook = layer.register_forward_pre_hook(fail)
     try:
         if stop is None:
@@ -288,8 +335,10 @@ def test_nothing_stays_behind_after_success_error_and_cancel(sdxl, stop):
 
 def test_a_region_costs_one_more_attention_a_block_and_no_more_rows_in_the_unet(sdxl, monkeypatch):
     unet, calls, rows = sdxl.model.diffusion_model, [], []
-    counted = region_attention.AttentionCall.attend
-    monkeypatch.setattr(region_attention.AttentionCall, "attend", lambda self, *args: (calls.append(1), counted(self, *args))[1])
+    counted = prompt_regions.AttentionCall.attend
+    monkeypatch.setattr(
+        prompt_regions.AttentionCall, "attend", lambda self, *args: (calls.append(1), counted(self, *args))[1]
+    )
     hook = unet.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
     run(sdxl, text(1), region(LEFT, text(2)))
     hook.remove()
@@ -318,16 +367,28 @@ def test_a_real_text_reaches_the_model_through_the_nodes():
     regions = region(LEFT, conditioning("blue car"))
     patched = FreeScaleModelPatch.execute(model, "SDXL", "Exact", 2.0, 256, 256, None, (), regions).result[0]
     assert settings_of(patched).prompt_regions == regions
-    assert settings_of(FreeScaleModelPatch.execute(model, "SDXL", "Exact", 2.0, 256, 256).result[0]).prompt_regions == ()
+    assert (
+        settings_of(
+            FreeScaleModelPatch.execute(model, "SDXL", "Exact", 2.0, 256, 256).result[0]
+        ).prompt_regions
+        == ()
+    )
 
 
 def test_a_text_of_another_model_is_refused_before_the_run(sdxl):
-    with pytest.raises(ValueError, match="expects a text with 64 channels for this model, got 48: encode it with the CLIP of the same"):
-        FreeScaleModelPatch.execute(sdxl, "SDXL", "Exact", 2.0, 0, 0, None, (), region(FULL, [[torch.zeros(1, 77, SD15_WIDTH), {}]]))
+    with pytest.raises(
+        ValueError,
+        match="expects a text with 64 channels for this model, got 48: encode it with the CLIP of the same",
+    ):
+        FreeScaleModelPatch.execute(
+            sdxl, "SDXL", "Exact", 2.0, 0, 0, None, (), region(FULL, [[torch.zeros(1, 77, SD15_WIDTH), {}]])
+        )
 
 
 def test_combined_texts_are_refused_and_what_is_no_text_is_ignored_aloud(caplog):
-    with pytest.raises(ValueError, match=r"expects one text, got 2 combined ones: join them with Conditioning \(Concat\)"):
+    with pytest.raises(
+        ValueError, match=r"expects one text, got 2 combined ones: join them with Conditioning \(Concat\)"
+    ):
         region(FULL, text(1) + text(2))
     region(FULL, text(1))
     assert caplog.text == ""
@@ -336,7 +397,10 @@ def test_combined_texts_are_refused_and_what_is_no_text_is_ignored_aloud(caplog)
 
 
 def test_a_wrong_mask_is_refused_in_one_sentence():
-    with pytest.raises(ValueError, match=r"^FreeScale Prompt Region expects a mask of shape .* got shape \(4,\) of torch.float32: connect"):
+    with pytest.raises(
+        ValueError,
+        match=r"^FreeScale Prompt Region expects a mask .* got shape \(4,\) of torch.float32: connect",
+    ):
         region(torch.zeros(4), text(1))
 
 
@@ -345,12 +409,26 @@ def test_a_model_without_cross_attention_or_a_guider_without_positive_prompt_is_
     guider.inner_set_conds({"negative": text(9)})
     guider.predict_noise = lambda x, timestep, model_options, seed: x * 0
     run(sdxl, None, guider=guider)
-    assert caplog.text.count("prompt regions have no effect: the model has no cross-attention, or the guider no positive prompt") == 1
+    assert (
+        caplog.text.count(
+            "prompt regions have no effect: the model has no cross-attention, or the guider no positive "
+            "prompt"
+        )
+        == 1
+    )
 
 
-@pytest.mark.parametrize(("shape", "block", "acts"), [((2, 16), 0, True), ((4, 16), 0, False), ((2, 15), 0, False), ((2, 16), 1, False)])
+@pytest.mark.parametrize(
+    ("shape", "block", "acts"),
+    [((2, 16), 0, True), ((4, 16), 0, False), ((2, 15), 0, False), ((2, 16), 1, False)],
+)
 def test_a_region_acts_on_the_rows_and_tokens_of_its_own_blocks_only(shape, block, acts):
-    texts = region_attention.RegionTexts((), Size(8, 8), frozenset({("middle", 0)}), frozenset({"positive"}))
-    options = {"activations_shape": [2, 8, 4, 4], "original_shape": [2, 4, 8, 8], "block": ("middle", block), "uuids": ["positive", "x"]}
-    call = region_attention.AttentionCall(options, "attn2")
+    texts = prompt_regions.RegionCache((), Size(8, 8), frozenset({("middle", 0)}), frozenset({"positive"}))
+    options = {
+        "activations_shape": [2, 8, 4, 4],
+        "original_shape": [2, 4, 8, 8],
+        "block": ("middle", block),
+        "uuids": ["positive", "x"],
+    }
+    call = prompt_regions.AttentionCall(options, "attn2")
     assert texts.act_in(torch.zeros(*shape, 8), call) == acts

@@ -1,8 +1,8 @@
 """FreeScale at twice the training size, judged by numbers: the small brother of `dev.py bench quality`.
 
-Two things have to be told from each other on every side: copying the enlarged picture, which neither repeats nor draws anything, and
-sampling from noise, which draws and repeats. And each part has to do its share; fusion in its own direction,
-dilation and blend by how much they change.
+Two things have to be told from each other on every side: copying the enlarged picture, which neither repeats
+nor draws anything, and sampling from noise, which draws and repeats. And each part has to do its share;
+fusion in its own direction, dilation and blend by how much they change.
 """
 
 from dataclasses import replace
@@ -12,19 +12,18 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from freescale_pack.nodes import detail_sampler, fused_attention, model_call
+from freescale_pack.nodes.backbones.unet import dilation_convs
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
-from freescale_pack.nodes.model_patch_nodes import FreeScaleModelPatch
-from freescale_pack.nodes.stage_sampling import settings_of
-from freescale_pack.nodes.unet import dilation_convs
+from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
+from freescale_pack.nodes.patching import detail_blend, dilation, scale_fusion
+from freescale_pack.nodes.patching.model import settings_of
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
-from bench.picture_quality.methods import Painter, deepest_up_convs, patched
-from bench.picture_quality.metrics import consistency, repetition, sharpness
-from bench.picture_quality.pictures import as_tensor
-from bench.picture_quality.settings import ALPHA, CFG, METHODS, SAMPLER, SCHEDULER, Group
-
-from .demo_model import conditioning, demo_checkpoint
+from tools.bench.picture_quality.methods import Painter, deepest_up_convs, patched
+from tools.bench.picture_quality.metrics import consistency, repetition, sharpness
+from tools.bench.picture_quality.pictures import as_tensor
+from tools.bench.picture_quality.settings import ALPHA, CFG, METHODS, SAMPLER, SCHEDULER, Group
+from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
 
 STEPS, SEED = 8, 100
 PROMPTS = ("robot on a blue background", "red car on a gray background")
@@ -72,7 +71,9 @@ def by(name):
 
 def enlarged(painter, text, base):
     """What the stage starts from: the base picture, decoded, enlarged and encoded."""
-    return painter.decoded(FreeScaleUpscale.execute(painter.vae, 2.0, *GROUP.target, "bicubic", "off", samples=base).result[0])
+    return painter.decoded(
+        FreeScaleUpscale.execute(painter.vae, 2.0, *GROUP.target, "bicubic", "off", samples=base).result[0]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_freescale_repeats_less_and_keeps_more_than_direct_sampling_and_draws_mo
 
 def test_the_check_says_no_to_the_others_and_to_a_freescale_that_draws_nothing(judged, monkeypatch):
     """With a weight of 1 in every step, the blend of eq. 4 copies the enlarged picture."""
-    monkeypatch.setattr(detail_sampler, "blend_", lambda x, reference, weight: x.copy_(reference))
+    monkeypatch.setattr(detail_blend, "blend_", lambda x, reference, weight: x.copy_(reference))
     nothing = scores(by("full"))
     assert nothing.repetition < judged["full"].repetition
     for other in (nothing, judged["direct"], judged["enlarged"]):
@@ -124,14 +125,16 @@ def test_the_row_of_speed_fast_is_what_the_node_does():
     fast = FreeScaleModelPatch.execute(demo_checkpoint()[0], "Auto", "Fast", ALPHA, 256, 256).result[0]
     row = patched(demo_checkpoint()[0], METHODS["fast"], (256, 256))
     assert settings_of(row).fusion == settings_of(fast).fusion
-    assert METHODS["fast"].steps == settings_of(fast).most_later_steps
+    assert METHODS["fast"].steps == settings_of(fast).max_later_steps
 
 
 def test_the_row_of_freescale_is_the_cascade_node_bit_for_bit():
     model, _, vae = demo_checkpoint()
     patched = FreeScaleModelPatch.execute(model, "Auto", "Exact", ALPHA, *SMALL.base).result[0]
     texts = conditioning(PROMPTS[0]), conditioning("")
-    node = FreeScaleCascade.execute(patched, *texts, vae, SEED, SMALL.steps, CFG, SAMPLER, SCHEDULER, 2.0, latent=small_base()).result[0]
+    node = FreeScaleCascade.execute(
+        patched, *texts, vae, SEED, SMALL.steps, CFG, SAMPLER, SCHEDULER, 2.0, latent=small_base()
+    ).result[0]
     assert torch.equal(small_picture("full"), node["samples"])
 
 
@@ -157,9 +160,9 @@ class Undilated:
 
 
 OFF = {
-    "no_fusion": (fused_attention, "fuse_", lambda global_, local, *rest: global_),
-    "no_dilation": (model_call, "dilated", Undilated),
-    "no_blend": (detail_sampler, "blend_", lambda x, reference, weight: x),
+    "no_fusion": (scale_fusion, "fuse_", lambda global_, local, *rest: global_),
+    "no_dilation": (dilation, "dilated", Undilated),
+    "no_blend": (detail_blend, "blend_", lambda x, reference, weight: x),
 }
 """Row without a part: what makes the part idle, wherever it is switched on."""
 
@@ -173,15 +176,18 @@ def test_each_part_draws_and_an_idle_part_is_noticed(without, monkeypatch):
 
 
 def mostly_global(picture, only_global, only_local):
-    """Return whether the global branch decides, as it does with the 3-D blur of eq. 7, which lets little through."""
+    """Return whether the global branch decides, as it does with the 3-D blur of eq. 7, which lets little
+    through."""
     return apart(picture, only_global) < apart(picture, only_local)
 
 
 def test_the_global_branch_decides_and_swapped_branches_are_noticed(monkeypatch):
-    fuse, full, only_global = fused_attention.fuse_, small_picture("full"), small_picture("no_fusion")
-    monkeypatch.setattr(fused_attention, "fuse_", lambda global_, local, *rest: local)
+    fuse, full, only_global = scale_fusion.fuse_, small_picture("full"), small_picture("no_fusion")
+    monkeypatch.setattr(scale_fusion, "fuse_", lambda global_out, local_out, *rest: local_out)
     only_local = small_picture("full")
-    monkeypatch.setattr(fused_attention, "fuse_", lambda global_, local, *rest: fuse(local, global_, *rest))
+    monkeypatch.setattr(
+        scale_fusion, "fuse_", lambda global_out, local_out, *rest: fuse(local_out, global_out, *rest)
+    )
     swapped = small_picture("full")
     assert mostly_global(full, only_global, only_local)
     assert not mostly_global(swapped, only_global, only_local)

@@ -1,4 +1,5 @@
-"""Failures of every kind leave the model clean; memory does not grow; the seed alone decides, across processes too."""
+"""Failures of every kind leave the model clean; memory does not grow; the seed alone decides, across
+processes too."""
 
 import dataclasses
 import gc
@@ -13,13 +14,16 @@ import pytest
 import torch
 from comfy import model_management
 from comfy.ldm.modules import attention
-from freescale_pack.freescale_core import scale_fusion
+from freescale_pack.freescale_core.attention import fusion
 from freescale_pack.freescale_core.settings import FusionSettings
-from freescale_pack.nodes.host import free_memory_of
+from freescale_pack.nodes.host.releases import free_memory_of
+from freescale_pack.nodes.patching.model import with_settings
 from torch.overrides import TorchFunctionMode
 
-from .demo_model import conditioning, demo_checkpoint
-from .test_patches import PARTS, fingerprint, sample, settings, with_settings
+from tools import ROOT
+from tools.harness.demo_checkpoint import conditioning
+
+from .runs import PARTS, fingerprint, sample, settings
 
 # Every way a run can end early, what is left, and the tests that execute it.
 CLEAN = "no patch stays on the model, and the next run draws the same bits"
@@ -50,22 +54,22 @@ FAILURES = [
     (
         "out of memory in the VAE",
         "it goes on in tiles and says so",
-        ["test_vae_stage.py::test_a_vae_that_runs_out_of_memory_goes_on_in_tiles"],
+        ["test_vae.py::test_a_vae_that_runs_out_of_memory_goes_on_in_tiles"],
     ),
     (
         "out of memory in a later stage",
         "the stages before it are returned and the log says so",
-        ["test_vae_stage.py::test_a_stage_that_runs_out_of_memory_returns_the_stages_before_it"],
+        ["test_vae.py::test_a_stage_that_runs_out_of_memory_returns_the_stages_before_it"],
     ),
     (
         "out of memory while decoding a later stage",
         "its latent is returned and the log says so",
-        ["test_vae_stage.py::test_a_stage_whose_decoding_runs_out_of_memory_keeps_its_latent"],
+        ["test_vae.py::test_a_stage_whose_decoding_runs_out_of_memory_keeps_its_latent"],
     ),
     (
         "Cancel inside the VAE",
         "it ends within one tile",
-        ["test_vae_stage.py::test_cancel_ends_a_vae_run_within_one_tile"],
+        ["test_vae.py::test_cancel_ends_a_vae_run_within_one_tile"],
     ),
     (
         "fifty runs in a row",
@@ -74,17 +78,12 @@ FAILURES = [
     ),
 ]
 
-REPO = Path(__file__).resolve().parents[2]
-OUR_FOLDERS = (str(REPO / "nodes"), str(REPO / "freescale_core"))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return demo_checkpoint()[0]
+OUR_FOLDERS = (str(ROOT / "nodes"), str(ROOT / "freescale_core"))
 
 
 class OurAllocations(TorchFunctionMode):
-    """Sees the torch calls that come from lines of the pack; raises out of memory at the call site `fail_at`, `times` times."""
+    """Sees the torch calls that come from lines of the pack; raises out of memory at the call site `fail_at`,
+    `times` times."""
 
     def __init__(self, fail_at=None, times=10**9):
         super().__init__()
@@ -103,7 +102,8 @@ class OurAllocations(TorchFunctionMode):
 
     @staticmethod
     def _site():
-        """file:line of the nearest frame of the pack, unless the host's own code lies between (then it is its allocation)."""
+        """file:line of the nearest frame of the pack, unless the host's own code lies between (then it is its
+        allocation)."""
         frame = sys._getframe(2)
         while frame is not None:
             name = frame.f_code.co_filename
@@ -125,7 +125,12 @@ def our_sites(model):
 def test_out_of_memory_at_any_of_our_allocations_leaves_the_model_clean(model):
     sites, plain, before = our_sites(model), sample(model), fingerprint(model)
     assert len(sites) >= 12
-    assert {site.split(":")[0] for site in sites} >= {"window_gather.py", "gaussian_blur.py", "scale_fusion.py", "detail_blend.py"}
+    assert {site.split(":")[0] for site in sites} >= {
+        "gather.py",
+        "blur.py",
+        "scale_fusion.py",
+        "detail_blend.py",
+    }
     for site in sites:
         with pytest.raises(torch.cuda.OutOfMemoryError), OurAllocations(fail_at=site):
             sample(with_settings(model, settings(*PARTS)))
@@ -134,8 +139,11 @@ def test_out_of_memory_at_any_of_our_allocations_leaves_the_model_clean(model):
 
 
 @pytest.mark.parametrize(("mode", "tokens"), [("exact", 256), ("exact", 64), ("fast", 64)])
-def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(model, monkeypatch, caplog, mode, tokens):
-    """The largest call of the global pass has 256 tokens here, one of the windows or of the sub-grids of fast 64."""
+def test_a_passing_lack_of_memory_in_attention_only_makes_chunks_smaller(
+    model, monkeypatch, caplog, mode, tokens
+):
+    """The largest call of the global pass has 256 tokens here, one of the windows or of the sub-grids of fast
+    64."""
     patched = with_settings(model, dataclasses.replace(settings(*PARTS), fusion=FusionSettings(mode)))
     expected = sample(patched)
     original, calls = attention.optimized_attention, []
@@ -165,7 +173,10 @@ def test_where_no_memory_is_free_attention_goes_on_in_a_few_chunks(model, monkey
     monkeypatch.setattr(attention, "optimized_attention", counted)
     pictures = []
     for free in (1e18, 0):
-        monkeypatch.setattr("freescale_pack.nodes.stage_sampling.free_memory_of", lambda _, free=free: lambda device: free)
+        monkeypatch.setattr(
+            "freescale_pack.nodes.patching.outer_sample.free_memory_of",
+            lambda _, free=free: lambda device: free,
+        )
         calls.append(0)
         pictures.append(sample(patched))
     assert calls[0] < calls[1] <= 16 * calls[0]
@@ -182,10 +193,14 @@ def test_free_memory_is_asked_of_the_models_own_patcher_where_it_knows():
 
 
 @pytest.mark.parametrize("over_channels", [True, False])
-def test_a_passing_lack_of_memory_in_the_blur_only_makes_chunks_smaller(model, monkeypatch, caplog, over_channels):
-    patched = with_settings(model, dataclasses.replace(settings(*PARTS), fusion=FusionSettings(over_channels=over_channels)))
+def test_a_passing_lack_of_memory_in_the_blur_only_makes_chunks_smaller(
+    model, monkeypatch, caplog, over_channels
+):
+    patched = with_settings(
+        model, dataclasses.replace(settings(*PARTS), fusion=FusionSettings(over_channels=over_channels))
+    )
     expected = sample(patched)
-    original, calls = scale_fusion.blur_rows, []
+    original, calls = fusion.blur_rows, []
 
     def full_at_first(x, top, bottom, *args):
         calls.append(bottom - top)
@@ -193,7 +208,7 @@ def test_a_passing_lack_of_memory_in_the_blur_only_makes_chunks_smaller(model, m
             raise torch.cuda.OutOfMemoryError("injected")
         return original(x, top, bottom, *args)
 
-    monkeypatch.setattr(scale_fusion, "blur_rows", full_at_first)
+    monkeypatch.setattr(fusion, "blur_rows", full_at_first)
     got = sample(patched)
     assert max(calls[1:]) <= calls[0] / 2
     assert (got - expected).norm() / expected.norm() < 1e-5
@@ -228,11 +243,11 @@ def test_fifty_runs_leave_no_tensors_and_no_patches_behind(model):
 
 
 RESTART = """
-import sys
-sys.path.insert(0, {repo!r})
-import hashlib, torch
-import tests.host.conftest
-from tests.host.test_patches import PARTS, demo_checkpoint, sample, settings, with_settings
+import hashlib, torch, tests.host
+import tools.harness.in_process
+from freescale_pack.nodes.patching.model import with_settings
+from tests.host.runs import PARTS, sample, settings
+from tools.harness.demo_checkpoint import demo_checkpoint
 with torch.inference_mode():
     out = sample(with_settings(demo_checkpoint()[0], settings(*PARTS)))
 print(hashlib.sha256(out.numpy().tobytes()).hexdigest())
@@ -240,8 +255,10 @@ print(hashlib.sha256(out.numpy().tobytes()).hexdigest())
 
 
 def test_another_process_draws_the_same_bits(model):
-    code = RESTART.format(repo=str(REPO))
-    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1]
+    command = [sys.executable, "-c", RESTART]
+    elsewhere = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[
+        -1
+    ]
     here = sample(with_settings(model, settings(*PARTS)))
     assert hashlib.sha256(here.numpy().tobytes()).hexdigest() == elsewhere
 
@@ -254,7 +271,14 @@ def run_masked(model, mask, sampler="euler", batch=1):
     latent = latents(batch)
     noise = comfy.sample.prepare_noise(latent, 3)
     texts = conditioning("tiger"), conditioning("")
-    run = {"start_step": 2, "last_step": 10000, "force_full_denoise": True, "disable_pbar": True, "seed": 3, "noise_mask": mask}
+    run = {
+        "start_step": 2,
+        "last_step": 10000,
+        "force_full_denoise": True,
+        "disable_pbar": True,
+        "seed": 3,
+        "noise_mask": mask,
+    }
     return comfy.sample.sample(model, noise, 5, 3.0, sampler, "ddim_uniform", *texts, latent, **run), latent
 
 
@@ -296,8 +320,16 @@ def test_a_batch_equals_its_pictures_one_by_one(model, batch):
     texts = conditioning("tiger"), conditioning("")
 
     def run(index):
-        run = {"start_step": 2, "last_step": 10000, "force_full_denoise": True, "disable_pbar": True, "seed": 3}
-        return comfy.sample.sample(patched, noise[index], 5, 3.0, "euler", "ddim_uniform", *texts, latent[index], **run)
+        run = {
+            "start_step": 2,
+            "last_step": 10000,
+            "force_full_denoise": True,
+            "disable_pbar": True,
+            "seed": 3,
+        }
+        return comfy.sample.sample(
+            patched, noise[index], 5, 3.0, "euler", "ddim_uniform", *texts, latent[index], **run
+        )
 
     together = run(slice(None))
     for i in range(batch):
@@ -306,7 +338,8 @@ def test_a_batch_equals_its_pictures_one_by_one(model, batch):
 
 
 def test_a_run_can_end_early_and_go_on(model):
-    """Steps 2 to 3 with leftover noise, then 3 to 5 without new noise: the second half has no noise to blend with, and says so."""
+    """Steps 2 to 3 with leftover noise, then 3 to 5 without new noise: the second half has no noise to blend
+    with, and says so."""
     patched = with_settings(model, settings("fusion", "dilation"))
     latent, noise = latents(), torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(2))
     texts = conditioning("tiger"), conditioning("")

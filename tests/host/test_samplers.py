@@ -1,4 +1,5 @@
-"""Every core sampler of the host: our eq. 4 equals the sampler's own source with that line inserted, or it is refused by name."""
+"""Every core sampler of the host: our eq. 4 equals the sampler's own source with that line inserted, or it is
+refused by name."""
 
 import ast
 import inspect
@@ -13,12 +14,13 @@ import pytest
 import torch
 from comfy_extras import nodes_advanced_samplers
 from freescale_pack.freescale_core.settings import DetailSettings
-from freescale_pack.nodes.detail_sampler import with_detail_blend
-from freescale_pack.nodes.noise_level import variance_exploding_sigma
-from freescale_pack.nodes.sampler_table import LATER_CALLS, ONE_CALL
+from freescale_pack.nodes.host.noise_level import variance_exploding_sigma
+from freescale_pack.nodes.patching.detail_blend import with_detail_blend
+from freescale_pack.nodes.patching.sampler_table import LATER_CALLS, ONE_CALL
+
+from tools.harness.demo_checkpoint import demo_checkpoint
 
 from .composition_features import sdxl
-from .demo_model import demo_checkpoint
 from .test_ends_and_restart import KINDS
 
 REFUSED = {"uni_pc", "uni_pc_bh2", "sa_solver", "sa_solver_pece", "dpm_fast", "dpm_adaptive"}
@@ -64,11 +66,21 @@ class ToyModel:
         level = sigma.view(-1, 1, 1, 1)
         denoised = torch.tanh(x / (1 + level)) * 0.8 + self.latent_image * 0.1
         for function in (model_options or {}).get("sampler_post_cfg_function", []):
-            denoised = function({"denoised": denoised, "uncond_denoised": denoised * 0.9, "cond_denoised": denoised, "model_options": {}})
+            denoised = function(
+                {
+                    "denoised": denoised,
+                    "uncond_denoised": denoised * 0.9,
+                    "cond_denoised": denoised,
+                    "model_options": {},
+                }
+            )
         return denoised
 
 
-SCHEDULES = {"to the end": None, "ends where the blend still holds": [900.0, 750.0, 600.0, 500.0, 400.0, 300.0]}
+SCHEDULES = {
+    "to the end": None,
+    "ends where the blend still holds": [900.0, 750.0, 600.0, 500.0, 400.0, 300.0],
+}
 
 
 def toy_run(timesteps=None):
@@ -85,7 +97,9 @@ def toy_run(timesteps=None):
 
 def drive(function, model, x, sigmas, callback=lambda info: None):
     torch.manual_seed(5)
-    return function(model, x.clone(), sigmas, extra_args={"seed": 9, "model_options": {}}, callback=callback, disable=True)
+    return function(
+        model, x.clone(), sigmas, extra_args={"seed": 9, "model_options": {}}, callback=callback, disable=True
+    )
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -103,7 +117,9 @@ def test_sampler_equals_its_source_with_the_line_inserted(name, schedule):
         x.copy_((1 - c) * x + c * (z0 + level * eps))
 
     expected = drive(reference_sampler(name, eq4), model, x, sigmas)
-    ours = with_detail_blend(comfy.samplers.sampler_object(name), DetailSettings(ALPHA), eps, model.model_sampling)
+    ours = with_detail_blend(
+        comfy.samplers.sampler_object(name), DetailSettings(ALPHA), eps, model.model_sampling
+    )
     got = drive(ours.sampler_function, model, x, sigmas, lambda info: reported.append(info["i"]))
     plain = drive(comfy.samplers.sampler_object(name).sampler_function, model, x, sigmas)
     assert len(opened) == STEPS
@@ -156,17 +172,24 @@ def test_samplers_that_hide_their_state_are_refused_by_name(name):
 
 
 def test_every_core_sampler_is_in_the_table():
-    """Of the release that runs these tests: a sampler that a new release brings fails here until it is looked at."""
+    """Of the release that runs these tests: a sampler that a new release brings fails here until it is looked
+    at."""
     known = {
-        name: comfy.samplers.sampler_object(name).sampler_function.__name__.removeprefix("sample_") for name in NAMES if name not in REFUSED
+        name: comfy.samplers.sampler_object(name).sampler_function.__name__.removeprefix("sample_")
+        for name in NAMES
+        if name not in REFUSED
     }
     assert set(known.values()) <= LATER_CALLS.keys() | ONE_CALL
 
 
 def test_samplers_of_cores_other_nodes_are_in_the_table_but_one_that_changes_the_size():
-    """SamplerLCMUpscale enlarges its x on the way, so there is nothing to hold it to: it runs without the blend."""
+    """SamplerLCMUpscale enlarges its x on the way, so there is nothing to hold it to: it runs without the
+    blend."""
     folder = Path(nodes_advanced_samplers.__file__).parent
-    made = re.findall(r"KSAMPLER\((?:\w+\.)*sample_(\w+)", "".join(file.read_text(encoding="utf-8") for file in folder.glob("*.py")))
+    made = re.findall(
+        r"KSAMPLER\((?:\w+\.)*sample_(\w+)",
+        "".join(file.read_text(encoding="utf-8") for file in folder.glob("*.py")),
+    )
     assert set(made) - (LATER_CALLS.keys() | ONE_CALL) == {"lcm_upscale"}
     assert "euler_pp" in made
 

@@ -1,7 +1,7 @@
 """SDXL's size conditioning of a wide picture: the base size, unless the user names another."""
 
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.nodes.size_conditioning import with_base_size
+from freescale_pack.nodes.patching.size_conditioning import with_base_size
 
 
 def test_the_base_size_is_put_where_no_size_is_named_and_the_originals_stay():

@@ -1,25 +1,41 @@
 """Sizes: the real SDXL UNet on meta tensors, with scale fusion in place, from odd latents to 8192 x 8192."""
 
+from types import SimpleNamespace
+
 import comfy.ops
 import numpy as np
 import pytest
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from freescale_pack.freescale_core.geometry import Size, scale_between
-from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
-from freescale_pack.nodes import fused_attention
-from freescale_pack.nodes.attention_call import SIGMA_KEY
-from freescale_pack.nodes.stage_run import stage_run
-from freescale_pack.nodes.unet import attention_blocks
+from freescale_pack.freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
+from freescale_pack.nodes.backbones.call import SIGMA_KEY
+from freescale_pack.nodes.backbones.unet import attention_blocks
+from freescale_pack.nodes.patching import scale_fusion
+from freescale_pack.nodes.patching.dilation import DilatedCalls
+from freescale_pack.nodes.patching.memory_budget import MemoryBudget
+from freescale_pack.nodes.patching.run import sampler_run
+from freescale_pack.nodes.patching.scale_fusion import ScaleFusion
 
-from bench.performance.models import scarce
+from tools.bench.performance.models import scarce
+from tools.harness.demo_checkpoint import demo_checkpoint
 
-from .demo_model import demo_checkpoint
 from .test_unet_layers import SDXL
 
-BUCKETS = [(1024, 1024), (1152, 896), (896, 1152), (1216, 832), (832, 1216), (1344, 768), (768, 1344), (1536, 640), (640, 1536)]
+BUCKETS = [
+    (1024, 1024),
+    (1152, 896),
+    (896, 1152),
+    (1216, 832),
+    (832, 1216),
+    (1344, 768),
+    (768, 1344),
+    (1536, 640),
+    (640, 1536),
+]
 
-# base (width, height) or None = auto, target (width, height), scale, dilation, kernel, windows at half and quarter resolution
+# base (width, height) or None = auto, target (width, height), scale, dilation, kernel, windows at half and
+# quarter resolution
 SIZES = [
     *[((w, h), (2 * w, 2 * h), 2.0, 2, 3, (9, 9)) for w, h in BUCKETS],
     *[((w, h), (w * 3 // 2, h * 3 // 2), 1.5, 2, 3, (4, 4)) for w, h in BUCKETS],
@@ -33,23 +49,34 @@ SIZES = [
     (None, (4096, 4096), 4.0, 4, 7, (49, 49)),
     (None, (8192, 8192), 8.0, 8, 15, (225, 225)),
 ]
-NO_EFFECT = [((1024, 1024), (1024, 1024)), ((1024, 1024), (1120, 1120)), (None, (512, 512)), (None, (1344, 768))]
+NO_EFFECT = [
+    ((1024, 1024), (1024, 1024)),
+    ((1024, 1024), (1120, 1120)),
+    (None, (512, 512)),
+    (None, (1344, 768)),
+]
 
 
-def run_for(base, target, **fusion):
+def run_for(base, target):
     model_sampling = demo_checkpoint()[0].get_model_object("model_sampling")
-    settings = FreeScaleSettings(base=base and Size(base[1], base[0]), fusion=FusionSettings(**fusion))
-    return stage_run(settings, Size(target[1] // 8, target[0] // 8), model_sampling, 0)
+    settings = FreeScaleSettings(base=base and Size(base[1], base[0]))
+    return sampler_run(settings, Size(target[1] // 8, target[0] // 8), model_sampling, 0)
 
 
 def meta_unet(**changes):
-    return UNetModel(**{**SDXL, **changes}, device="meta", dtype=torch.float16, operations=comfy.ops.disable_weight_init)
+    return UNetModel(
+        **{**SDXL, **changes}, device="meta", dtype=torch.float16, operations=comfy.ops.disable_weight_init
+    )
 
 
 @pytest.fixture(scope="module")
 def shallow_sdxl():
     """SDXL's levels and blocks with one transformer each: 11 attentions instead of 70, the same sizes."""
-    return meta_unet(transformer_depth=[0, 0, 1, 1, 1, 1], transformer_depth_middle=1, transformer_depth_output=[0, 0, 0, 1, 1, 1, 1, 1, 1])
+    return meta_unet(
+        transformer_depth=[0, 0, 1, 1, 1, 1],
+        transformer_depth_middle=1,
+        transformer_depth_output=[0, 0, 0, 1, 1, 1, 1, 1, 1],
+    )
 
 
 def windows_used(unet, base, target, mode):
@@ -60,21 +87,29 @@ def windows_used(unet, base, target, mode):
         drawn.append(windows)
         return windows.draw(np.random.default_rng(0))
 
-    run = run_for(base, target, mode=mode, draw_windows=draw)
+    run, fusion = run_for(base, target), FusionSettings(mode=mode, draw_windows=draw)
     options = {SIGMA_KEY: 3.0}
-    fused_attention.install(options, run, attention_blocks(unet), scarce(2 * 640 * 2 * run.target.area // 4))
+    free = scarce(2 * 640 * 2 * run.target.area // 4)
+    scale_fusion.install(options, run, fusion, attention_blocks(unet), free)
     x = torch.empty(2, 4, *run.target, device="meta", dtype=torch.float16)
-    context, y = torch.empty(2, 77, 2048, device="meta", dtype=torch.float16), torch.empty(2, 2816, device="meta", dtype=torch.float16)
+    context, y = (
+        torch.empty(2, 77, 2048, device="meta", dtype=torch.float16),
+        torch.empty(2, 2816, device="meta", dtype=torch.float16),
+    )
     out = unet(x, torch.empty(2, device="meta"), context, y=y, transformer_options=options)
     assert out.shape == x.shape
     return run, drawn
 
 
 @pytest.mark.parametrize(("base", "target", "scale", "dilation", "kernel", "counts"), SIZES)
-def test_every_attention_is_fused_with_the_expected_windows(shallow_sdxl, base, target, scale, dilation, kernel, counts):
+def test_every_attention_is_fused_with_the_expected_windows(
+    shallow_sdxl, base, target, scale, dilation, kernel, counts
+):
     run, drawn = windows_used(shallow_sdxl, base, target, "exact")
     assert scale_between(run.base, run.target) == pytest.approx(scale, abs=0.01)
-    assert (run.dilation_of(run.target), run.kernel_size_of(run.target)) == (dilation, kernel)
+    whole = SimpleNamespace(grid=run.target, full=run.target)
+    assert ScaleFusion(run, FusionSettings(), MemoryBudget()).gaussian(whole).kernel_size == kernel
+    assert DilatedCalls(run, DilationSettings()).factor(run.target, 1e9) == dilation
     assert len(drawn) == 11
     half, quarter = (Size(-(-run.target.height // d), -(-run.target.width // d)) for d in (2, 4))
     assert {w.count for w in drawn if w.grid == half} == {counts[0]}

@@ -2,11 +2,17 @@
 
 import pytest
 import torch
-from freescale_pack.nodes.cascade_progress import shrunk, small_latent
+from freescale_pack.nodes.cascade.progress import shrunk, small_latent
 
 
 @pytest.mark.parametrize(
-    ("size", "shown"), [((2048, 4096), (512, 1024)), ((1025, 64), (1024, 64)), ((1024, 1024), (1024, 1024)), ((64, 96), (64, 96))]
+    ("size", "shown"),
+    [
+        ((2048, 4096), (512, 1024)),
+        ((1025, 64), (1024, 64)),
+        ((1024, 1024), (1024, 1024)),
+        ((64, 96), (64, 96)),
+    ],
 )
 def test_no_side_above_1024_and_the_same_shape(size, shown):
     image = torch.rand(2, *size, 3)

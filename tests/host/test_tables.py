@@ -1,4 +1,5 @@
-"""Tables of docs/BEHAVIOUR.md and CONTRIBUTING.md: pages are as printed, and the tests that rows name exist."""
+"""Tables of docs/BEHAVIOUR.md and CONTRIBUTING.md: pages are as printed, and the tests that rows name
+exist."""
 
 import ast
 import re
@@ -7,7 +8,8 @@ import sys
 
 import pytest
 
-from .pack import REPO
+from tools import ROOT
+
 from .test_composition import ELSEWHERE, ROWS
 from .test_robustness import FAILURES
 
@@ -18,7 +20,7 @@ def is_test(name):
     name: file.py::function or file.py, with or without folders before it (tests/host/test_golden.py).
     """
     file_name, _, function = name.partition("::")
-    files = [file for file in REPO.glob("tests/*/test_*.py") if file.as_posix().endswith(f"/{file_name}")]
+    files = [file for file in ROOT.glob("tests/**/test_*.py") if file.as_posix().endswith(f"/{file_name}")]
     return any(not function or function in functions(file) for file in files)
 
 
@@ -28,9 +30,9 @@ def functions(file):
 
 
 def test_the_page_is_what_the_tables_print():
-    script = REPO / "tests" / "print_tables.py"
-    printed = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout
-    page = (REPO / "docs" / "BEHAVIOUR.md").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "tests.print_tables"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    page = (ROOT / "docs" / "BEHAVIOUR.md").read_text(encoding="utf-8")
     assert printed == page, "expected docs/BEHAVIOUR.md as printed: python3 dev.py tables > docs/BEHAVIOUR.md"
 
 
@@ -46,7 +48,7 @@ def test_a_row_says_in_words_what_its_check_asserts(name):
 
 
 def test_every_test_that_contributing_names_exists():
-    page = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = re.findall(r"[\w/]*test_\w+\.py(?:::test_\w+)?", page)
     assert len(named) > 20
     assert [name for name in named if not is_test(name)] == []

@@ -1,12 +1,13 @@
-"""Which layers are found in the UNets of the SDXL and SD1.5 families, on meta tensors: found by type, pinned by name."""
+"""Which layers are found in the UNets of the SDXL and SD1.5 families, on meta tensors: found by type, pinned
+by name."""
 
 import comfy.ops
 import pytest
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-from freescale_pack.nodes.unet import attention_blocks, dilation_convs
+from freescale_pack.nodes.backbones.unet import attention_blocks, dilation_convs
 
-from bench.performance.configs import KOALA_1B, KOALA_700M, SD15, SDXL, SSD_1B, VEGA
+from tools.bench.performance.configs import KOALA_1B, KOALA_700M, SD15, SDXL, SSD_1B, VEGA
 
 
 def res_convs(*blocks):
@@ -17,8 +18,18 @@ SDXL_CONVS = ["input_blocks.6.0.op", *res_convs("input_blocks.7.0", "input_block
 SDXL_BLOCKS = [("input", n) for n in (4, 5, 7, 8)] + [("middle", 0)] + [("output", n) for n in range(6)]
 TABLE = {
     "SDXL": (SDXL, SDXL_CONVS + res_convs("middle_block.0", "middle_block.2"), SDXL_BLOCKS, 70),
-    "SSD-1B": (SSD_1B, SDXL_CONVS + res_convs("middle_block.0"), [b for b in SDXL_BLOCKS if b[0] != "middle"], 34),
-    "Vega": (VEGA, SDXL_CONVS + res_convs("middle_block.0"), [b for b in SDXL_BLOCKS if b[0] != "middle"], 15),
+    "SSD-1B": (
+        SSD_1B,
+        SDXL_CONVS + res_convs("middle_block.0"),
+        [b for b in SDXL_BLOCKS if b[0] != "middle"],
+        34,
+    ),
+    "Vega": (
+        VEGA,
+        SDXL_CONVS + res_convs("middle_block.0"),
+        [b for b in SDXL_BLOCKS if b[0] != "middle"],
+        15,
+    ),
     "KOALA-700M": (
         KOALA_700M,
         ["input_blocks.4.0.op", *res_convs("input_blocks.5.0")],
@@ -33,7 +44,10 @@ TABLE = {
     ),
     "SD1.5": (
         SD15,
-        ["input_blocks.9.0.op", *res_convs("input_blocks.10.0", "input_blocks.11.0", "middle_block.0", "middle_block.2")],
+        [
+            "input_blocks.9.0.op",
+            *res_convs("input_blocks.10.0", "input_blocks.11.0", "middle_block.0", "middle_block.2"),
+        ],
         [("input", n) for n in (1, 2, 4, 5, 7, 8)] + [("middle", 0)] + [("output", n) for n in range(3, 12)],
         16,
     ),

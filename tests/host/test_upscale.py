@@ -3,7 +3,7 @@
 import pytest
 import torch
 from comfy_extras import nodes_upscale_model
-from freescale_pack.nodes import vae_stage
+from freescale_pack.nodes.cascade.vae import encode
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
 
@@ -42,7 +42,8 @@ WIDE = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
-    ("size", "got"), [({}, (32, 64)), ({"factor": 1.5}, (24, 48)), ({"factor": 4.0, "width": 136, "height": 72}, (72, 136))]
+    ("size", "got"),
+    [({}, (32, 64)), ({"factor": 1.5}, (24, 48)), ({"factor": 4.0, "width": 136, "height": 72}, (72, 136))],
 )
 def test_a_wide_picture_becomes_as_large_as_the_widgets_say_and_stays_wide(size, got):
     assert upscale(PlainVAE(), samples={"samples": WIDE}, **size)["samples"].shape == (2, 3, *got)
@@ -53,10 +54,14 @@ def test_the_picture_is_the_hosts_own_resize_of_it():
     """Bicubic without antialiasing, in the order rows, columns, channels."""
     expected = torch.nn.functional.interpolate(WIDE, (32, 64), mode="bicubic")
     assert torch.allclose(upscale(PlainVAE(), samples={"samples": WIDE})["samples"], expected, atol=1e-6)
-    assert not torch.allclose(upscale(PlainVAE(), method="lanczos", samples={"samples": WIDE})["samples"], expected, atol=1e-3)
+    assert not torch.allclose(
+        upscale(PlainVAE(), method="lanczos", samples={"samples": WIDE})["samples"], expected, atol=1e-3
+    )
 
 
-@pytest.mark.parametrize(("tiling", "names"), [("on", ["decode tiled", "encode tiled"]), ("off", ["decode", "encode"])])
+@pytest.mark.parametrize(
+    ("tiling", "names"), [("on", ["decode tiled", "encode tiled"]), ("off", ["decode", "encode"])]
+)
 def test_tiling_counts_for_both_ways(tiling, names):
     vae = PlainVAE()
     upscale(vae, tiling=tiling, samples={"samples": WIDE})
@@ -68,7 +73,7 @@ def test_an_alpha_channel_is_left_out(tiling, monkeypatch):
     vae, picture = PlainVAE(), torch.rand(1, 16, 32, 4)
     upscale(vae, tiling=tiling, image=picture)
     assert vae.calls[-1][1] == (1, 32, 64, 3)
-    vae_stage.encode(vae, picture, tiling)
+    encode(vae, picture, tiling)
     assert vae.calls[-1][1] == (1, 16, 32, 3)
     seen = []
 
@@ -85,7 +90,12 @@ def test_an_alpha_channel_is_left_out(tiling, monkeypatch):
 
 
 def test_the_latents_mask_and_batch_index_stay_and_hints_of_empty_latents_go():
-    latent = {"samples": WIDE, "batch_index": [3, 5], "noise_mask": torch.ones(1, 16, 32), "downscale_ratio_spacial": 16}
+    latent = {
+        "samples": WIDE,
+        "batch_index": [3, 5],
+        "noise_mask": torch.ones(1, 16, 32),
+        "downscale_ratio_spacial": 16,
+    }
     got = upscale(PlainVAE(), samples=latent)
     assert got.keys() == {"samples", "batch_index", "noise_mask"}
     assert got["noise_mask"] is latent["noise_mask"]
@@ -97,8 +107,14 @@ def test_the_latents_mask_and_batch_index_stay_and_hints_of_empty_latents_go():
         ({"method": "nearest", "image": WIDE.movedim(1, -1)}, "expects one of bicubic, lanczos, got nearest"),
         ({"tiling": "maybe", "image": WIDE.movedim(1, -1)}, "expects one of auto, on, off, got maybe"),
         ({"width": 64, "image": WIDE.movedim(1, -1)}, "both sides of the next stage or neither, got 64x0"),
-        ({"width": 128, "height": 100, "image": WIDE.movedim(1, -1)}, "in multiples of 8 pixels from 64 on, got 128x100: choose"),
-        ({"width": 128, "height": 56, "image": WIDE.movedim(1, -1)}, "in multiples of 8 pixels from 64 on, got 128x56: choose"),
+        (
+            {"width": 128, "height": 100, "image": WIDE.movedim(1, -1)},
+            "in multiples of 8 pixels from 64 on, got 128x100: choose",
+        ),
+        (
+            {"width": 128, "height": 56, "image": WIDE.movedim(1, -1)},
+            "in multiples of 8 pixels from 64 on, got 128x56: choose",
+        ),
         ({"samples": {"samples": torch.zeros(1, 4, 8, 8)}}, "a latent with 3 channels, got 4"),
         ({}, "either a latent or an image, got neither"),
     ],

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from comfy import model_management
-from freescale_pack.nodes import vae_stage
+from freescale_pack.nodes.cascade import vae
 
 GIB = 2**30
 
@@ -42,9 +42,11 @@ LATENTS = torch.zeros(3, 4, 8, 8)
 
 @pytest.mark.parametrize(
     ("function", "pixels", "needed", "name"),
-    [(vae_stage.decode, LATENTS, 3 * GIB, "decode"), (vae_stage.encode, PICTURES, 6 * GIB, "encode")],
+    [(vae.decode, LATENTS, 3 * GIB, "decode"), (vae.encode, PICTURES, 6 * GIB, "encode")],
 )
-def test_a_batch_that_needs_more_than_nine_tenths_of_the_total_memory_is_tiled(monkeypatch, function, pixels, needed, name):
+def test_a_batch_that_needs_more_than_nine_tenths_of_the_total_memory_is_tiled(
+    monkeypatch, function, pixels, needed, name
+):
     """No device has all of its memory free: the last tenth is for the driver, the desktop and the weights."""
     assert asked_for(monkeypatch, needed / 0.89, function, pixels)[0] == name
     assert asked_for(monkeypatch, needed / 0.91, function, pixels)[0] == f"{name}_tiled"
@@ -52,13 +54,14 @@ def test_a_batch_that_needs_more_than_nine_tenths_of_the_total_memory_is_tiled(m
 
 def test_tiles_of_a_decoding_share_a_quarter_with_their_neighbours_and_of_an_encoding_an_eighth(monkeypatch):
     """decode_tiled counts in latent pixels, encode_tiled in pixels. A tile may take a quarter of 100 GiB."""
-    _, decoding = asked_for(monkeypatch, 100 * GIB, vae_stage.decode, LATENTS, "on")
-    _, encoding = asked_for(monkeypatch, 100 * GIB, vae_stage.encode, PICTURES, "on")
+    _, decoding = asked_for(monkeypatch, 100 * GIB, vae.decode, LATENTS, "on")
+    _, encoding = asked_for(monkeypatch, 100 * GIB, vae.encode, PICTURES, "on")
     assert decoding == {"tile_x": 256, "tile_y": 256, "overlap": 64}
     assert encoding == {"tile_x": 2048, "tile_y": 2048, "overlap": 256}
 
 
 def test_a_tile_is_one_picture_of_the_batch(monkeypatch):
-    """A tile's share of 5 GiB is 1.25 GiB: enough to decode one picture (1 GiB), not to encode one (2 GiB)."""
-    assert asked_for(monkeypatch, 5 * GIB, vae_stage.decode, LATENTS, "on")[1]["tile_x"] == 2048 // 8
-    assert asked_for(monkeypatch, 5 * GIB, vae_stage.encode, PICTURES, "on")[1]["tile_x"] == 512
+    """A tile's share of 5 GiB is 1.25 GiB: enough to decode one picture (1 GiB), not to encode one (2
+    GiB)."""
+    assert asked_for(monkeypatch, 5 * GIB, vae.decode, LATENTS, "on")[1]["tile_x"] == 2048 // 8
+    assert asked_for(monkeypatch, 5 * GIB, vae.encode, PICTURES, "on")[1]["tile_x"] == 512

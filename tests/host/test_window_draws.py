@@ -3,12 +3,12 @@
 import comfy.samplers
 import pytest
 import torch
+from freescale_pack.freescale_core.attention.windows import WindowGrid
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FreeScaleSettings, FusionSettings
-from freescale_pack.freescale_core.windows import WindowGrid
-from freescale_pack.nodes.stage_sampling import with_settings
+from freescale_pack.nodes.patching.model import with_settings
 
-from .tiny_unet import tiny_model
+from tools.harness.tiny_unet import tiny_model
 
 SIGMAS = [3.0, 1.0]
 
@@ -37,7 +37,10 @@ def run(model, seed, noise_seed=1):
     """Two steps at 512 px: windows move by up to 2 tokens at half resolution, by 1 at a quarter."""
     guider = comfy.samplers.CFGGuider(model)
     generator = torch.Generator().manual_seed(0)
-    texts = [[[torch.randn(1, 77, 64, generator=generator), {"pooled_output": torch.zeros(1, 64)}]] for _ in range(2)]
+    texts = [
+        [[torch.randn(1, 77, 64, generator=generator), {"pooled_output": torch.zeros(1, 64)}]]
+        for _ in range(2)
+    ]
     guider.set_conds(*texts)
     guider.set_cfg(3.0)
     latent, noise = torch.randn(2, 1, 4, 64, 64, generator=torch.Generator().manual_seed(noise_seed))

@@ -1,4 +1,5 @@
-"""Server tier: a real ComfyUI server, driven over HTTP and the websocket as a web page or a program would drive it.
+"""Server tier: a real ComfyUI server, driven over HTTP and the websocket as a web page or a program would
+drive it.
 
 The server runs each prompt once; `prompts.salted` makes it run the same one again.
 """
@@ -14,11 +15,15 @@ import pytest
 from prompts import pixels, plain_prompt
 from safetensors.numpy import load_file, save_file
 
-from demo.comfy_client import ComfyClient
-from demo.comfy_server import ComfyServer
-from demo.demo_model import CHECKPOINT, CONTROL_NET
+from tools import ROOT
+from tools.harness.comfy_client import ComfyClient
+from tools.harness.comfy_server import ComfyServer
+from tools.harness.demo_prompts import CHECKPOINT, CONTROL_NET
 
-REPO = Path(__file__).resolve().parents[2]
+
+def make(module: str, file: Path) -> None:
+    """Write a model by a module of this folder, in a process of its own, since it needs ComfyUI at hand."""
+    subprocess.run([sys.executable, "-m", f"tests.server.{module}", file], cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,8 +31,7 @@ def tiny_sd3() -> None:
     """A model without a UNet among the server's models."""
     folder = Path(os.environ["FREESCALE_BASE"]) / "models" / "diffusion_models"
     folder.mkdir(parents=True, exist_ok=True)
-    script = Path(__file__).with_name("make_tiny_sd3.py")
-    subprocess.run([sys.executable, script, folder / "tiny_sd3.safetensors"], check=True)
+    make("make_tiny_sd3", folder / "tiny_sd3.safetensors")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,8 +39,7 @@ def tiny_control_net() -> None:
     """A ControlNet for the demo model among the server's models."""
     folder = Path(os.environ["FREESCALE_BASE"]) / "models" / "controlnet"
     folder.mkdir(parents=True, exist_ok=True)
-    script = Path(__file__).with_name("make_tiny_control_net.py")
-    subprocess.run([sys.executable, script, folder / CONTROL_NET], check=True)
+    make("make_tiny_control_net", folder / CONTROL_NET)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,8 +47,11 @@ def checkpoint_without_vae() -> None:
     """The demo checkpoint's UNet and text encoders alone."""
     folder = Path(os.environ["FREESCALE_BASE"]) / "models" / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
-    weights = load_file(REPO / "demo" / CHECKPOINT)
-    save_file({name: w for name, w in weights.items() if not name.startswith("first_stage_model.")}, folder / "without_vae.safetensors")
+    weights = load_file(ROOT / "tools" / "demo" / CHECKPOINT)
+    save_file(
+        {name: w for name, w in weights.items() if not name.startswith("first_stage_model.")},
+        folder / "without_vae.safetensors",
+    )
 
 
 @pytest.fixture(scope="session")

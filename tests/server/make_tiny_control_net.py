@@ -1,11 +1,11 @@
-"""Writes a ControlNet with random weights that fits the demo model, for the stock ControlNetLoader. Run with the file's path."""
+"""Writes a ControlNet with random weights that fits the demo model, for the stock ControlNetLoader.
+
+Run with the file's path.
+"""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import tests.host.conftest  # noqa: E402, F401, I001 (puts the host on the path, hence first)
+import tools.harness.in_process  # noqa: E402, F401, I001 (puts the host on the path, hence first)
 
 # isort: split
 import safetensors.torch  # noqa: E402
@@ -16,4 +16,6 @@ from tests.host.composition_features import control_net  # noqa: E402
 if __name__ == "__main__":
     with torch.no_grad():
         weights = control_net().control_model.state_dict()
-    safetensors.torch.save_file({name: weight.half().contiguous() for name, weight in weights.items()}, sys.argv[1])
+    safetensors.torch.save_file(
+        {name: weight.half().contiguous() for name, weight in weights.items()}, sys.argv[1]
+    )

@@ -1,11 +1,11 @@
-"""Writes a tiny SD3 transformer (all zeros) that the stock UNETLoader takes: a real model without a UNet. Run with the file's path."""
+"""Writes a tiny SD3 transformer (all zeros) that the stock UNETLoader takes: a real model without a UNet.
+
+Run with the file's path.
+"""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import tests.host.conftest  # noqa: E402, F401, I001 (puts the host on the path, hence first)
+import tools.harness.in_process  # noqa: E402, F401, I001 (puts the host on the path, hence first)
 
 # isort: split
 import comfy.ops  # noqa: E402
@@ -20,11 +20,16 @@ SD3 = {
     "out_channels": 16,
     "depth": 1,
     "adm_in_channels": 2048,
-    "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 64}},
+    "context_embedder_config": {
+        "target": "torch.nn.Linear",
+        "params": {"in_features": 4096, "out_features": 64},
+    },
     "num_patches": 36864,
     "pos_embed_max_size": 192,
 }
 
 if __name__ == "__main__":
     model = MMDiT(**SD3, device="cpu", dtype=torch.float16, operations=comfy.ops.disable_weight_init)
-    safetensors.torch.save_file({name: torch.zeros_like(weight) for name, weight in model.state_dict().items()}, sys.argv[1])
+    safetensors.torch.save_file(
+        {name: torch.zeros_like(weight) for name, weight in model.state_dict().items()}, sys.argv[1]
+    )

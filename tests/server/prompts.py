@@ -4,8 +4,8 @@ import copy
 
 import numpy as np
 
-from demo.comfy_client import ComfyClient, Prompt, Run
-from demo.demo_model import CHECKPOINT
+from tools.harness.comfy_client import ComfyClient, Prompt, Run
+from tools.harness.demo_prompts import CHECKPOINT
 
 TEXT = "red car on a yellow background"
 SAMPLING = {"seed": 42, "steps": 4, "cfg": 3.0, "sampler_name": "euler", "scheduler": "ddim_uniform"}
@@ -33,8 +33,20 @@ def plain_prompt(side: int = 512) -> Prompt:
 
 def cascade_prompt(steps: int = 4, factor: float = 2.0) -> Prompt:
     """256 px from an empty latent, then the cascade. The final picture is node 11's."""
-    patch = {"model": ["1", 0], "preset": "Auto", "speed": "Exact", "alpha": 0.5, "base_width": 256, "base_height": 256}
-    cascade = {"model": ["5", 0], "vae": ["1", 2], "latent": ["6", 0], "factor": factor} | CONDITIONED | SAMPLING | {"steps": steps}
+    patch = {
+        "model": ["1", 0],
+        "preset": "Auto",
+        "speed": "Exact",
+        "alpha": 0.5,
+        "base_width": 256,
+        "base_height": 256,
+    }
+    cascade = (
+        {"model": ["5", 0], "vae": ["1", 2], "latent": ["6", 0], "factor": factor}
+        | CONDITIONED
+        | SAMPLING
+        | {"steps": steps}
+    )
     return common_nodes(256) | {
         "5": {"class_type": "FreeScaleModelPatch", "inputs": patch},
         "10": {"class_type": "FreeScaleCascade", "inputs": cascade},
@@ -51,7 +63,8 @@ def changed(prompt: Prompt, node: str, **inputs: object) -> Prompt:
 
 
 def salted(prompt: Prompt, times: int = 1) -> Prompt:
-    """The same prompt to the text encoder, which ignores trailing blanks, but not to the server's cache of results."""
+    """The same prompt to the text encoder, which ignores trailing blanks, but not to the server's cache of
+    results."""
     return changed(prompt, "2", text=TEXT + " " * times)
 
 

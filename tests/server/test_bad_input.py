@@ -3,11 +3,21 @@
 import pytest
 from prompts import cascade_prompt, changed, pixels
 
-from demo.comfy_client import ComfyClient, Prompt, PromptRejected
+from tools.harness.comfy_client import ComfyClient, Prompt, PromptRejected
 
-IMAGE = {"20": {"class_type": "EmptyImage", "inputs": {"width": 256, "height": 256, "batch_size": 1, "color": 0}}}
+IMAGE = {
+    "20": {"class_type": "EmptyImage", "inputs": {"width": 256, "height": 256, "batch_size": 1, "color": 0}}
+}
 CASCADE = cascade_prompt()
-UPSCALE = {"vae": ["1", 2], "samples": ["6", 0], "factor": 2.0, "width": 0, "height": 0, "method": "bicubic", "tiling": "auto"}
+UPSCALE = {
+    "vae": ["1", 2],
+    "samples": ["6", 0],
+    "factor": 2.0,
+    "width": 0,
+    "height": 0,
+    "method": "bicubic",
+    "tiling": "auto",
+}
 FROM_IMAGE = {name: value for name, value in UPSCALE.items() if name != "samples"} | {"image": ["20", 0]}
 PREVIEW_21 = {
     "22": {"class_type": "VAEDecode", "inputs": {"samples": ["21", 0], "vae": ["1", 2]}},
@@ -22,7 +32,7 @@ PLAN = {
     "width": 2048,
     "height": 2048,
     "factors": "2, 4",
-    "restart": 0.0,
+    "restart": -1.0,
     "method": "bicubic",
     "tiling": "auto",
     "later_steps": 0,
@@ -33,9 +43,17 @@ PLAN = {
 REGION = {"alpha": 3.0, "feather": 0.05, "binary": False}
 MASKS = {
     "40": {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}},
-    "41": {"class_type": "CropMask", "inputs": {"mask": ["40", 0], "x": 100, "y": 0, "width": 32, "height": 32}},
+    "41": {
+        "class_type": "CropMask",
+        "inputs": {"mask": ["40", 0], "x": 100, "y": 0, "width": 32, "height": 32},
+    },
 }
-TWO_TEXTS = {"42": {"class_type": "ConditioningCombine", "inputs": {"conditioning_1": ["2", 0], "conditioning_2": ["3", 0]}}}
+TWO_TEXTS = {
+    "42": {
+        "class_type": "ConditioningCombine",
+        "inputs": {"conditioning_1": ["2", 0], "conditioning_2": ["3", 0]},
+    }
+}
 
 
 def planned(**inputs: object) -> Prompt:
@@ -59,7 +77,8 @@ CASES = {
     ),
     "uni_pc with detail control": (
         changed(CASCADE, "10", sampler_name="uni_pc", scheduler="karras"),
-        "cannot work with the sampler uni_pc, because the model sees a rescaled copy of its state: choose euler",
+        "cannot work with the sampler uni_pc, because the model sees a rescaled copy of its state: choose "
+        "euler",
     ),
     "a plan whose target is below its base": (
         planned(target="width x height", width=512, height=512),
@@ -86,7 +105,13 @@ CASES = {
         "expected at most 16384 pixels a side, got 65536x65536: choose a smaller target or factor",
     ),
     "a factor whose result is beyond 16384 pixels": (
-        changed(CASCADE | changed(IMAGE, "20", width=2048, height=128), "10", latent=None, image=["20", 0], factor=16.0),
+        changed(
+            CASCADE | changed(IMAGE, "20", width=2048, height=128),
+            "10",
+            latent=None,
+            image=["20", 0],
+            factor=16.0,
+        ),
         "expected at most 16384 pixels a side, got 32768x2048: choose a smaller target or factor",
     ),
     "a factor of the upscaler whose result is beyond 16384 pixels": (
@@ -94,7 +119,8 @@ CASES = {
         | changed(IMAGE, "20", width=2048, height=128)
         | {"21": {"class_type": "FreeScaleUpscale", "inputs": FROM_IMAGE | {"factor": 16.0}}}
         | PREVIEW_21,
-        "FreeScale Upscale expects a result of at most 16384 pixels a side, got 32768x2048: choose a smaller factor",
+        "FreeScale Upscale expects a result of at most 16384 pixels a side, got 32768x2048: choose a smaller "
+        "factor",
     ),
     "half a size in the upscaler": (
         CASCADE | {"21": {"class_type": "FreeScaleUpscale", "inputs": UPSCALE | {"width": 512}}} | PREVIEW_21,
@@ -102,31 +128,49 @@ CASES = {
     ),
     "a model without a UNet": (
         changed(CASCADE, "5", model=["30", 0])
-        | {"30": {"class_type": "UNETLoader", "inputs": {"unet_name": "tiny_sd3.safetensors", "weight_dtype": "default"}}},
+        | {
+            "30": {
+                "class_type": "UNETLoader",
+                "inputs": {"unet_name": "tiny_sd3.safetensors", "weight_dtype": "default"},
+            }
+        },
         "FreeScale needs a Stable Diffusion UNet (SDXL and its relatives, SD1.5), got SD3 with",
     ),
     "a detail region whose mask is cropped to nothing": (
         changed(CASCADE, "5", detail_regions=["43", 0])
         | MASKS
         | {"43": {"class_type": "FreeScaleDetailRegion", "inputs": REGION | {"mask": ["41", 0]}}},
-        "expects a mask of shape (pictures, height, width) with floating-point values, got shape (1, 32, 0) of torch.float32: ",
+        "expects a mask of shape (images, height, width) with floating-point values, got shape (1, 32, 0) "
+        "of torch.float32: ",
     ),
     "a prompt region with two texts": (
         changed(CASCADE, "5", prompt_regions=["43", 0])
         | MASKS
         | TWO_TEXTS
-        | {"43": {"class_type": "FreeScalePromptRegion", "inputs": {"conditioning": ["42", 0], "mask": ["40", 0], "strength": 1.0}}},
+        | {
+            "43": {
+                "class_type": "FreeScalePromptRegion",
+                "inputs": {"conditioning": ["42", 0], "mask": ["40", 0], "strength": 1.0},
+            }
+        },
         "FreeScale Prompt Region expects one text, got 2 combined ones: join them with Conditioning (Concat)",
     ),
     "a checkpoint without a VAE": (
         changed(CASCADE, "10", vae=["44", 2])
-        | {"44": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "without_vae.safetensors"}}},
+        | {
+            "44": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "without_vae.safetensors"}}
+        },
         "FreeScale Cascade expects a VAE, got none: this checkpoint has none, so load one with Load VAE",
     ),
     "a latent of another kind of model": (
         CASCADE
         | {"21": {"class_type": "FreeScaleUpscale", "inputs": UPSCALE | {"samples": ["45", 0]}}}
-        | {"45": {"class_type": "EmptySD3LatentImage", "inputs": {"width": 256, "height": 256, "batch_size": 1}}}
+        | {
+            "45": {
+                "class_type": "EmptySD3LatentImage",
+                "inputs": {"width": 256, "height": 256, "batch_size": 1},
+            }
+        }
         | PREVIEW_21,
         "FreeScale Upscale expects a latent with 4 channels, got 16: connect the VAE that made the latent",
     ),

@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from demo.comfy_client import ComfyClient
+from tools.harness.comfy_client import ComfyClient
 
 PATH = "/freescale/plan"
 
@@ -19,7 +19,7 @@ def test_a_plan_in_numbers(client: ComfyClient, prefix: str) -> None:
     assert [stage["freeu_gib"] for stage in plan["stages"]] == pytest.approx([0.215, 0.859, 3.438], abs=0.001)
     assert plan["restart_timestep"] == 481
     assert plan["settings"] == [
-        "Each stage skips 50% of the noise; pictures are enlarged by bicubic; VAE tiling auto",
+        "Each stage skips 50% of the noise; images are enlarged by bicubic; VAE tiling auto",
         "Stages from 1 on: dpmpp_2m",
     ]
     assert [curve["alpha"] for curve in plan["curves"]] == [0.5, 1.0, 2.0, 3.0]
@@ -32,7 +32,11 @@ def test_a_plan_in_numbers(client: ComfyClient, prefix: str) -> None:
     [
         ("", [1024, 1024], [2048, 2048]),
         ("target=megapixels&megapixels=9", [1024, 1024], [3072, 3072]),
-        ("target=width x height&base_width=0&base_height=0&width=3840&height=2160", [768, 1344], [2160, 3840]),
+        (
+            "target=width x height&base_width=0&base_height=0&width=3840&height=2160",
+            [768, 1344],
+            [2160, 3840],
+        ),
         ("target=list of factors&factors=1.5, 3", [1024, 1024], [3072, 3072]),
     ],
 )
@@ -45,24 +49,37 @@ def test_every_kind_of_target(client: ComfyClient, query: str, base: list[int], 
     ("query", "sentence"),
     [
         ("factor=99", "FreeScale Plan expects factor from 1.1 to 16.0, got 99: choose a number in between."),
-        ("factor=nan", "FreeScale Plan expects factor from 1.1 to 16.0, got nan: choose a number in between."),
-        ("width=2048.5", "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a whole number in between."),
+        (
+            "factor=nan",
+            "FreeScale Plan expects factor from 1.1 to 16.0, got nan: choose a number in between.",
+        ),
+        (
+            "width=2048.5",
+            "FreeScale Plan expects width from 64 to 16384, got 2048.5: choose a whole number in between.",
+        ),
         (
             "target=area",
-            "FreeScale Plan expects one of factor, megapixels, width x height, list of factors, got area: choose one of the list.",
+            "FreeScale Plan expects one of factor, megapixels, width x height, list of factors, got area: "
+            "choose one of the list.",
         ),
-        ("base_width=0", "FreeScale expects both sides of the base size or neither, got 0x1024: set both, or both to 0."),
+        (
+            "base_width=0",
+            "FreeScale expects both sides of the base size or neither, got 0x1024: set both, or both to 0.",
+        ),
         (
             "target=list of factors&factors=2, x",
-            'FreeScale plan: expected factors from 1.1 to 16.0 such as "2, 4", got "2, x": separate them by commas',
+            'FreeScale plan: expected factors from 1.1 to 16.0 such as "2, 4", got "2, x": '
+            "separate them by commas",
         ),
         (
             "base_width=8&base_height=8",
-            "FreeScale plan: expected a base size of at least 64x64 pixels, got 8x8: set the size the model was trained for",
+            "FreeScale plan: expected a base size of at least 64x64 pixels, got 8x8: set the size the model "
+            "was trained for",
         ),
         (
             "base_width=4096&base_height=4096&factor=16",
-            "FreeScale plan: expected at most 16384 pixels a side, got 65536x65536: choose a smaller target or factor",
+            "FreeScale plan: expected at most 16384 pixels a side, got 65536x65536: choose a smaller target "
+            "or factor",
         ),
     ],
 )
@@ -95,7 +112,8 @@ def test_a_long_query_gets_a_short_answer(client: ComfyClient, query: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("linked", "named"), [("factor", "factor"), ("target,width", "target"), ("upscale_model,base_width", "base_width")]
+    ("linked", "named"),
+    [("factor", "factor"), ("target,width", "target"), ("upscale_model,base_width", "base_width")],
 )
 def test_a_linked_number_is_said_to_be_unknown(client: ComfyClient, linked: str, named: str) -> None:
     message = f"The stages are known once the workflow runs: {named} comes from another node."
@@ -105,5 +123,5 @@ def test_a_linked_number_is_said_to_be_unknown(client: ComfyClient, linked: str,
 def test_a_linked_setting_leaves_the_numbers(client: ComfyClient) -> None:
     plan = client.get(f"{PATH}?linked=upscale_model,tiling,width")
     assert plan["stages"][-1]["size"] == [2048, 2048]
-    assert "pictures are enlarged by an upscale model" in plan["settings"][0]
+    assert "images are enlarged by an upscale model" in plan["settings"][0]
     assert plan["settings"][-1] == "Shown with the default, as the value comes from another node: tiling"

@@ -3,7 +3,7 @@
 import numpy as np
 from prompts import cascade_prompt, changed, pixels
 
-from demo.comfy_client import ComfyClient
+from tools.harness.comfy_client import ComfyClient
 
 SIDE = 512
 LEFT = {
@@ -15,12 +15,21 @@ LEFT = {
     },
 }
 DETAIL = {
-    "33": {"class_type": "FreeScaleDetailRegion", "inputs": {"mask": ["32", 0], "alpha": 3.0, "feather": 0.0, "binary": False}},
+    "33": {
+        "class_type": "FreeScaleDetailRegion",
+        "inputs": {"mask": ["32", 0], "alpha": 3.0, "feather": 0.0, "binary": False},
+    },
     "34": {"class_type": "PreviewImage", "inputs": {"images": ["33", 1]}},
 }
 TEXT = {
-    "35": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "blue fish on a white background"}},
-    "36": {"class_type": "FreeScalePromptRegion", "inputs": {"conditioning": ["35", 0], "mask": ["32", 0], "strength": 1.0}},
+    "35": {
+        "class_type": "CLIPTextEncode",
+        "inputs": {"clip": ["1", 1], "text": "blue fish on a white background"},
+    },
+    "36": {
+        "class_type": "FreeScalePromptRegion",
+        "inputs": {"conditioning": ["35", 0], "mask": ["32", 0], "strength": 1.0},
+    },
 }
 
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from prompts import cascade_prompt, changed, pixels, plain_prompt, salted
 
-from demo.comfy_client import ComfyClient
+from tools.harness.comfy_client import ComfyClient
 
 
 @pytest.mark.parametrize(("steps", "total"), [(4, 4 + 3), (6, 7 + 5)])
-def test_progress_rises_from_one_to_all_steps_of_all_stages(client: ComfyClient, steps: int, total: int) -> None:
-    """Stage 1 restarts at the first step with t up to 700: step 1 of 4 (t 501), step 2 of the 7 that ddim_uniform makes of 6 (t 665).
+def test_progress_rises_from_one_to_all_steps_of_all_stages(
+    client: ComfyClient, steps: int, total: int
+) -> None:
+    """Stage 1 restarts at the first step with t up to 700: step 1 of 4 (t 501), step 2 of the 7 that
+    ddim_uniform makes of 6 (t 665).
 
     A value may come again, with the picture of a finished stage.
     """
@@ -37,7 +40,9 @@ def test_cancel_in_stage_1_ends_the_run_and_leaves_nothing_patched(client: Comfy
     assert np.array_equal(pixels(client, after, "11"), before)
 
 
-def test_a_plain_sampler_draws_the_same_after_freescale_as_before(client: ComfyClient, untouched_picture: np.ndarray) -> None:
+def test_a_plain_sampler_draws_the_same_after_freescale_as_before(
+    client: ComfyClient, untouched_picture: np.ndarray
+) -> None:
     assert client.run(salted(cascade_prompt(), 6)).outcome == "success"
     run = client.run(salted(plain_prompt(), 7))
     assert "7" in run.started_nodes
@@ -47,7 +52,9 @@ def test_a_plain_sampler_draws_the_same_after_freescale_as_before(client: ComfyC
 def test_two_workflows_in_turn_on_one_checkpoint_do_not_see_each_other(client: ComfyClient) -> None:
     small = changed(changed(cascade_prompt(), "6", width=64, height=64), "5", base_width=64, base_height=64)
     workflows = [small, changed(small, "5", speed="Balanced", alpha=2.0)]
-    one, two, one_again, two_again = (pixels(client, client.run(salted(workflow, salt)), "11") for salt in (8, 9) for workflow in workflows)
+    one, two, one_again, two_again = (
+        pixels(client, client.run(salted(workflow, salt)), "11") for salt in (8, 9) for workflow in workflows
+    )
     assert np.array_equal(one, one_again) and np.array_equal(two, two_again)
     assert not np.array_equal(one, two)
 

@@ -1,4 +1,5 @@
-"""What a cascade leaves to look at: previews of the stages under the node, and PNGs that bring the workflow back."""
+"""What a cascade leaves to look at: previews of the stages under the node, and PNGs that bring the workflow
+back."""
 
 import json
 
@@ -6,8 +7,8 @@ import pytest
 from PIL import Image
 from prompts import cascade_prompt, changed
 
-from demo import workflow
-from demo.comfy_client import ComfyClient, Prompt, Run
+from tools.harness import workflow
+from tools.harness.comfy_client import ComfyClient, Prompt, Run
 
 BATCH = 5
 SAVED = "12"
@@ -32,7 +33,9 @@ def test_some_pictures_of_each_stage_are_shown_under_the_node(client: ComfyClien
     assert [client.picture(file).size for file in files] == 4 * [(128, 128)] + 4 * [(160, 160)]
 
 
-def test_saved_and_shown_pictures_bring_workflow_and_prompt_back(client: ComfyClient, run: Run, prompt: Prompt) -> None:
+def test_saved_and_shown_pictures_bring_workflow_and_prompt_back(
+    client: ComfyClient, run: Run, prompt: Prompt
+) -> None:
     saved, shown = run.files(SAVED), run.files("10")
     assert len(saved) == BATCH
     for file in [*saved, *shown]:
@@ -42,4 +45,9 @@ def test_saved_and_shown_pictures_bring_workflow_and_prompt_back(client: ComfyCl
 def text_of(image: Image.Image) -> dict[str, object]:
     """The JSON in a PNG; the server adds marks of its own to the prompt's nodes."""
     text = {name: json.loads(value) for name, value in image.text.items()}
-    return text | {"prompt": {node: {key: values[key] for key in ("class_type", "inputs")} for node, values in text["prompt"].items()}}
+    return text | {
+        "prompt": {
+            node: {key: values[key] for key in ("class_type", "inputs")}
+            for node, values in text["prompt"].items()
+        }
+    }

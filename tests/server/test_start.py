@@ -2,8 +2,8 @@
 
 import pytest
 
-from demo.comfy_client import ComfyClient
-from demo.comfy_server import ComfyServer
+from tools.harness.comfy_client import ComfyClient
+from tools.harness.comfy_server import ComfyServer
 
 NODES = [
     "FreeScaleModelPatch",
@@ -22,7 +22,11 @@ NODES = [
 @pytest.mark.parametrize("node", NODES)
 def test_a_node_is_listed_and_explains_every_input_and_output(object_info: dict, node: str) -> None:
     info = object_info[node]
-    inputs = {name: spec for section in ("required", "optional") for name, spec in info["input"].get(section, {}).items()}
+    inputs = {
+        name: spec
+        for section in ("required", "optional")
+        for name, spec in info["input"].get(section, {}).items()
+    }
     assert info["display_name"].startswith("FreeScale ")
     assert info["description"]
     assert [name for name, spec in inputs.items() if not spec[1].get("tooltip")] == []

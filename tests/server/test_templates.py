@@ -1,13 +1,14 @@
-"""Every template, held against what the server says about its nodes and run once, small, on the demo model."""
+"""Every template, held against what the server says about its nodes and run once, small, on the demo
+model."""
 
 from collections.abc import Iterator
 
 import pytest
 from prompts import changed, pixels
 
-from demo import workflow
-from demo.comfy_client import ComfyClient, Prompt
-from demo.demo_model import for_demo_model, only
+from tools.harness import workflow
+from tools.harness.comfy_client import ComfyClient, Prompt
+from tools.harness.demo_prompts import for_demo_model, only
 
 STEPS = 4
 BASE = 64
@@ -28,7 +29,9 @@ SAVED = {
 }
 """Template -> sizes of the pictures that it saves."""
 
-each_template = pytest.mark.parametrize("name", sorted(file.stem for file in workflow.TEMPLATES.glob("*.json")))
+each_template = pytest.mark.parametrize(
+    "name", sorted(file.stem for file in workflow.TEMPLATES.glob("*.json"))
+)
 
 
 def load(name: str) -> workflow.Workflow:
@@ -36,16 +39,25 @@ def load(name: str) -> workflow.Workflow:
 
 
 def small(graph: workflow.Workflow, object_info: dict) -> Prompt:
-    return for_demo_model(workflow.api_prompt(graph, object_info), steps=STEPS, text="owl on a blue background", base_side=BASE)
+    return for_demo_model(
+        workflow.api_prompt(graph, object_info), steps=STEPS, text="owl on a blue background", base_side=BASE
+    )
 
 
 @each_template
-def test_it_runs_and_saves_pictures_of_the_right_sizes(client: ComfyClient, object_info: dict, name: str) -> None:
+def test_it_runs_and_saves_pictures_of_the_right_sizes(
+    client: ComfyClient, object_info: dict, name: str
+) -> None:
     graph = load(name)
     prompt = small(graph, object_info)
     run = client.run(prompt, graph)
     assert run.outcome == "success", run.error
-    saved = [file for node, values in prompt.items() if values["class_type"] == "SaveImage" for file in run.files(node)]
+    saved = [
+        file
+        for node, values in prompt.items()
+        if values["class_type"] == "SaveImage"
+        for file in run.files(node)
+    ]
     assert [client.picture(file).size for file in saved] == SAVED[name]
     assert all(file["subfolder"] == "FreeScale" for file in saved)
 
@@ -54,7 +66,10 @@ def test_the_controlnet_acts_in_the_later_stages(client: ComfyClient, object_inf
     prompt = small(load("freescale_controlnet_4k"), object_info)
     prompt = changed(prompt, only(prompt, "FreeScaleCascade"), factor=2.0)
     apply, saved = only(prompt, "ControlNetApplyAdvanced"), only(prompt, "SaveImage")
-    without, strong = (pixels(client, client.run(changed(prompt, apply, strength=strength)), saved) for strength in (0.0, 1.0))
+    without, strong = (
+        pixels(client, client.run(changed(prompt, apply, strength=strength)), saved)
+        for strength in (0.0, 1.0)
+    )
     assert (without != strong).any()
 
 
@@ -69,7 +84,8 @@ def test_a_bypassed_controlnet_hands_on_both_prompts(object_info: dict) -> None:
 
 @each_template
 def test_its_sockets_are_the_nodes_own(object_info: dict, name: str) -> None:
-    """Muted nodes too, which no run reaches: sockets by name, order and type; choices among those the node offers."""
+    """Muted nodes too, which no run reaches: sockets by name, order and type; choices among those the node
+    offers."""
     for node in load(name)["nodes"]:
         if node["type"] in workflow.NOTES:
             continue
@@ -99,5 +115,7 @@ def sockets_of(info: dict) -> Iterator[tuple[str, str]]:
     """(name, type) of the inputs that are sockets and no widgets, in order."""
     for section in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(section, {}).items():
-            if isinstance(kind, str) and (kind not in workflow.WIDGET_TYPES or (rest and rest[0].get("forceInput"))):
+            if isinstance(kind, str) and (
+                kind not in workflow.WIDGET_TYPES or (rest and rest[0].get("forceInput"))
+            ):
                 yield name, kind

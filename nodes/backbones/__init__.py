@@ -1,0 +1,4 @@
+"""What FreeScale knows of a network: where its layers are (unet), and what one attention call says (call).
+
+Another family of networks is another file here.
+"""

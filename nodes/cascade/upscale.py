@@ -1,0 +1,19 @@
+"""The image of one stage at the size of the next."""
+
+import comfy.utils
+from torch import Tensor
+
+from ...freescale_core.geometry import Size
+
+
+def resize(image: Tensor, size: Size, method: str, upscale_model: object | None = None) -> Tensor:
+    """Image (b, H, W, 3) -> (b, size.height, size.width, 3), in RGB; an upscale model first, if there is
+    one."""
+    image = image[..., :3]
+    if upscale_model is not None:
+        # Imported here, so that only this feature fails if a release of ComfyUI moves the node.
+        from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
+
+        image = ImageUpscaleWithModel.execute(upscale_model, image).result[0]
+    moved = comfy.utils.common_upscale(image.movedim(-1, 1), size.width, size.height, method, "disabled")
+    return moved.movedim(1, -1)

@@ -1,0 +1,88 @@
+"""Latent <-> image between two stages, in tiles where the image is too large for the VAE."""
+
+import logging
+from collections.abc import Callable
+
+from comfy import model_management
+from torch import Tensor
+
+from ...freescale_core.planning.plan import Tiling
+from ..host.types import Vae
+
+log = logging.getLogger("FreeScale")
+
+TILES = (512, 768, 1024, 1536, 2048)
+"""Tile sides in pixels; the host averages three tilings of about this area.
+
+Larger tiles differ less from the whole image.
+"""
+UNTILED_SHARE = 0.9
+"""Share of the total memory that an untiled image may take: some is never free."""
+TILE_SHARE = 0.25
+"""Share of the total memory that one tile may take."""
+
+
+def decode(vae: Vae, samples: Tensor, tiling: Tiling) -> Tensor:
+    """Latent (b, c, h, w) -> image (b, H, W, 3), 0..1."""
+
+    def needed(shape: tuple[int, ...]) -> float:
+        return vae.memory_used_decode(shape, vae.vae_dtype)
+
+    if not _tiled("decode", vae, needed(samples.shape), tiling):
+        return vae.decode(samples)
+    cell = vae.spacial_compression_decode()
+    return decode_tiled(
+        vae, samples, _tile_side(vae, lambda side: needed((1, samples.shape[1], side // cell, side // cell)))
+    )
+
+
+def encode(vae: Vae, image: Tensor, tiling: Tiling) -> Tensor:
+    """Image (b, H, W, 3) -> latent (b, c, h, w)."""
+
+    def needed(shape: tuple[int, ...]) -> float:
+        return vae.memory_used_encode(shape, vae.vae_dtype)
+
+    if not _tiled("encode", vae, needed((image.shape[0], 3, image.shape[1], image.shape[2])), tiling):
+        return vae.encode(image[..., :3])
+    return encode_tiled(vae, image, _tile_side(vae, lambda side: needed((1, 3, side, side))))
+
+
+def decode_tiled(vae: Vae, samples: Tensor, tile: int) -> Tensor:
+    """tile: side in pixels; neighbours share a quarter of it."""
+    cells = tile // vae.spacial_compression_decode()
+    return vae.decode_tiled(samples, tile_x=cells, tile_y=cells, overlap=cells // 4)
+
+
+def encode_tiled(vae: Vae, image: Tensor, tile: int) -> Tensor:
+    """tile: side in pixels; neighbours share an eighth of it."""
+    return vae.encode_tiled(image[..., :3], tile_x=tile, tile_y=tile, overlap=tile // 8)
+
+
+def tile_side(needed: Callable[[int], float], total: float) -> int:
+    """The largest tile whose memory, needed(side), is a small part of the total; at least the smallest
+    one."""
+    return max((side for side in TILES if needed(side) <= TILE_SHARE * total), default=TILES[0])
+
+
+def _tiled(what: str, vae: Vae, needed: float, tiling: Tiling) -> bool:
+    """Decided from size and total memory, not from what happens to be free, so that a seed gives one
+    image."""
+    if tiling == "auto":
+        total = model_management.get_total_memory(vae.device)
+        tiled = needed > UNTILED_SHARE * total
+        log.info(
+            "FreeScale: VAE %s needs about %.1f of %.1f GiB: %s.",
+            what,
+            needed / 2**30,
+            total / 2**30,
+            "tiled" if tiled else "whole",
+        )
+        return tiled
+    return tiling == "on"
+
+
+def _tile_side(vae: Vae, needed: Callable[[int], float]) -> int:
+    """As with tiling itself: by the total memory, so that a seed gives one image."""
+    side = tile_side(needed, model_management.get_total_memory(vae.device))
+    log.info("FreeScale: VAE tiles of %d pixels.", side)
+    return side

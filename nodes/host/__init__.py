@@ -1,0 +1,1 @@
+"""ComfyUI: what differs between its releases (releases), its noise levels and its types."""

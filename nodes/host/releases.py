@@ -1,0 +1,123 @@
+"""The only module that knows what differs between ComfyUI releases (0.3.75 to 0.30 and later)."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import comfy.sample
+import torch
+from comfy import model_management
+from comfy.ldm.modules import attention
+from comfy.patcher_extension import WrappersMP
+from comfy_api.latest import io
+
+from .types import LatentDict, Model
+
+
+def search_aliases(*aliases: str) -> dict[str, Any]:
+    """Schema arguments for the node search, where the host knows them."""
+    return {"search_aliases": list(aliases)} if "search_aliases" in io.Schema.__dataclass_fields__ else {}
+
+
+def advanced(input_class: type) -> dict[str, Any]:
+    """Input arguments that fold a widget under "advanced", where the host knows them."""
+    return {"advanced": True} if "advanced" in inspect.signature(input_class).parameters else {}
+
+
+def empty_latent_for(model: Model, latent: LatentDict) -> torch.Tensor:
+    """The latent's samples with the channel count (and, in newer hosts, the grid) the model expects when they
+    are empty."""
+    extra = [latent.get(f"downscale_ratio_{axis}") for axis in ("spacial", "temporal")]
+    known = len(inspect.signature(comfy.sample.fix_empty_latent_channels).parameters) - 2
+    samples: torch.Tensor = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *extra[:known])
+    return samples
+
+
+def without_grid_hints(latent: LatentDict) -> LatentDict:
+    """A copy of the latent dict without the hints that newer hosts put on empty latents only."""
+    kept: Any = {k: v for k, v in latent.items() if not k.startswith("downscale_ratio_")}
+    return cast(LatentDict, kept)
+
+
+def free_memory_of(patcher: Any) -> Callable[[torch.device], float]:
+    """free(device) -> bytes. Newer hosts count what they can move away of the patcher's own weights, too."""
+    free: Callable[[torch.device], float] = getattr(
+        patcher, "get_free_memory", model_management.get_free_memory
+    )
+    return free
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a RuntimeError of a model call says that the device is full."""
+    if hasattr(model_management, "is_oom"):
+        return bool(model_management.is_oom(error))
+    return isinstance(error, model_management.OOM_EXCEPTION)
+
+
+class CatchOutOfMemory:
+    """Context manager that ends its block where the device runs out of memory, and says so: `ran_out`.
+
+    Other errors pass, and so does Cancel, which is no RuntimeError in any release. What comes after the block
+    runs outside of `except`, which would keep the failed call's tensors alive.
+    """
+
+    def __init__(self, when: bool = True) -> None:
+        """when: False lets lack of memory pass, too."""
+        self.ran_out = False
+        self._when = when
+
+    def __enter__(self) -> "CatchOutOfMemory":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        self.ran_out = self._when and isinstance(error, RuntimeError) and out_of_memory(error)
+        return self.ran_out
+
+
+def attention_keeps_scores() -> bool:
+    """Whether ComfyUI attends with one of its own functions that hold scores in memory, more of them for
+    larger batches."""
+    return attention.optimized_attention in (
+        attention.attention_sub_quad,
+        attention.attention_split,
+        attention.attention_basic,
+    )
+
+
+def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Exclude `function` from torch.compile.
+
+    The windows change with every call, so tracing would recompile each time.
+
+    Does not import torch._dynamo.
+    """
+    disabled: Callable[..., Any] = (
+        torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function
+    )
+    return disabled
+
+
+def preferred_kernel(layer: Any) -> Any | None:
+    """The attention kernel that the checkpoint prescribes for an attention layer (releases from 0.38 on), or
+    None."""
+    prescribed = getattr(layer, "comfy_attention", None)
+    return None if getattr(prescribed, "function", None) is None else prescribed
+
+
+def without_compiled_model(options: dict[str, Any]) -> bool:
+    """Take TorchCompileModel's wrapper out of a run's own model options; whether there was one.
+
+    ComfyUI tells torch.compile not to look at transformer_options when it decides whether a graph fits, so a
+    graph that was compiled without our patches would be used again with them, and the patches would silently
+    do nothing.
+    """
+    wrappers = options.get("transformer_options", {}).get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {})
+    return wrappers.pop("torch.compile", None) is not None
+
+
+def server_routes() -> Any | None:
+    """The aiohttp route table of the running server; None in a script that only imports the nodes."""
+    server = sys.modules.get("server")  # Importing it is for the host's own main.py alone.
+    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
+    return getattr(instance, "routes", None)

@@ -1,0 +1,36 @@
+"""docs/METHOD.md and docs/ARCHITECTURE.md name files, functions and tests that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools import ROOT
+
+PAGES = ("METHOD", "ARCHITECTURE")
+NAMED = re.compile(r"`((?:nodes|freescale_core|tests|tools|locales)/[\w/.]+)(?:::(\w+))?`")
+
+
+def named(page):
+    return NAMED.findall((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_is_there(page):
+    found = named(page)
+    assert len(found) > 15
+    for path, name in found:
+        assert (ROOT / path).exists(), path
+        if name:
+            assert re.search(
+                rf"^(def|class) {name}\b|^{name}\b.* = ",
+                (ROOT / path).read_text(encoding="utf-8"),
+                re.MULTILINE,
+            ), (path, name)
+
+
+def test_every_module_of_the_method_is_on_its_page():
+    """But for those that hold no formula."""
+    without = {"attend", "cost", "gather", "masks", "plan", "presets", "report", "settings", "stages"}
+    modules = {path.stem for path in (ROOT / "freescale_core").rglob("*.py")} - without - {"__init__"}
+    assert modules <= {Path(path).stem for path, _ in named("METHOD")}

@@ -1,0 +1,82 @@
+"""How fast, how large and how right is FreeScale on this GPU? python3 dev.py bench gpu --help.
+
+Runs SDXL and its VAE in full size with random weights, which take the time and memory of trained ones. Also
+without dev.py, in any Python that can run ComfyUI, from the repository's root: python -m tools.bench.gpu
+--comfyui PATH
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tools import ROOT
+from tools.bench.on_gpu import child, page, run
+from tools.bench.on_gpu.carried import unpack
+
+
+def main() -> int:
+    if sys.argv[1:2] == [run.CHILD]:
+        return child.main(sys.argv[2:])
+    options = _options()
+    if options.keep:
+        page.keep(options.keep)
+        return _write_page()
+    with tempfile.TemporaryDirectory() as folder:
+        comfyui = unpack(options.carried, Path(folder)) if options.carried else options.comfyui
+        if comfyui is None:
+            print(
+                "Expected --comfyui PATH: the folder of a ComfyUI that runs in this Python.", file=sys.stderr
+            )
+            return 2
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        record = run.measure(options, comfyui)
+    print(page.as_text(record.data))
+    wrong = page.wrong(record.data)
+    print("\n".join(wrong))
+    return int(bool(wrong))
+
+
+def _write_page() -> int:
+    """docs/PERFORMANCE.md with the pack at hand."""
+    import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack, ready for use in this process)
+    from tools.bench.performance import document
+
+    document.write()
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="dev.py bench gpu", description=(__doc__ or "").splitlines()[0])
+    named = os.environ.get("FREESCALE_COMFYUI")
+    parser.add_argument(
+        "--comfyui", type=Path, default=Path(named) if named else None, help="ComfyUI's folder"
+    )
+    parser.add_argument(
+        "--carried", type=Path, help="what `dev.py bench gpu_folder` made, for a machine without network"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=9.0,
+        help="steps that would not end in time are left out (default: %(default)s)",
+    )
+    parser.add_argument("--steps", help="only these, with commas between them")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / ".dev" / "bench" / "gpu.json",
+        help="file of the figures; a started one goes on",
+    )
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
+    parser.add_argument("--tiny", action="store_true", help="the demo model: a dry run in a minute")
+    parser.add_argument("--commit", help="of this code, where it is no git checkout")
+    parser.add_argument(
+        "--keep", type=Path, help="measure nothing; take this file's figures into docs/PERFORMANCE.md"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

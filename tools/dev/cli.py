@@ -1,0 +1,193 @@
+"""The command line of dev.py."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tools import ROOT
+from tools.dev import checks, tiers
+from tools.dev.browser import ensure_browser, named_browser
+from tools.dev.errors import DevError
+from tools.dev.machine import require_free_port
+from tools.dev.mutate import mutate, read_mutations
+from tools.dev.paths import Host
+from tools.dev.process import become, host_environment
+from tools.dev.releases import RELEASES
+from tools.dev.setup_host import selected_host, set_up
+from tools.harness.server_command import server_command
+
+DEFAULT_HOST = "0.30.0"
+BENCH = "tools.bench"
+TRAIN = "tools.demo.train"
+COMMANDS = """\
+commands:
+  demo [...]               set everything up, make pictures with the demo model in a real ComfyUI
+  serve [--port N] [--gpu] [...]
+                           set everything up, then ComfyUI in the browser; the rest goes to its main.py
+  test [tier ...] [...]    the tests; paths narrow them, the rest goes to pytest
+                           tiers: core pack tools host server browser
+  check                    format, lint, types, registry rules
+  mutate [name ...]        break the pack in small ways, one by one, and see a test fail each time;
+                           --list: in which
+  tables                   the tables the tests execute, as Markdown
+  locales                  write locales/en from the nodes' own texts
+  pictures                 draw the pictures of the help pages anew, in a browser
+  bench [name] [...]       a benchmark; without a name: which there are
+  train [...]              train the demo model anew
+"""
+
+
+def main(argv: list[str]) -> int:
+    # The global options may stand before or after the command, so they are taken out first.
+    options, rest = _global_options().parse_known_args(argv)
+    command, arguments = _command(rest)
+    try:
+        return command(selected_host(options.host, options.comfyui), arguments)
+    except DevError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _global_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "--host",
+        default=DEFAULT_HOST,
+        metavar="RELEASE",
+        help=f"ComfyUI release: {' or '.join(RELEASES)} (default {DEFAULT_HOST})",
+    )
+    parser.add_argument(
+        "--comfyui",
+        metavar="PATH",
+        help="use this ComfyUI tree; it stays untouched, its packages go into an environment here",
+    )
+    return parser
+
+
+def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="dev.py",
+        parents=[_global_options()],
+        epilog=COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    known = {
+        "demo": _demo,
+        "serve": _serve,
+        "test": _test,
+        "check": _check,
+        "mutate": _mutate,
+        "tables": _tables,
+        "locales": _locales,
+        "pictures": _pictures,
+        "bench": _bench,
+        "train": _train,
+    }
+    parser.add_argument("command", choices=known)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    parsed = parser.parse_args(words)
+    return known[parsed.command], parsed.arguments
+
+
+def _test(host: Host, arguments: list[str]) -> int:
+    selection = tiers.select(arguments)
+    if "browser" in selection.paths:
+        _hand_on_browser()
+    set_up(host)
+    return tiers.run_tiers(host, selection, _tiers_without(host, selection))
+
+
+def _hand_on_browser() -> None:
+    """Give the children FREESCALE_BROWSER as an absolute path, for they run in another folder.
+
+    A wrong name is told before the minutes of a set-up.
+    """
+    named = named_browser()
+    if named is not None:
+        os.environ["FREESCALE_BROWSER"] = named
+
+
+def _tiers_without(host: Host, selection: tiers.Selection) -> dict[str, str]:
+    """The selected tiers that cannot run here, each with the reason."""
+    if "browser" in selection.paths:
+        try:
+            ensure_browser(host.python)
+        except DevError as error:
+            return {"browser": str(error)}
+    return {}
+
+
+def _check(host: Host, arguments: list[str]) -> int:
+    if arguments:
+        raise DevError(f"Expected nothing after check, got {' '.join(arguments)}: leave it out.")
+    set_up(host)
+    return checks.run_checks(host)
+
+
+def _mutate(host: Host, arguments: list[str]) -> int:
+    set_up(host)
+    return mutate(host, read_mutations(), arguments)
+
+
+def _serve(host: Host, arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dev.py serve", allow_abbrev=False)
+    parser.add_argument("--port", type=int, default=8188)
+    parser.add_argument("--gpu", action="store_true", help="use the GPU; without it ComfyUI runs with --cpu")
+    options, rest = parser.parse_known_args(arguments)
+    require_free_port(options.port)
+    set_up(host)
+    print(f"  ComfyUI {host.release}: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
+    become(
+        [*server_command(host.python, host.comfyui, host.base, options.port, gpu=options.gpu), *rest],
+        host_environment(host),
+    )
+
+
+def _demo(host: Host, arguments: list[str]) -> int:
+    return _module("tools.demo.run_demo", host, arguments)
+
+
+def _tables(host: Host, arguments: list[str]) -> int:
+    return _module("tests.print_tables", host, arguments)
+
+
+def _locales(host: Host, arguments: list[str]) -> int:
+    return _module("tools.pictures.locales", host, arguments)
+
+
+def _pictures(host: Host, arguments: list[str]) -> int:
+    _hand_on_browser()
+    return _module("tools.pictures.node_pictures", host, arguments)
+
+
+def _bench(host: Host, arguments: list[str]) -> int:
+    names = sorted(path.stem for path in _folder(BENCH).glob("*.py") if not path.stem.startswith("_"))
+    if not arguments:
+        print("\n".join(names))
+        return 0
+    name, *rest = arguments
+    if name not in names:
+        raise DevError(f"Expected a benchmark ({', '.join(names)}), got {name}: choose one of them.")
+    return _module(f"{BENCH}.{name}", host, rest, group=BENCH)
+
+
+def _train(host: Host, arguments: list[str]) -> int:
+    return _module(f"{TRAIN}.run", host, arguments, group=TRAIN)
+
+
+def _folder(package: str) -> Path:
+    return ROOT / package.replace(".", "/")
+
+
+def _module(name: str, host: Host, arguments: list[str], group: str | None = None) -> int:
+    """Set up, with the packages that `group` asks for, then go on as one of the repository's modules."""
+    if not _folder(name).with_suffix(".py").is_file():
+        raise DevError(f"Expected {name}, found no such module: this checkout has none.")
+    set_up(host, group and str(_folder(group).relative_to(ROOT)))
+    become([host.python, "-m", name, *arguments], host_environment(host))

@@ -1,0 +1,52 @@
+"""Where everything lies. All that set-up makes is below the git-ignored .dev folder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import ROOT
+
+DEV = ROOT / ".dev"
+LOGS = DEV / "logs"
+DOWNLOADS = DEV / "downloads"
+TORCH_VENV = DEV / "torch"
+TESTS = ROOT / "tests"
+PACK = "ComfyUI-FreeScale"
+NOT_SHIPPED = ("tests", "tools", "docs", "dev.py", ".github", ".ci", "requirements-dev.txt")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One ComfyUI: its tree and the folder of our own things for it."""
+
+    release: str
+    comfyui: Path
+    folder: Path
+
+    @property
+    def venv(self) -> Path:
+        return self.folder / "venv"
+
+    @property
+    def base(self) -> Path:
+        return self.folder / "base"
+
+    @property
+    def python(self) -> Path:
+        return venv_python(self.venv)
+
+    @property
+    def is_external(self) -> bool:
+        """True for a tree given by --comfyui, which is never written to."""
+        return self.folder not in self.comfyui.parents
+
+
+def venv_python(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def shown(path: Path) -> str:
+    """`path` as the user would type it from the repository."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

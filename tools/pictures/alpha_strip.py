@@ -1,0 +1,69 @@
+"""Makes docs/images/alpha_strip.jpg: one base picture of the demo model and what FreeScale makes of it with
+four values of alpha.
+
+After `python3 dev.py demo`, from the repository's root:  .dev/0.30.0/venv/bin/python -m demo.alpha_strip
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from tools import ROOT
+from tools.demo.contact_sheet import save_contact_sheet
+from tools.dev.cli import DEFAULT_HOST
+from tools.dev.setup_host import selected_host
+from tools.harness import workflow
+from tools.harness.comfy_client import ComfyClient
+from tools.harness.comfy_server import ComfyServer
+from tools.harness.demo_prompts import BASE_SIDE, for_demo_model, only
+
+ALPHAS = (0.5, 1.0, 2.0, 3.0)
+STEPS = 20
+PANEL = 360
+STRIP = ROOT / "docs" / "images" / "alpha_strip.jpg"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="demo.alpha_strip", description="One picture row: the base, then FreeScale with growing alpha."
+    )
+    parser.add_argument("--prompt", default="castle on a blue background", help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    parser.add_argument(
+        "--factor", type=float, default=2.0, help="final size over base size (default: %(default)s)"
+    )
+    parser.add_argument("--output", type=Path, default=STRIP, help="default: docs/images/alpha_strip.jpg")
+    options = parser.parse_args()
+    host = selected_host(DEFAULT_HOST, None)
+    with ComfyServer(host.comfyui, host.base) as client:
+        stages = {alpha: stages_with(client, alpha, options) for alpha in ALPHAS}
+    side = stages[ALPHAS[0]][-1].width
+    panels = [
+        (f"base, {BASE_SIDE} px", stages[ALPHAS[0]][0]),
+        *((f"alpha {alpha:g}", pictures[-1]) for alpha, pictures in stages.items()),
+    ]
+    footer = f"same prompt and seed: {options.prompt!r}, {options.seed}. Demo model; FreeScale at {side} px."
+    save_contact_sheet(options.output, panels, footer, PANEL)
+    print(f"{options.output}: {options.output.stat().st_size} bytes")
+    return 0
+
+
+def stages_with(client: ComfyClient, alpha: float, options: argparse.Namespace) -> list[Image.Image]:
+    """Base and later stages of the template for 4k.
+
+    The base is the same for every alpha, so the server makes it once.
+    """
+    prompt = workflow.api_prompt(workflow.load(), client.get("/object_info"))
+    prompt = for_demo_model(prompt, steps=STEPS, text=options.prompt, seed=options.seed)
+    prompt[only(prompt, "FreeScaleModelPatch")]["inputs"]["alpha"] = alpha
+    prompt[only(prompt, "FreeScaleCascade")]["inputs"]["factor"] = options.factor
+    run = client.run(prompt)
+    if run.outcome != "success":
+        raise RuntimeError(f"Expected a finished run, got {run.outcome}: {run.error}")
+    return [client.picture(file) for file in run.files(only(prompt, "SaveImage"))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Makes workflows/*.jpg, the pictures of the template browser: runs each template on the demo model and
+composes what it saved.
+
+After `python3 dev.py demo`, from the repository's root:  .dev/0.30.0/venv/bin/python -m demo.thumbnails
+[template ...]
+"""
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from tools.dev.cli import DEFAULT_HOST
+from tools.dev.setup_host import selected_host
+from tools.harness import workflow
+from tools.harness.comfy_client import ComfyClient, Prompt, Run
+from tools.harness.comfy_server import ComfyServer
+from tools.harness.demo_prompts import BASE_SIDE, for_demo_model
+
+SIDE = 512
+LINE = 4
+INSET_MARGIN = 16
+LARGEST_INSET = 152
+STEPS = 20
+SEED = 42
+LARGEST_FILE = 60_000
+EXAMPLE = "example.png"
+
+Compose = Callable[[Sequence[Image.Image]], Image.Image]
+"""Pictures from the smallest to the largest -> one of SIDE x SIDE pixels."""
+
+
+def inset(pictures: Sequence[Image.Image], count: int = 1) -> Image.Image:
+    """The largest, and in a corner the `count` smallest: in true proportion, but no larger than
+    LARGEST_INSET."""
+    thumbnail = square(pictures[-1])
+    left = INSET_MARGIN
+    for picture in pictures[:count]:
+        small = square(picture, min(SIDE * picture.width // pictures[-1].width, LARGEST_INSET))
+        framed = ImageOps.expand(small, LINE, "white")
+        thumbnail.paste(framed, (left, SIDE - INSET_MARGIN - framed.height))
+        left += framed.width + INSET_MARGIN
+    return thumbnail
+
+
+def inset_with_map(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The largest, and in a corner the base picture and the map of alpha."""
+    return inset(pictures, 2)
+
+
+def slices(pictures: Sequence[Image.Image]) -> Image.Image:
+    """One subject, sharper from left to right: a vertical slice of each picture, at its own place."""
+    thumbnail = square(pictures[0])
+    for i, picture in enumerate(pictures[1:], start=1):
+        left = i * SIDE // len(pictures)
+        thumbnail.paste(square(picture).crop((left, 0, SIDE, SIDE)), (left, 0))
+        thumbnail.paste("white", (left - LINE // 2, 0, left + LINE // 2, SIDE))
+    return thumbnail
+
+
+def two_middles(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The middle of the left and of the right part of one wide picture."""
+    wide = pictures[-1]
+    parts = [
+        square(wide.crop((left, 0, left + wide.height, wide.height)))
+        for left in (0, wide.width - wide.height)
+    ]
+    thumbnail = Image.new("RGB", (SIDE, SIDE), "white")
+    width = (SIDE - LINE) // 2
+    for i, part in enumerate(parts):
+        thumbnail.paste(
+            part.crop(((SIDE - width) // 2, 0, (SIDE + width) // 2, SIDE)), (i * (width + LINE), 0)
+        )
+    return thumbnail
+
+
+def grid(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The last four, two in a row."""
+    thumbnail = Image.new("RGB", (SIDE, SIDE), "white")
+    side = (SIDE - LINE) // 2
+    for i, picture in enumerate(pictures[-4:]):
+        thumbnail.paste(square(picture, side), (i % 2 * (side + LINE), i // 2 * (side + LINE)))
+    return thumbnail
+
+
+def square(picture: Image.Image, side: int = SIDE) -> Image.Image:
+    return ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """base_side: side in pixels of the base picture. bypassed: a type of node to do without."""
+
+    text: str
+    compose: Compose
+    base_side: int = BASE_SIDE
+    region_text: str | None = None
+    bypassed: str | None = None
+
+
+RECIPES = {
+    "freescale_text_to_image_2k": Recipe("owl on a teal background", inset),
+    "freescale_text_to_image_4k": Recipe("house on a pink background", inset),
+    "freescale_text_to_image_8k": Recipe("castle on a blue background", inset, base_side=128),
+    "freescale_image_to_image": Recipe("sailboat on a orange background", slices),
+    "freescale_stage_by_stage": Recipe("panda on a green background", slices),
+    "freescale_few_step": Recipe("red car on a yellow background", inset),
+    "freescale_compare_direct": Recipe("penguin on a orange background", two_middles),
+    "freescale_ablation": Recipe("rocket on a purple background", grid),
+    "freescale_detail_regions": Recipe("house in a meadow", inset_with_map),
+    "freescale_prompt_regions": Recipe(
+        "red apple on a white background", inset, region_text="strawberry on a white background"
+    ),
+    # No ControlNet was trained for the demo model.
+    "freescale_controlnet_4k": Recipe(
+        "house on a pink background", slices, bypassed="ControlNetApplyAdvanced"
+    ),
+    "freescale_flux_to_4k": Recipe("house on a pink background", slices),
+}
+FROM_A_PICTURE = ("freescale_image_to_image", "freescale_flux_to_4k")
+"""Templates that load a picture: here one by the demo model."""
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(RECIPES)
+    host = selected_host(DEFAULT_HOST, None)
+    server = ComfyServer(host.comfyui, host.base)
+    with server as client:
+        for name in names:
+            if name in FROM_A_PICTURE:
+                base, *_ = pictures_of(client, "freescale_text_to_image_2k", RECIPES[name])
+                base.save(server.folder / "input" / EXAMPLE)
+            save(
+                RECIPES[name].compose(pictures_of(client, name, RECIPES[name])),
+                workflow.TEMPLATES / f"{name}.jpg",
+            )
+    return 0
+
+
+def pictures_of(client: ComfyClient, name: str, recipe: Recipe) -> list[Image.Image]:
+    """What a template loads, shows and saves, from the smallest to the largest; equal sizes in the order of
+    its nodes."""
+    graph = workflow.load(workflow.TEMPLATES / f"{name}.json")
+    for node in graph["nodes"]:
+        if node["type"] == recipe.bypassed:
+            node["mode"] = workflow.BYPASSED
+    prompt = workflow.api_prompt(graph, client.get("/object_info"))
+    prompt = for_demo_model(
+        prompt,
+        steps=STEPS,
+        text=recipe.text,
+        region_text=recipe.region_text,
+        seed=SEED,
+        base_side=recipe.base_side,
+    )
+    run = client.run(prompt, graph)
+    if run.outcome != "success":
+        raise RuntimeError(f"{name}: expected a finished run, got {run.outcome}: {run.error}")
+    return sorted((client.picture(file) for file in files(prompt, run)), key=lambda picture: picture.width)
+
+
+def files(prompt: Prompt, run: Run) -> list[dict[str, str]]:
+    loaded = [node["inputs"]["image"] for node in prompt.values() if node["class_type"] == "LoadImage"]
+    made = [
+        node_id for node_id, node in prompt.items() if node["class_type"] in ("PreviewImage", "SaveImage")
+    ]
+    return [{"filename": name, "type": "input"} for name in loaded] + [
+        file for node_id in made for file in run.files(node_id)
+    ]
+
+
+def save(thumbnail: Image.Image, file: Path) -> None:
+    """As JPEG, in the best quality whose file is small enough."""
+    for quality in range(90, 30, -5):
+        jpeg = io.BytesIO()
+        thumbnail.save(jpeg, "JPEG", quality=quality, optimize=True)
+        if jpeg.tell() <= LARGEST_FILE:
+            break
+    file.write_bytes(jpeg.getvalue())
+    print(f"{file.name}: {jpeg.tell()} bytes, quality {quality}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
