@@ -15,14 +15,14 @@ from tools.bench.on_gpu.record import Record
 from tools.bench.on_gpu.steps import PROCESSES, START_SECONDS, STEPS
 from tools.bench.on_gpu.tables import SHOWN, tables
 from tools.harness.in_process import COMFYUI
+from tools.harness.server_command import OPENMP
 
 LIMIT_SECONDS = 9 * 60
-QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 def bench(out, *words):
     options = ["--comfyui", str(COMFYUI), "--device", "cpu", "--tiny", "--out", str(out), *words]
-    environment = {**os.environ, **QUIET}
+    environment = {**os.environ, **OPENMP}
     return subprocess.run([*run.COMMAND, *options], cwd=ROOT, capture_output=True, text=True, env=environment)
 
 

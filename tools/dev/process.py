@@ -12,9 +12,8 @@ from typing import NoReturn
 from tools import ROOT
 from tools.dev.errors import DevError
 from tools.dev.paths import LOGS, Host, shown
+from tools.harness.server_command import OPENMP
 
-# Two OpenMP runtimes that spin on few shared cores can slow a tiny UNet 200-fold.
-OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 NO_NETWORK = (
     "NewConnectionError",
     "NameResolutionError",

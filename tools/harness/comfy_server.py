@@ -13,6 +13,7 @@ from types import TracebackType
 import requests
 
 from tools.harness.comfy_client import ComfyClient
+from tools.harness.server_command import OPENMP, server_command
 
 START_SECONDS = 600
 STOP_SECONDS = 15
@@ -55,7 +56,11 @@ class ComfyServer:
         self._give_example_picture()
         with self._log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command(port), stdout=log, stderr=subprocess.STDOUT, env=_environment(), cwd=self.folder
+                self._command(port),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | OPENMP | {"PYTHONUNBUFFERED": "1"},
+                cwd=self.folder,
             )
         client = ComfyClient(f"127.0.0.1:{port}")
         try:
@@ -88,16 +93,9 @@ class ComfyServer:
             shutil.copy(example, self.folder / "input")
 
     def _command(self, port: int) -> list[str]:
-        folders = {"base": self._base} | {
-            name: self.folder / name for name in ("user", "output", "temp", "input")
-        }
-        return [
-            sys.executable,
-            str(self._comfyui / "main.py"),
-            *("--cpu", "--port", str(port), "--disable-api-nodes", "--database-url", "sqlite:///:memory:"),
-            *("--preview-method", "latent2rgb", "--use-pytorch-cross-attention"),
-            *(word for name, folder in folders.items() for word in (f"--{name}-directory", str(folder))),
-        ]
+        folders = {name: self.folder / name for name in ("user", "output", "temp", "input")}
+        command = server_command(sys.executable, self._comfyui, self._base, port, folders=folders)
+        return [*command, "--preview-method", "latent2rgb", "--use-pytorch-cross-attention"]
 
     def _wait_until_it_answers(self, client: ComfyClient) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -121,8 +119,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _environment() -> dict[str, str]:
-    # Two OpenMP runtimes that spin on few shared cores can slow a tiny UNet 200-fold.
-    return os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "PYTHONUNBUFFERED": "1"}

@@ -11,6 +11,7 @@ from pathlib import Path
 from tools import ROOT
 from tools.bench.on_gpu.record import Record
 from tools.bench.on_gpu.steps import PROCESSES, START_SECONDS, STEPS, WITHOUT_DYNAMIC_VRAM
+from tools.harness.server_command import OPENMP
 
 CHILD = "--child"
 COMMAND = [sys.executable, "-m", "tools.bench.gpu"]
@@ -61,7 +62,7 @@ def _child(
     ]
     words += ["--steps", ",".join(steps), f"--flags={' '.join(flags)}", *(["--tiny"] if options.tiny else [])]
     words += ["--commit", options.commit] if options.commit else []
-    quiet = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"} if options.device == "cpu" else {}
+    quiet = OPENMP if options.device == "cpu" else {}
     started = time.time()
     with options.out.with_suffix(".log").open("ab") as log:
         command = [*COMMAND, CHILD, *map(str, words)]
