@@ -1,7 +1,6 @@
-"""Detail control, eq. 4: while sampling, pull x towards the noised, upsampled latent; alpha says how soon to
-let go.
+"""Detail control, eq. 4: while sampling, pull x towards the noised, upsampled latent.
 
-alpha is a number, or a map made of regions.
+alpha says how soon to let go: a number, or a map made of regions.
 """
 
 import math
@@ -45,8 +44,9 @@ def blend_(x: Tensor, reference: Tensor, weight: float | Tensor) -> Tensor:
 
 
 def alpha_map(outside: float, regions: tuple[DetailRegion, ...], batch: int, size: Size) -> Tensor:
-    """alpha <- mask * alpha_region + (1 - mask) * alpha, region after region: a later one lies on top of
-    those before it.
+    """alpha <- mask * alpha_region + (1 - mask) * alpha, region after region.
+
+    A later region lies on top of those before it.
 
     Layers, because every region then has its own alpha wherever its mask is 1, whatever lies below, and the
     order decides what overlaps; a mean or a maximum would give values that nobody asked for.

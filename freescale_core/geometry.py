@@ -57,8 +57,10 @@ def blur_kernel_size(scale: float) -> int:
 
 
 def level_size(size: Size, level: int) -> Size:
-    """The grid of `size` after `level` stride-2 convolutions with padding 1, i.e. halved and rounded up each
-    time."""
+    """The grid of `size` after `level` stride-2 convolutions with padding 1.
+
+    They halve it and round up each time.
+    """
     step = 2**level
     return Size(-(-size.height // step), -(-size.width // step))
 

@@ -47,8 +47,9 @@ def variance_exploding(sigma: float, sigma_data: float = 1.0, flow: bool = False
 
 
 def restart_step(timesteps: Sequence[float], restart: float) -> int:
-    """K, the step at which stages >= 1 begin: the first one at t <= (1 - restart) * 1000, or else the last
-    step.
+    """K, the step at which stages >= 1 begin.
+
+    It is the first one at t <= (1 - restart) * 1000, or else the last step.
 
     Decided by noise level and not by number, so that every scheduler and every kind of model restarts at the
     same noise. With the authors' 50 steps of ddim_uniform it is their K = int(0.3 * 50), at t = 681.
@@ -62,6 +63,8 @@ def restart_step(timesteps: Sequence[float], restart: float) -> int:
 
 
 def ddim_uniform_timesteps(steps: int) -> Sequence[int]:
-    """t at which each step of the ddim_uniform schedule begins: 981, 961, ... 1 for 50 steps, but 7 of them
-    for 6."""
+    """t at which each step of the ddim_uniform schedule begins: 981, 961, ... 1 for 50 steps.
+
+    For 6 steps it has 7.
+    """
     return range(1, TIMESTEPS, max(TIMESTEPS // steps, 1))[::-1]

@@ -30,8 +30,10 @@ class FusionSettings:
     mode: Literal["exact", "fast"] = "exact"
     """Global branch: attention over all tokens, or inside strided sub-grids."""
     over_channels: bool = True
-    """Blur over (h, w, channel) after the output projection as the released code does, or over (h, w) as the
-    paper writes."""
+    """Blur over (h, w, channel) after the output projection, as the released code does.
+
+    False: over (h, w), as the paper writes.
+    """
     sigma: float = 1.0
     jitter: bool = True
     end_percent: float = 1.0
@@ -41,8 +43,10 @@ class FusionSettings:
     strides: Size | None = None
     draw_windows: DrawWindows | None = None
     local: Literal["windows", "neighbourhoods"] = "windows"
-    """Local branch: overlapping windows as published, or patches of queries over neighbourhoods of keys
-    (cheaper, no jitter)."""
+    """Local branch: overlapping windows as published, or patches of queries over neighbourhoods of keys.
+
+    The latter are cheaper and know no jitter.
+    """
 
     def __post_init__(self) -> None:
         _check(self.mode in ("exact", "fast"), "mode exact or fast", self.mode)
@@ -153,8 +157,10 @@ class FreeScaleSettings:
         )
 
     def base_for(self, aspect_of: Size) -> Size:
-        """The training size in pixels: `base`, or else the area base_side^2 in another size's aspect, in
-        steps of BASE_STEP."""
+        """The training size in pixels.
+
+        It is `base`, or else the area base_side^2 in another size's aspect, in steps of BASE_STEP.
+        """
         return self.base or size_of_area(self.base_side, aspect_of, BASE_STEP)
 
 

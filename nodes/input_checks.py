@@ -66,8 +66,11 @@ def expect_choice(node: str, choices: list[str], got: object) -> None:
 
 
 def expect_number(node: str, widget: Any, value: Any, got: str) -> None:
-    """NaN, as any comparison with it is False, lies outside of all limits. numpy's numbers are numbers, a
-    bool is none here."""
+    """Raise ValueError unless a number lies within the widget's limits.
+
+    NaN lies outside of all limits, as any comparison with it is False. numpy's numbers are numbers, a bool is
+    none here.
+    """
     kind, wanted = (
         (numbers.Integral, "a whole number")
         if isinstance(widget, io.Int.Input)
@@ -81,8 +84,10 @@ def expect_number(node: str, widget: Any, value: Any, got: str) -> None:
 
 
 def expect_cells(node: str, what: str, size: Size | None, least: int) -> None:
-    """A size in pixels, if one is set, must fill whole latent cells, and its sides must be at least
-    `least`."""
+    """Raise ValueError unless a size in pixels, if one is set, fills whole latent cells.
+
+    Its sides must be at least `least`.
+    """
     if size and (min(size) < least or any(side % LATENT_CELL for side in size)):
         raise ValueError(
             f"{node} expects the {what} in multiples of {LATENT_CELL} pixels from {least} on, got {size}: "

@@ -138,8 +138,10 @@ class FreeScalePromptRegion(io.ComfyNode):
 
 
 def _map_image(regions: tuple[DetailRegion, ...]) -> Tensor:
-    """The alpha map as IMAGE (b, h, w, 3), in the size of the last region's mask unless that is very
-    large."""
+    """The alpha map as IMAGE (b, h, w, 3).
+
+    In the size of the last region's mask, unless that is very large.
+    """
     batch, *sides = regions[-1].mask.shape
     size = scaled(Size(*sides), min(1.0, MAP_SIDE / max(sides)), 1)
     alpha = alpha_map(DetailSettings().alpha, regions, batch, size)

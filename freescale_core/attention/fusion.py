@@ -29,8 +29,9 @@ RetryOnOom = Callable[[Callable[[int], Place]], Place]
 def fuse_(
     global_out: Tensor, local_out: Tensor, grid: Size, gaussian: Gaussian, retry: RetryOnOom | None = None
 ) -> Tensor:
-    """Compute G(local) + (global - G(global)) in place, as global + G(local - global): G is linear, so one
-    blur is enough.
+    """Compute G(local) + (global - G(global)) in place.
+
+    As global + G(local - global): G is linear, so one blur is enough.
 
     Args:
         global_out, local_out: results of both branches, (b, h*w, c). `global_out` becomes the result,

@@ -17,8 +17,10 @@ ASYNC_COPY_BYTES = 2**16
 
 
 def upload(array: np.ndarray, device: torch.device) -> Tensor:
-    """Copy an array to the device in pieces so small that the CPU does not wait for the device, where that is
-    safe."""
+    """Copy an array to the device without making the CPU wait for it, where that is safe.
+
+    For that the pieces must be small.
+    """
     whole, without_waiting = torch.from_numpy(array), device.type in ASYNC_COPY_DEVICES
     if array.nbytes <= ASYNC_COPY_BYTES:
         return whole.to(device, non_blocking=without_waiting)
@@ -44,8 +46,10 @@ class WindowTables:
         self._outside = self._all_outside() if any(self._crosses) else None
 
     def indices(self, some: slice, batch: int) -> Tensor:
-        """(n * batch * window tokens): row of each token of some windows in tokens (batch * h*w, c); on the
-        pad any row."""
+        """Row of each token of some windows in tokens (batch * h*w, c): (n * batch * window tokens).
+
+        On the pad it is any row.
+        """
         table = (
             self._first[some] + _top_left_indices(batch, self._grid, self._size, self._first.device)
         ).flatten()

@@ -15,8 +15,11 @@ from .windows import Window, cut
 
 NO_PAD = Size(0, 0)
 INDEXED_COPY_DEVICES = ("cuda", "xpu", "meta")
-"""Device types on which one indexed copy is faster than a copy for each patch. On Apple's GPUs it searches
-all indices for each element (PyTorch up to 2.13) or does not exist (before 2.8); CPUs copy slices faster."""
+"""Device types on which one indexed copy is faster than a copy for each patch.
+
+On Apple's GPUs it searches all indices for each element (PyTorch up to 2.13) or does not exist (before 2.8).
+CPUs copy slices faster.
+"""
 
 
 def neighbourhoods(grid: Size, window: Size) -> list[tuple[Window, Window]]:
@@ -42,8 +45,9 @@ def neighbourhood_attention(
     out: Tensor | None = None,
     bytes_at_once: int | None = None,
 ) -> Tensor:
-    """Attend from each patch of queries to the window of keys around it: s^2 / (2s - 1)^2 of the cost of
-    overlapping windows.
+    """Attend from each patch of queries to the window of keys around it.
+
+    That costs s^2 / (2s - 1)^2 of overlapping windows.
 
     Args:
         q, k, v: (b, h*w, c), already projected. grid: h, w in tokens. window: of keys, not larger than the

@@ -11,8 +11,9 @@ from .attend import Attend
 def regional_attention(
     q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], weights: Sequence[Tensor], attend: Attend
 ) -> Tensor:
-    """out <- out + weight * (attend(q, k_r, v_r) - out), region after region: a later one lies on top of
-    those before it.
+    """out <- out + weight * (attend(q, k_r, v_r) - out), region after region.
+
+    A later region lies on top of those before it.
 
     Args:
         q: (b, h*w, c).

@@ -23,8 +23,9 @@ def strided_attention(
     out: Tensor | None = None,
     bytes_at_once: int | None = None,
 ) -> Tensor:
-    """Attend inside each of the s_h * s_w sub-grids x[a::s_h, b::s_w]; costs 1 / (s_h * s_w) of full
-    attention.
+    """Attend inside each of the s_h * s_w sub-grids x[a::s_h, b::s_w].
+
+    That costs 1 / (s_h * s_w) of full attention.
 
     Args:
         q, k, v: (b, h*w, c). grid: h, w in tokens. strides: s_h, s_w. Sub-grids may differ in size by one.
@@ -52,8 +53,9 @@ def _attended(
 
 
 def subgrids(x: Tensor, grid: Size, strides: Size, rows: Places, columns: Places) -> Tensor:
-    """A view (a, b, batch, h, w, c) of the sub-grids that begin in some rows a and columns b, all of one
-    size.
+    """View of the sub-grids that begin in some rows a and columns b: (a, b, batch, h, w, c).
+
+    All of them are of one size.
 
     x: (batch, h*w, c), of which tokens and channels may have any stride.
     """
@@ -69,8 +71,10 @@ def subgrids(x: Tensor, grid: Size, strides: Size, rows: Places, columns: Places
 
 
 def _groups(grid: Size, strides: Size, max_subgrids: int) -> Iterator[tuple[Places, Places]]:
-    """First rows and first columns of at most `max_subgrids` sub-grids of one size, or of one sub-grid, at a
-    time."""
+    """Yields first rows and first columns of some sub-grids of one size.
+
+    At most `max_subgrids` at a time, or one.
+    """
     for rows, columns in product(
         *(_of_one_size(length, step) for length, step in zip(grid, strides, strict=True))
     ):

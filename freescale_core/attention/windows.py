@@ -23,8 +23,10 @@ class Window(NamedTuple):
         return Size(self.bottom - self.top, self.right - self.left)
 
     def without_pad(self, grid: Size, pad: Size) -> "tuple[Window, Window]":
-        """The part of the window that lies on the grid proper: in the grid's own coordinates, and in the
-        window's."""
+        """The part of the window that lies on the grid proper.
+
+        Returns it in the grid's own coordinates, and in the window's.
+        """
         top, left = self.top - pad.height, self.left - pad.width
         on_grid = Window(
             max(0, top),
@@ -121,8 +123,10 @@ def _axis_starts(length: int, window: int) -> list[int]:
 
 @lru_cache(maxsize=64)
 def _starts_and_shifts(windows: WindowGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n, 2) each, of all windows row by row: the corner without shift, on the padded grid; least and largest
-    shift."""
+    """Corners without shift on the padded grid, least shifts, largest shifts: (n, 2) each.
+
+    Of all windows, row by row.
+    """
     axes = [
         [(start + jitter, *_shifts(i, len(starts), jitter)) for i, start in enumerate(starts)]
         for jitter, starts in zip(windows.jitter, windows.starts, strict=True)

@@ -65,9 +65,11 @@ def unet_operations(size: Size) -> float:
 
 
 def fused_operations(base: Size, size: Size, mode: Literal["exact", "fast"]) -> float:
-    """The same with scale fusion and its 3-D blur: windows of the base's grid are added, fast cuts the global
-    attention into sub-grids, and the blur projects global and local apart and takes some itself. Sizes in
-    pixels; dilation costs nothing."""
+    """The same with scale fusion and its 3-D blur. Sizes in pixels.
+
+    Windows of the base's grid are added, fast cuts the global attention into sub-grids, and the blur projects
+    global and local apart and takes some itself. Dilation costs nothing.
+    """
     total, taps = _without_attention(size), blur_kernel_size(scale_between(base, size))
     for level in ATTENTION:
         grid = _grid(size, level)
@@ -82,21 +84,27 @@ def fused_operations(base: Size, size: Size, mode: Literal["exact", "fast"]) -> 
 
 
 def fused_cost(base: Size, size: Size, mode: Literal["exact", "fast"]) -> float:
-    """The time of the same, in operations: those that are counted, and what moving tokens about takes
-    besides."""
+    """The time of the same, in operations.
+
+    Those that are counted, and what moving tokens about takes besides.
+    """
     moved = sum(level.layers * _grid(size, level).area * level.channels for level in ATTENTION)
     return fused_operations(base, size, mode) + MOVED_PER_ELEMENT * moved
 
 
 def unet_gib(size: Size) -> float:
-    """GPU memory while sampling at `size` (pixels): weights and activations, without what the driver and its
-    libraries take."""
+    """GPU memory while sampling at `size` (pixels): weights and activations.
+
+    Without what the driver and its libraries take.
+    """
     return WEIGHTS_GIB + ACTIVATIONS_GIB * size.area / MEGAPIXEL.area
 
 
 def freeu_gib(size: Size) -> float:
-    """GPU memory that FreeU's filter takes for a moment in each call at `size` (pixels); a part of
-    `unet_gib`."""
+    """GPU memory that FreeU's filter takes for a moment in each call at `size` (pixels).
+
+    It is a part of `unet_gib`.
+    """
     return FREEU_GIB * size.area / MEGAPIXEL.area
 
 

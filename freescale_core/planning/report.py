@@ -54,8 +54,10 @@ class PlanReport:
 
 
 def report(plan: CascadePlan) -> PlanReport:
-    """The numbers of a plan, for SDXL, the authors' steps in stage 0 and, where the plan leaves it open,
-    SDXL's restart."""
+    """The numbers of a plan for SDXL.
+
+    With the authors' steps in stage 0 and, where the plan leaves it open, SDXL's restart.
+    """
     timesteps = ddim_uniform_timesteps(plan.steps or STEPS)
     skipped = restart_step(timesteps, PRESETS["SDXL"].restart if plan.restart is None else plan.restart)
     base = dataclasses.replace(_stage(plan.base, plan.base, 1.0), exact=1.0, fast=1.0)  # ordinary sampling

@@ -89,8 +89,10 @@ class AttentionCall:
 
 
 def noted(transformer_options: dict[str, Any], unet: Any, sigma: float) -> dict[str, Any]:
-    """A copy of one model call's options that tells attention patches its noise level and the prescribed
-    kernels."""
+    """A copy of one model call's options that tells attention patches what the call is.
+
+    That is its noise level and the kernels that the checkpoint prescribes.
+    """
     return {**transformer_options, SIGMA_KEY: sigma, PREFERRED_KEY: preferred_attention(unet)}
 
 

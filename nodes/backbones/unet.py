@@ -49,8 +49,7 @@ def require_unet(model: Model) -> None:
 
 
 def require_text_width(model: Model, context: Tensor) -> None:
-    """Raise ValueError unless a prompt (b, tokens, channels) is of the kind that the MODEL's cross-attention
-    takes."""
+    """Raise ValueError unless a prompt (b, tokens, channels) fits the MODEL's cross-attention."""
     expected = model.model.model_config.unet_config.get("context_dim")
     if context.shape[-1] != expected:
         raise ValueError(
@@ -80,8 +79,9 @@ def attention_blocks(unet: Any) -> list[BlockKey]:
 
 
 def preferred_attention(unet: Any) -> dict[tuple[str, BlockKey, int], Any]:
-    """The attention kernels that a checkpoint prescribes for single layers, such as int8; none in releases
-    before 0.38.
+    """The attention kernels that a checkpoint prescribes for single layers, such as int8.
+
+    There are none in releases before 0.38.
 
     Keys: ("attn1" | "attn2", block, transformer index). ComfyUI's own layer passes them on; a layer whose
     attention is replaced must, too.

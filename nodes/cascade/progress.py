@@ -1,5 +1,4 @@
-"""One progress bar over a whole cascade, with latent previews in each stage and the image of each finished
-one."""
+"""One progress bar over a whole cascade, with previews and the image of each finished stage."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -48,8 +47,10 @@ class CascadeProgress:
 
 
 def small_latent(x0: Tensor) -> Tensor:
-    """The first latent (b, c, h, w), shrunk to what a preview can show: previewers decode all they get, in
-    memory that stages need."""
+    """The first latent (b, c, h, w), shrunk to what a preview can show.
+
+    Previewers decode all they get, in memory that stages need.
+    """
     return _within(x0[:1], PREVIEW_SIDE // LATENT_CELL)
 
 

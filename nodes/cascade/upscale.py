@@ -7,8 +7,10 @@ from ...freescale_core.geometry import Size
 
 
 def resize(image: Tensor, size: Size, method: str, upscale_model: object | None = None) -> Tensor:
-    """Image (b, H, W, 3) -> (b, size.height, size.width, 3), in RGB; an upscale model first, if there is
-    one."""
+    """Image (b, H, W, 3) -> (b, size.height, size.width, 3), in RGB.
+
+    An upscale model comes first, if there is one.
+    """
     image = image[..., :3]
     if upscale_model is not None:
         # Imported here, so that only this feature fails if a release of ComfyUI moves the node.

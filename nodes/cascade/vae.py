@@ -59,14 +59,12 @@ def encode_tiled(vae: Vae, image: Tensor, tile: int) -> Tensor:
 
 
 def tile_side(needed: Callable[[int], float], total: float) -> int:
-    """The largest tile whose memory, needed(side), is a small part of the total; at least the smallest
-    one."""
+    """The largest tile whose memory, needed(side), is a small part of the total, or the smallest one."""
     return max((side for side in TILES if needed(side) <= TILE_SHARE * total), default=TILES[0])
 
 
 def _tiled(what: str, vae: Vae, needed: float, tiling: Tiling) -> bool:
-    """Decided from size and total memory, not from what happens to be free, so that a seed gives one
-    image."""
+    """Decided from size and total memory and not from what is free, so that a seed gives one image."""
     if tiling == "auto":
         total = model_management.get_total_memory(vae.device)
         tiled = needed > UNTILED_SHARE * total

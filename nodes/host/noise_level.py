@@ -1,5 +1,4 @@
-"""Noise levels of ComfyUI's model types in the forms the core knows: variance exploding (sigma_data 1), and
-the timestep t."""
+"""Noise levels of ComfyUI's models in the forms the core knows: variance exploding, and the timestep t."""
 
 from typing import Any
 
@@ -16,8 +15,9 @@ def variance_exploding_sigma(model_sampling: Any, sigma: float) -> float:
 
 
 def timestep(model_sampling: Any, sigma: float) -> float:
-    """t of eq. 4 for a noise level of the model, 0 to 999: its place in SDXL's own table, whatever the model
-    is.
+    """t of eq. 4 for a noise level of the model, 0 to 999.
+
+    It is the level's place in SDXL's own table, whatever the model is.
 
     ComfyUI's model_sampling.timestep() and percent_to_sigma() mean something else for EDM, flow and
     zero-terminal-SNR models.

@@ -26,8 +26,10 @@ def advanced(input_class: type) -> dict[str, Any]:
 
 
 def empty_latent_for(model: Model, latent: LatentDict) -> torch.Tensor:
-    """The latent's samples with the channel count (and, in newer hosts, the grid) the model expects when they
-    are empty."""
+    """The latent's samples, with the channels that the model expects if they are empty.
+
+    Newer releases fit the grid, too.
+    """
     extra = [latent.get(f"downscale_ratio_{axis}") for axis in ("spacial", "temporal")]
     known = len(inspect.signature(comfy.sample.fix_empty_latent_channels).parameters) - 2
     samples: torch.Tensor = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *extra[:known])
@@ -76,8 +78,10 @@ class CatchOutOfMemory:
 
 
 def attention_keeps_scores() -> bool:
-    """Whether ComfyUI attends with one of its own functions that hold scores in memory, more of them for
-    larger batches."""
+    """Whether ComfyUI attends with a function of its own that holds scores in memory.
+
+    Those hold more of them for larger batches.
+    """
     return attention.optimized_attention in (
         attention.attention_sub_quad,
         attention.attention_split,
@@ -99,8 +103,10 @@ def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def preferred_kernel(layer: Any) -> Any | None:
-    """The attention kernel that the checkpoint prescribes for an attention layer (releases from 0.38 on), or
-    None."""
+    """The attention kernel that the checkpoint prescribes for a layer, or None.
+
+    Releases before 0.38 know none.
+    """
     prescribed = getattr(layer, "comfy_attention", None)
     return None if getattr(prescribed, "function", None) is None else prescribed
 

@@ -17,8 +17,9 @@ log = logging.getLogger("FreeScale")
 
 
 def with_detail_blend(sampler: Any, settings: DetailSettings, noise: Tensor, model_sampling: Any) -> Any:
-    """A copy of the SAMPLER that applies eq. 4, or, with a warning, the SAMPLER as it is if nobody knows
-    which of its calls opens a step.
+    """A copy of the SAMPLER that applies eq. 4.
+
+    Or, with a warning, the SAMPLER as it is, if nobody knows which of its calls opens a step.
 
     Args:
         noise: eps of the run, unscaled, (b, c, h, w).

@@ -54,8 +54,10 @@ class MemoryBudget:
         device: torch.device,
         min_chunk_bytes: int = MIN_CHUNK_BYTES,
     ) -> T:
-        """Return compute(bytes), called again with less if memory runs out. output_bytes: of an attention
-        output."""
+        """Return compute(bytes), called again with less if memory runs out.
+
+        output_bytes: of an attention output.
+        """
         least = output_bytes // OOM_DIVISOR
         if not self._ran_out:
             free = self._free_on(device)

@@ -1,5 +1,4 @@
-"""The one thing that a FreeScale patch stores on a MODEL: frozen settings, in the OUTER_SAMPLE wrapper that
-applies them.
+"""The one thing that a FreeScale patch stores on a MODEL: frozen settings, in the wrapper that applies them.
 
 Everything else is installed per run on the guider's own copies and vanishes with the run.
 """

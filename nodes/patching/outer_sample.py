@@ -125,8 +125,10 @@ def _log_restart(
 def _detail_sampler(
     detail: DetailSettings, noise: Tensor, latent_image: Tensor, sampler: Any, model_sampling: ModelSampling
 ) -> Any:
-    """The SAMPLER with eq. 4, or as it is, with a reason logged, where there is nothing to hold the run
-    to."""
+    """The SAMPLER with eq. 4.
+
+    Or as it is, with a reason logged, where there is nothing to hold the run to.
+    """
     if torch.count_nonzero(latent_image) == 0:
         log.info("FreeScale: detail control is off in this run: the latent is empty.")
         return sampler

@@ -122,8 +122,10 @@ class RegionCache:
         return False
 
     def tokens(self, context: Tensor, chunks: int) -> Tensor:
-        """(rows, sum(lengths), c): the regions' contexts, the same for every chunk (cond, uncond) of the
-        batch."""
+        """The regions' contexts, (rows, sum(lengths), c).
+
+        They are the same for every chunk (cond, uncond) of the batch.
+        """
         batch = context.shape[0] // chunks
         key = context.device, context.dtype, batch
         if key not in self._contexts:

@@ -1,5 +1,7 @@
-"""Scale fusion, eq. 7, as ComfyUI's attention patches: an attn1 replace and, for the 3-D blur, an output
-patch."""
+"""Scale fusion, eq. 7, as ComfyUI's attention patches.
+
+An attn1 replace computes both branches. For the 3-D blur an output patch fuses them.
+"""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -256,8 +258,7 @@ class Branches:
 
 @dataclass(frozen=True)
 class HeadGroup:
-    """Some heads of a layer, and the keys and values (b, added, c) that other nodes added behind the
-    image's own."""
+    """Some heads of a layer, and what other nodes added behind the image's own keys and values."""
 
     call: AttentionCall
     heads: int
