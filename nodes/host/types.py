@@ -11,7 +11,7 @@ Conditioning = list[tuple[Tensor, dict[str, Any]]]
 Callback = Callable[[int, Tensor, Tensor, int], None]
 """Of a sampler: (step, x0, x, total steps)."""
 AttentionOptions = dict[str, Any]
-"""What ComfyUI hands to each attention patch; `backbones.call.AttentionCall` reads it."""
+"""What ComfyUI hands to each attention patch; `backbones.attention_call.AttentionCall` reads it."""
 
 
 class LatentDict(TypedDict, total=False):

@@ -10,9 +10,9 @@ from torch import Tensor
 from ...freescale_core.dilation import dilated
 from ...freescale_core.geometry import Size, dilation_factor
 from ...freescale_core.settings import DilationSettings
-from ..backbones.call import noted
+from ..backbones.attention_call import noted
 from ..backbones.unet import dilation_convs
-from .run import SamplerRun
+from .sampler_run import SamplerRun
 
 
 class DilatedCalls:

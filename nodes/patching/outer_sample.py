@@ -17,7 +17,7 @@ from ..host.types import Guider, ModelSampling
 from . import prompt_regions, scale_fusion
 from .detail_blend import with_detail_blend
 from .dilation import DilatedCalls
-from .run import SamplerRun, sampler_run
+from .sampler_run import SamplerRun, sampler_run
 from .size_conditioning import with_base_size
 
 log = logging.getLogger("FreeScale")

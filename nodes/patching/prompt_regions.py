@@ -15,7 +15,7 @@ from ...freescale_core.attention.prompt_regions import regional_attention
 from ...freescale_core.geometry import Size
 from ...freescale_core.masks import repeat_to, resize_masks
 from ...freescale_core.settings import PromptRegion
-from ..backbones.call import AttentionCall, replaceable
+from ..backbones.attention_call import AttentionCall, replaceable
 from ..backbones.unet import BlockKey
 from ..host.releases import uncompiled
 from ..host.types import AttentionOptions

@@ -21,12 +21,12 @@ from ...freescale_core.attention.strided import strided_attention
 from ...freescale_core.attention.windows import Window, WindowGrid, window_rng
 from ...freescale_core.geometry import Size, blur_kernel_size, level_of, level_size, strides_between
 from ...freescale_core.settings import FusionSettings
-from ..backbones.call import AttentionCall, CallSigma, replaceable
+from ..backbones.attention_call import AttentionCall, CallSigma, replaceable
 from ..backbones.unet import BlockKey
 from ..host.releases import uncompiled
 from ..host.types import AttentionOptions
 from .memory_budget import FreeMemory, MemoryBudget
-from .run import SamplerRun
+from .sampler_run import SamplerRun
 from .warn_once import WarnOnce
 
 Tokens = tuple[Tensor, Tensor, Tensor]

@@ -12,7 +12,7 @@ from freescale_pack.nodes.backbones.unet import dilation_convs
 from freescale_pack.nodes.patching.dilation import DilatedCalls
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
 from freescale_pack.nodes.patching.model import with_settings
-from freescale_pack.nodes.patching.run import sampler_run
+from freescale_pack.nodes.patching.sampler_run import sampler_run
 from freescale_pack.nodes.patching.scale_fusion import ScaleFusion
 
 import nodes

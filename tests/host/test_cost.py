@@ -17,10 +17,10 @@ from freescale_pack.freescale_core.planning.cost import (
 )
 from freescale_pack.freescale_core.schedule import ddim_uniform_timesteps, timestep_of
 from freescale_pack.freescale_core.settings import FusionSettings
-from freescale_pack.nodes.backbones.call import SIGMA_KEY
+from freescale_pack.nodes.backbones.attention_call import SIGMA_KEY
 from freescale_pack.nodes.backbones.unet import attention_blocks
 from freescale_pack.nodes.patching import scale_fusion
-from freescale_pack.nodes.patching.run import SamplerRun
+from freescale_pack.nodes.patching.sampler_run import SamplerRun
 from torch.utils.flop_counter import FlopCounterMode
 
 from tools.bench.performance.models import freeu_patch, scarce

@@ -13,7 +13,7 @@ from freescale_pack.nodes.backbones.unet import dilation_convs
 from freescale_pack.nodes.cascade.stages import SamplerChoice, Stage
 from freescale_pack.nodes.host.noise_level import timestep
 from freescale_pack.nodes.patching.model import with_settings
-from freescale_pack.nodes.patching.run import SamplerRun
+from freescale_pack.nodes.patching.sampler_run import SamplerRun
 
 from tools.harness.demo_checkpoint import conditioning
 

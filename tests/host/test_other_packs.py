@@ -10,11 +10,11 @@ from comfy.model_management import get_free_memory
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
 from freescale_pack.nodes.backbones import call
-from freescale_pack.nodes.backbones.call import PREFERRED_KEY, SIGMA_KEY, AttentionCall, CallSigma
+from freescale_pack.nodes.backbones.attention_call import PREFERRED_KEY, SIGMA_KEY, AttentionCall, CallSigma
 from freescale_pack.nodes.patching import scale_fusion
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
 from freescale_pack.nodes.patching.model import with_settings
-from freescale_pack.nodes.patching.run import SamplerRun
+from freescale_pack.nodes.patching.sampler_run import SamplerRun
 from freescale_pack.nodes.patching.scale_fusion import FusedAttention, ScaleFusion
 from freescale_pack.nodes.region_nodes import FreeScalePromptRegion
 

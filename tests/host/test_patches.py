@@ -17,7 +17,7 @@ from freescale_pack.nodes.part_nodes import FreeScaleDetailControl, FreeScaleDil
 from freescale_pack.nodes.patching import outer_sample
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
 from freescale_pack.nodes.patching.model import settings_of, with_settings
-from freescale_pack.nodes.patching.run import SamplerRun
+from freescale_pack.nodes.patching.sampler_run import SamplerRun
 from freescale_pack.nodes.patching.scale_fusion import ScaleFusion, output_patch
 
 from tools.harness.demo_checkpoint import conditioning

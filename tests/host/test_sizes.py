@@ -9,12 +9,12 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from freescale_pack.freescale_core.geometry import Size, scale_between
 from freescale_pack.freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
-from freescale_pack.nodes.backbones.call import SIGMA_KEY
+from freescale_pack.nodes.backbones.attention_call import SIGMA_KEY
 from freescale_pack.nodes.backbones.unet import attention_blocks
 from freescale_pack.nodes.patching import scale_fusion
 from freescale_pack.nodes.patching.dilation import DilatedCalls
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
-from freescale_pack.nodes.patching.run import sampler_run
+from freescale_pack.nodes.patching.sampler_run import sampler_run
 from freescale_pack.nodes.patching.scale_fusion import ScaleFusion
 
 from tools.bench.performance.models import scarce

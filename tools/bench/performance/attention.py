@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import FusionSettings
-from freescale_pack.nodes.backbones.call import SIGMA_KEY, AttentionCall
+from freescale_pack.nodes.backbones.attention_call import SIGMA_KEY, AttentionCall
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
-from freescale_pack.nodes.patching.run import SamplerRun
+from freescale_pack.nodes.patching.sampler_run import SamplerRun
 from freescale_pack.nodes.patching.scale_fusion import FusedAttention, ScaleFusion, output_patch
 from torch import Tensor
 

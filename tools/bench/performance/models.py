@@ -14,10 +14,10 @@ from comfy_extras.nodes_freelunch import FreeU
 from einops import rearrange
 from freescale_pack.freescale_core.geometry import Size, to_cells
 from freescale_pack.freescale_core.settings import FusionSettings
-from freescale_pack.nodes.backbones.call import SIGMA_KEY
+from freescale_pack.nodes.backbones.attention_call import SIGMA_KEY
 from freescale_pack.nodes.backbones.unet import attention_blocks
 from freescale_pack.nodes.patching import scale_fusion
-from freescale_pack.nodes.patching.run import SamplerRun
+from freescale_pack.nodes.patching.sampler_run import SamplerRun
 from torch import Tensor
 
 from tools.bench.performance.configs import SD15, SDXL, SSD_1B
