@@ -20,7 +20,15 @@ from .cascade.stages import SamplerChoice, Stage, StageOverride, stages_of
 from .cascade.start import FromLatent, Start, start_from
 from .host.releases import search_aliases
 from .host.types import Conditioning, LatentDict, Model, Vae
-from .input_checks import expect_channels, expect_image, expect_inputs, expect_latent, expect_one, expect_vae
+from .input_checks import (
+    expect_channels,
+    expect_image,
+    expect_inputs,
+    expect_latent,
+    expect_one,
+    expect_vae,
+    link_problem,
+)
 from .patching.detail_blend import check_sampler
 from .patching.model import settings_of
 from .widgets import OverridesType, PlanType
@@ -103,6 +111,10 @@ class FreeScaleCascade(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             **search_aliases("hires fix", "high resolution", "4k", "8k", "self cascade", "ksampler"),
         )
+
+    @classmethod
+    def validate_inputs(cls, input_types: dict[str, str]) -> bool | str:
+        return link_problem(cls.define_schema(), input_types, "latent", "image") or True
 
     @classmethod
     def execute(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..freescale_core.geometry import LATENT_CELL, MAX_SIDE, Size
 from ..freescale_core.planning.plan import shortened
+from .host.releases import wrong_link
 
 
 def expect_one(node: str, latent: object, image: object) -> None:
@@ -16,6 +17,21 @@ def expect_one(node: str, latent: object, image: object) -> None:
     if (latent is None) == (image is None):
         got = "neither: connect one of them" if latent is None else "both: disconnect one of them"
         raise ValueError(f"{node} expects either a latent or an image, got {got}.")
+
+
+def link_problem(schema: io.Schema, linked: dict[str, str], latent: str, image: str) -> str | None:
+    """What is wrong with the links of a node that starts from a latent or an image, before anything runs.
+
+    linked: input -> type of what is linked. latent, image: the two inputs of which exactly one is needed.
+    """
+    wrong = wrong_link(schema, linked)
+    if wrong is not None:
+        return wrong
+    try:
+        expect_one(schema.display_name or "", linked.get(latent), linked.get(image))
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def size_or_none(width: int, height: int, what: str) -> Size | None:

@@ -18,6 +18,7 @@ from .input_checks import (
     expect_one,
     expect_result_size,
     expect_vae,
+    link_problem,
     size_or_none,
 )
 
@@ -58,6 +59,10 @@ class FreeScaleUpscale(io.ComfyNode):
             ],
             **search_aliases("hires fix", "upscale latent", "rgb upscale", "self cascade"),
         )
+
+    @classmethod
+    def validate_inputs(cls, input_types: dict[str, str]) -> bool | str:
+        return link_problem(cls.define_schema(), input_types, "samples", "image") or True
 
     @classmethod
     def execute(

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import comfy.sample
@@ -15,7 +15,8 @@ from ...freescale_core.planning.plan import CascadePlan
 from ..host.releases import CatchOutOfMemory, without_grid_hints
 from ..host.types import Callback, LatentDict, Vae
 from ..patching.model import with_settings
-from .progress import CascadeProgress
+from .kept import KEPT, stage_keys
+from .progress import CascadeProgress, StageWork
 from .stages import Stage
 from .start import FromImage, FromLatent, Start
 from .upscale import resize
@@ -34,7 +35,7 @@ class StageResult:
     """(b, H, W, 3); None if memory ran out while decoding."""
 
 
-def run_cascade(stages: Sequence[Stage], vae: Vae, plan: CascadePlan, start: Start) -> list[StageResult]:
+def run_cascade(stages: list[Stage], vae: Vae, plan: CascadePlan, start: Start) -> list[StageResult]:
     """All stages, the base included. stages: of the base and of each size of the plan.
 
     When a later stage runs out of memory, what is finished is returned and the log says so.
@@ -42,22 +43,26 @@ def run_cascade(stages: Sequence[Stage], vae: Vae, plan: CascadePlan, start: Sta
     Raises:
         ValueError: a stage's MODEL has no UNet; nothing has been sampled then.
     """
+    keys = stage_keys(stages, vae, plan, start)
     base, *later = _patched(stages)
     samples_base = isinstance(start, FromLatent) and start.is_empty
+    sizes = (start.size, *plan.stages)
+    work = [
+        StageWork(r, len(later), size, stage)
+        for r, (stage, size) in enumerate(zip([base, *later], sizes, strict=True))
+    ]
+    left = [part for part, key in zip(work, keys, strict=True) if KEPT.get(key) is None]
     progress = CascadeProgress(
-        base.model, [s.step_count() for s in ([base, *later] if samples_base else later)]
+        base.model, left if samples_base else [part for part in left if part.number > 0]
     )
 
-    before, image = _base(base, start, vae, plan, progress)
+    before, image = _base(base, keys[0], start, vae, plan, progress)
     results = [StageResult(before, image)]
-    for r, (stage, size) in enumerate(zip(later, plan.stages, strict=True), start=1):
-        steps = len(stage.sigmas()) - 1
-        log.info(
-            "FreeScale: stage %d of %d, %s, from step %d of %d.", r, len(later), size, stage.start_step, steps
-        )
+    for r, (stage, size, key) in enumerate(zip(later, plan.stages, keys[1:], strict=True), start=1):
         # An image that came in is no result, so then the error passes.
         with CatchOutOfMemory(when=before is not None) as sampling:
-            latent = sample(stage, _next_start(before, image, size, vae, plan), progress.next_stage())
+            latent = _kept(key, r, size) or _sampled(stage, r, before, image, size, vae, plan, progress)
+            KEPT.put(key, latent)
         if sampling.ran_out:
             log.error(
                 "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: "
@@ -92,24 +97,46 @@ def _patched(stages: Sequence[Stage]) -> list[Stage]:
     return [dataclasses.replace(stage, model=patched(stage.model, stage.settings)) for stage in stages]
 
 
+def _kept(key: Hashable, r: int, size: Size) -> LatentDict | None:
+    """What an earlier run has finished of stage r."""
+    kept = KEPT.get(key)
+    if kept is not None:
+        log.info("FreeScale: stage %d, %s, is kept from an earlier run.", r, size)
+    return kept
+
+
 def _base(
-    stage: Stage, start: Start, vae: Vae, plan: CascadePlan, progress: CascadeProgress
+    stage: Stage, key: Hashable, start: Start, vae: Vae, plan: CascadePlan, progress: CascadeProgress
 ) -> tuple[LatentDict | None, Tensor]:
     """Latent and image (b, H, W, 3) of stage 0; no latent if an image came in."""
     if isinstance(start, FromImage):
         return None, start.image
-    latent = sample(stage, start.latent, progress.next_stage()) if start.is_empty else start.latent
+    latent = start.latent
+    if start.is_empty:
+        latent = _kept(key, 0, start.size) or sample(stage, latent, progress.next_stage())
+        KEPT.put(key, latent)
     image = decode(vae, latent["samples"], plan.tiling)
     progress.show(image)
     return latent, image[..., :3]
 
 
-def _next_start(
-    latent: LatentDict | None, image: Tensor, size: Size, vae: Vae, plan: CascadePlan
+def _sampled(
+    stage: Stage,
+    r: int,
+    before: LatentDict | None,
+    image: Tensor,
+    size: Size,
+    vae: Vae,
+    plan: CascadePlan,
+    progress: CascadeProgress,
 ) -> LatentDict:
-    """The image of a stage at the next size, encoded. Noise mask and batch index travel along."""
+    """Stage r from the image of the stage before. Its noise mask and batch index travel along."""
+    steps = len(stage.sigmas()) - 1
+    stages = len(plan.stages)
+    log.info("FreeScale: stage %d of %d, %s, from step %d of %d.", r, stages, size, stage.start_step, steps)
     image = resize(image, size, plan.method, plan.upscale_model)
-    return {**(latent or {}), "samples": encode(vae, image, plan.tiling)}
+    start: LatentDict = {**(before or {}), "samples": encode(vae, image, plan.tiling)}
+    return sample(stage, start, progress.next_stage())
 
 
 def sample(stage: Stage, latent: LatentDict, callback: Callback) -> LatentDict:

@@ -18,6 +18,8 @@ class FromLatent:
 
     latent: LatentDict
     is_empty: bool
+    source: Tensor
+    """The samples as they came in."""
 
     @property
     def size(self) -> Size:
@@ -27,8 +29,9 @@ class FromLatent:
 
 @dataclass(frozen=True)
 class FromImage:
-    """Any image (b, H, W, 3) in place of stage 0."""
+    """Any image (b, H, W, 3) in place of stage 0. source: the image as it came in."""
 
+    source: Tensor
     image: Tensor
 
     @property
@@ -44,15 +47,15 @@ def start_from(model: Model, latent: LatentDict | None, image: Tensor | None) ->
     """Decide once what came in. Exactly one of latent and image is given."""
     if latent is None:
         assert image is not None
-        return FromImage(image[..., :3])
+        return FromImage(source=image, image=image[..., :3])
     if not latent["samples"].any():
         empty = without_grid_hints(latent)
         empty["samples"] = empty_latent_for(model, latent)
-        return FromLatent(empty, is_empty=True)
+        return FromLatent(empty, is_empty=True, source=latent["samples"])
     if latent.get("noise_mask") is not None:
         log.info(
             "FreeScale: the latent with a noise mask counts as the finished stage 0: it is not inpainted "
             "now, "
             "later stages only refine it inside the mask."
         )
-    return FromLatent(latent, is_empty=False)
+    return FromLatent(latent, is_empty=False, source=latent["samples"])

@@ -11,6 +11,8 @@ from comfy import model_management
 from comfy.ldm.modules import attention
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
+from comfy_execution.validation import validate_node_input
 
 from .types import LatentDict, Model
 
@@ -122,8 +124,33 @@ def without_compiled_model(options: dict[str, Any]) -> bool:
     return wrappers.pop("torch.compile", None) is not None
 
 
+def wrong_link(schema: io.Schema, linked: dict[str, str]) -> str | None:
+    """A sentence on a link of the wrong type, or None.
+
+    ComfyUI leaves this to a node that asks for the types of its links. linked: input -> type of what is
+    linked.
+    """
+    for given in schema.inputs:
+        received, wanted = linked.get(given.id), given.get_io_type()
+        if received is not None and not validate_node_input(received, wanted):
+            return (
+                f"{schema.display_name} expects a {wanted} for {given.id}, got {received}: connect another."
+            )
+    return None
+
+
+def say_at_node(text: str) -> None:
+    """Show a text at the node that is being executed, where a web page is there to show it."""
+    server, context = _server(), get_executing_context()
+    if server is not None and context is not None:
+        server.send_progress_text(text, context.node_id)
+
+
 def server_routes() -> Any | None:
     """The aiohttp route table of the running server; None in a script that only imports the nodes."""
-    server = sys.modules.get("server")  # Importing it is for the host's own main.py alone.
-    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
-    return getattr(instance, "routes", None)
+    return getattr(_server(), "routes", None)
+
+
+def _server() -> Any | None:
+    module = sys.modules.get("server")  # Importing it is for ComfyUI's own main.py alone.
+    return getattr(getattr(module, "PromptServer", None), "instance", None)

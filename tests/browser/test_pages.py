@@ -64,6 +64,33 @@ def test_a_template_opens_with_all_its_nodes(ui: ComfyPage, file: Path) -> None:
     assert any(node["class_type"].startswith("FreeScale") for node in ui.prompt().values())
 
 
+CLICK_AT = """(title) => {
+    const group = app.graph.groups.find((group) => group.title === title);
+    const [x, y] = app.canvas.ds.convertOffsetToCanvas([group.pos[0] + 60, group.pos[1] + 12]);
+    const canvas = app.canvas.canvas.getBoundingClientRect();
+    return [canvas.left + x, canvas.top + y];
+}"""
+MODES = """(title) => {
+    const group = app.graph.groups.find((group) => group.title === title);
+    group.recomputeInsideNodes();
+    return [...group.nodes].map((node) => node.mode);
+}"""
+MUTED = 2
+
+
+def test_a_click_on_the_title_of_the_second_group_and_ctrl_m_mute_it_without_an_error(ui: ComfyPage) -> None:
+    """What the notes advise to somebody who still looks for a base image: nothing of the group is run."""
+    ui.open_file(TEMPLATES / "freescale_text_to_image_2k.json")
+    ui.fit()
+    title = "2  FreeScale: twice the size"
+    ui.page.mouse.click(*ui.page.evaluate(CLICK_AT, title))
+    ui.page.keyboard.press("Control+m")
+    ui.wait_for(f"(title) => ({MODES})(title).every((mode) => mode === {MUTED})", title)
+    ui.screenshot("group_muted")
+    kinds = [node["class_type"] for node in ui.prompt().values()]
+    assert "KSampler" in kinds and "FreeScaleCascade" not in kinds
+
+
 def test_the_help_panel_shows_our_page_and_finds_every_nodes_picture(
     ui: ComfyPage, object_info: dict
 ) -> None:

@@ -1,9 +1,12 @@
 """Host tier: a real ComfyUI in the test's process, on the CPU."""
 
+import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack, ready for use in this process)
+
+# isort: split
 import pytest
 import torch
+from freescale_pack.nodes.cascade.kept import KEPT
 
-import tools.harness.in_process  # noqa: F401 (loads ComfyUI and the pack, hence before torch)
 from tools.harness.demo_checkpoint import demo_checkpoint
 
 
@@ -18,3 +21,9 @@ def inference_mode():
 def model():
     """The demo model, unpatched."""
     return demo_checkpoint()[0]
+
+
+@pytest.fixture(autouse=True)
+def no_kept_stages():
+    """A test begins as a new process does."""
+    KEPT._latents.clear()

@@ -1,16 +1,19 @@
 """The progress of a cascade: one bar over all stages, previews, and the pictures of finished stages."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import comfy.utils
 import latent_preview
 import pytest
 import torch
 from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.planning.cost import fused_cost, unet_operations
 from freescale_pack.freescale_core.planning.plan import CascadePlan
 from freescale_pack.freescale_core.settings import FreeScaleSettings
 from freescale_pack.nodes import cascade_node
-from freescale_pack.nodes.cascade.progress import CascadeProgress
+from freescale_pack.nodes.cascade import progress as progress_module
+from freescale_pack.nodes.cascade.progress import CascadeProgress, StageWork
 from freescale_pack.nodes.cascade.run import StageResult, run_cascade
 from freescale_pack.nodes.cascade.stages import SamplerChoice, Stage
 from freescale_pack.nodes.cascade.start import FromLatent
@@ -36,6 +39,19 @@ class Previewer:
         return kind, tuple(x0.shape)
 
 
+BASE, TWICE = Size(1024, 1024), Size(2048, 2048)
+COST = round(fused_cost(BASE, TWICE, "exact") / unet_operations(BASE))
+
+
+def stage(steps, settings=None):
+    """A stage of so many steps, of which nothing but their number and the settings is asked."""
+    return SimpleNamespace(settings=settings or FreeScaleSettings(base=BASE), step_count=lambda: steps)
+
+
+def work(number, steps):
+    return StageWork(number, 1, (BASE, TWICE)[number], stage(steps))
+
+
 @pytest.fixture(autouse=True)
 def noted(monkeypatch):
     monkeypatch.setattr(comfy.utils, "ProgressBar", Bar)
@@ -43,17 +59,54 @@ def noted(monkeypatch):
 
 
 def test_the_bar_counts_on_from_stage_to_stage_and_shows_small_previews():
-    progress = CascadeProgress(demo_checkpoint()[0], [2, 1])
+    progress = CascadeProgress(demo_checkpoint()[0], [work(0, 2), work(1, 1)])
     latent = torch.zeros(3, 4, 256, 128)
     for steps in (2, 1):
         callback = progress.next_stage()
         for step in range(steps):
             callback(step, latent, latent, steps)
-    assert Bar.last == [(n, 3, ("JPEG", (1, 4, 128, 64))) for n in (1, 2, 3)]
+    assert Bar.last == [(n, 2 + COST, ("JPEG", (1, 4, 128, 64))) for n in (1, 2, 2 + COST)]
+
+
+def test_a_step_counts_what_it_costs_in_steps_of_the_cheapest_stage():
+    """At 4k a step takes as long as 20 to 50 of the base, so a bar over steps would say half after an
+    eighth."""
+    sizes = [Size(1024, 1024), Size(2048, 2048), Size(4096, 4096)]
+    parts = [StageWork(r, 2, size, stage(2, FreeScaleSettings())) for r, size in enumerate(sizes)]
+    assert [round(part.step_cost / parts[0].step_cost) for part in parts] == [1, 8, 55]
+    plain = StageWork(2, 2, sizes[2], stage(2, FreeScaleSettings(fusion=None)))
+    assert round(plain.step_cost / parts[0].step_cost) == 43
+
+
+def test_the_node_says_which_stage_runs_and_how_long_it_will_take(monkeypatch):
+    said = []
+    clock = iter([0.0, 10.0, 20.0, 100.0, 400.0])
+    monkeypatch.setattr(progress_module, "say_at_node", said.append)
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
+    progress = CascadeProgress(demo_checkpoint()[0], [work(0, 2), work(1, 1)])
+    latent = torch.zeros(1, 4, 8, 8)
+    callback = progress.next_stage()
+    callback(0, latent, latent, 2)
+    callback(1, latent, latent, 2)
+    progress.next_stage()(0, latent, latent, 1)
+    assert said == [
+        "base image, 1024x1024",
+        f"base image, 1024x1024, about {10 * (1 + COST)} s left",
+        f"base image, 1024x1024, about {10 * COST} s left",
+        "stage 1 of 1, 2048x2048",
+        "stage 1 of 1, 2048x2048, about 0 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (99.4, "99 s"), (100, "2 min"), (3600, "60 min")]
+)
+def test_long_times_are_told_in_minutes(seconds, said):
+    assert progress_module._minutes(seconds) == said
 
 
 def test_a_finished_picture_is_shown_without_moving_the_bar():
-    progress = CascadeProgress(demo_checkpoint()[0], [1])
+    progress = CascadeProgress(demo_checkpoint()[0], [work(0, 1)])
     progress.next_stage()(0, torch.zeros(1, 4, 8, 8), None, 1)
     progress.show(torch.tensor([[[[-1.0, 0.5, 2.0]]]]).expand(2, 4, 6, 3))
     value, total, (kind, image, side) = Bar.last[-1]
@@ -68,11 +121,12 @@ def test_a_cascade_shows_the_base_and_every_stage_once_and_ends_full():
     texts = conditioning("red apple"), conditioning("")
     base = Stage(model, FreeScaleSettings(base=Size(64, 64)), *texts, choice)
     stages = [base, dataclasses.replace(base, start_step=1)]
-    empty = FromLatent({"samples": torch.zeros(1, 4, 8, 8)}, is_empty=True)
+    samples = torch.zeros(1, 4, 8, 8)
+    empty = FromLatent({"samples": samples}, is_empty=True, source=samples)
     run_cascade(stages, vae, CascadePlan(Size(64, 64), (Size(96, 96),)), empty)
-    assert [told[:2] for told in Bar.last] == [
-        (n, 13) for n in (1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 13)
-    ]
+    cost = round(fused_cost(Size(64, 64), Size(96, 96), "exact") / unet_operations(Size(64, 64)))
+    told = [*range(1, 8), 7, *(7 + cost * n for n in range(1, 7)), 7 + 6 * cost]
+    assert [value[:2] for value in Bar.last] == [(n, 7 + 6 * cost) for n in told]
     pictures = [preview[1] for _, _, preview in Bar.last if not isinstance(preview[1], tuple)]
     assert [picture.size for picture in pictures] == [(64, 64), (96, 96)]
 

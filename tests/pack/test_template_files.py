@@ -199,3 +199,22 @@ def overlap(one, other):
 
 def inside(one, other):
     return other[0] <= one[0] and other[1] <= one[1] and one[2] <= other[2] and one[3] <= other[3]
+
+
+def upstream(graph, node):
+    """Kinds of the nodes that a node depends on."""
+    nodes = {n["id"]: n for n in graph["nodes"]}
+    sources = {link[0]: link[1] for link in graph["links"]}
+    found, left = set(), [node]
+    while left:
+        inputs = [sources[i["link"]] for i in left.pop().get("inputs", []) if i.get("link") is not None]
+        found |= {nodes[source]["type"] for source in inputs}
+        left += [nodes[source] for source in inputs]
+    return found
+
+
+@templates
+def test_the_base_image_depends_on_nothing_of_ours_so_alpha_and_speed_leave_it_cached(template):
+    graph = load(template)
+    for sampler in (node for node in graph["nodes"] if node["type"] == "KSampler"):
+        assert not upstream(graph, sampler) & OWN_NODES

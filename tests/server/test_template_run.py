@@ -85,3 +85,18 @@ def test_a_bypassed_freeu_leaves_the_model_to_the_patch(
     prompt = workflow.api_prompt(bypassed, object_info)
     patch = prompt[only(prompt, "FreeScaleModelPatch")]
     assert patch["inputs"]["model"] == [only(prompt, "CheckpointLoaderSimple"), 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"), [("FreeScaleModelPatch", {"alpha": 0.7}), ("FreeScaleCascade", {"factor": 2.0})]
+)
+def test_another_alpha_or_factor_leaves_the_base_image_cached(
+    client: ComfyClient, run: Run, prompt: Prompt, kind: str, change: dict[str, float]
+) -> None:
+    changed = copy.deepcopy(prompt)
+    changed[only(changed, "FreeScaleCascade")]["inputs"]["factor"] = 2.0
+    changed[only(changed, kind)]["inputs"] |= change
+    again = client.run(changed)
+    assert again.outcome == "success", again.error
+    (cached,) = (message["nodes"] for message in again.of("execution_cached"))
+    assert only(prompt, "KSampler") in cached and only(prompt, "FreeScaleCascade") not in cached

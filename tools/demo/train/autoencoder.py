@@ -1,12 +1,11 @@
 """VAE training: TAESD's layout, which the stock loader knows, with latents scaled for SDXL.
 
-Encoder and decoder learn together, then the mean and spread of the latents are measured and the decoder alone
-goes on (the UNet only sees latents).
+Encoder and decoder learn together, then the mean and spread of the latents are measured. decoder.py goes on
+with the decoder alone.
 """
 
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,13 +14,13 @@ from einops import rearrange
 from tools.demo.train.concepts import CONCEPTS, PLACES
 from tools.demo.train.host import TAESD, new_autoencoder
 from tools.demo.train.pictures import WORK, render_picture
+from tools.demo.train.saving import save
 
 SCALE = 0.13025
 """SDXL's latent scale: the host multiplies encoded pictures by it."""
 CUT = 96  # px
 BATCH = 8
 STEPS = 6000
-DECODER_STEPS = 3000
 SOURCES = (256, 512, 1024)
 KEEP_EVERY = 200
 
@@ -29,17 +28,15 @@ KEEP_EVERY = 200
 def train_autoencoder(seed: int = 0) -> TAESD:
     torch.manual_seed(seed)
     vae = new_autoencoder()
-    _train(vae, "whole", STEPS, [*vae.parameters()], seed)
+    _train(vae, seed)
     _measure_latents(vae)
-    vae.taesd_encoder.requires_grad_(False)
-    _train(vae, "decoder", DECODER_STEPS, [*vae.taesd_decoder.parameters()], seed + 1)
     return vae.eval().requires_grad_(False)
 
 
-def _train(vae: TAESD, name: str, steps: int, parameters: list[torch.nn.Parameter], seed: int) -> None:
-    path, first = WORK / f"vae_{name}.pt", 0
+def _train(vae: TAESD, seed: int) -> None:
+    path, first = WORK / "vae.pt", 0
     rng = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(parameters, lr=5e-4, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=5e-4, betas=(0.9, 0.99))
     if path.exists():
         saved = torch.load(path, weights_only=False)
         vae.load_state_dict(saved["vae"])
@@ -47,10 +44,10 @@ def _train(vae: TAESD, name: str, steps: int, parameters: list[torch.nn.Paramete
         rng, first = saved["rng"], saved["step"]
     vae.to(memory_format=torch.channels_last)
     running, clock = 0.0, time.monotonic()
-    for step in range(first, steps):
+    for step in range(first, STEPS):
         for group in optimizer.param_groups:
             group["lr"] = (
-                5e-4 * min(1, (step + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
+                5e-4 * min(1, (step + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * step / STEPS)) / 2)
             )
         pixels = _cuts(rng)
         shown = vae.taesd_decoder(vae.taesd_encoder(pixels))
@@ -66,13 +63,12 @@ def _train(vae: TAESD, name: str, steps: int, parameters: list[torch.nn.Paramete
         if (step + 1) % 100 == 0:
             pace = (time.monotonic() - clock) / 100
             print(
-                f"vae {name} {step + 1}/{steps} PSNR {-10 * math.log10(running / 100):.2f} dB {pace:.2f} s a "
-                "step",
+                f"vae {step + 1}/{STEPS} PSNR {-10 * math.log10(running / 100):.2f} dB {pace:.2f} s a step",
                 flush=True,
             )
             running, clock = 0.0, time.monotonic()
-        if (step + 1) % KEEP_EVERY == 0 or step + 1 == steps:
-            _save(
+        if (step + 1) % KEEP_EVERY == 0 or step + 1 == STEPS:
+            save(
                 {"vae": vae.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng, "step": step + 1},
                 path,
             )
@@ -105,10 +101,3 @@ def _measure_latents(vae: TAESD) -> None:
     latents = torch.cat([vae.taesd_encoder(_cuts(rng)) for _ in range(50)])
     vae.vae_scale.fill_(latents.std() * SCALE)
     vae.vae_shift.fill_(-latents.mean() / vae.vae_scale)
-
-
-def _save(state: dict, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.rename(path)

@@ -46,6 +46,6 @@ def _metadata(start: Path | None) -> dict[str, str]:
         "modelspec.license": "GPL-3.0-or-later; training pictures MIT, copyright (c) Microsoft Corporation",
         "freescale.data": f"Microsoft Fluent Emoji, SVG bodies of the npm package {PACKAGE}",
         "freescale.recipe": json.dumps(recipe),
-        "freescale.script": "demo/train",
+        "freescale.script": "tools/demo/train",
         "freescale.start": hashlib.sha256(start.read_bytes()).hexdigest() if start else "none",
     }

@@ -17,12 +17,13 @@ def main() -> None:
     from tools.demo.train.autoencoder import SCALE, train_autoencoder
     from tools.demo.train.checkpoint import save_checkpoint
     from tools.demo.train.dataset import KINDS, encode_pictures
+    from tools.demo.train.decoder import train_decoder
     from tools.demo.train.start import earlier_text_encoders, earlier_vae
     from tools.demo.train.text import train_text
     from tools.demo.train.unet import train_unet
 
     vae = earlier_vae(options.start) if options.start else train_autoencoder()
-    vae.to(memory_format=torch.channels_last)
+    vae = train_decoder(vae.to(memory_format=torch.channels_last))
     with torch.inference_mode():
         for kind in KINDS:
             encode_pictures(kind, vae, SCALE)
@@ -38,7 +39,8 @@ def _options() -> argparse.Namespace:
         "--start",
         type=Path,
         metavar="FILE",
-        help="go on from this earlier demo model: its VAE and text encoders stay, its UNet is trained on",
+        help="go on from this earlier demo model: encoders of text and images stay, UNet and decoder are "
+        "trained on",
     )
     parser.add_argument(
         "--output",

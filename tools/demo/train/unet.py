@@ -11,6 +11,7 @@ from einops import rearrange
 from tools.demo.train.dataset import KINDS, LoadedSamples, Samples, all_captions
 from tools.demo.train.host import new_unet, openaimodel
 from tools.demo.train.pictures import WORK
+from tools.demo.train.saving import save
 from tools.demo.train.start import earlier_unet
 from tools.demo.train.text import encode, tokenize
 
@@ -55,11 +56,11 @@ PHASES = (
     ),
     Phase(
         "at_256",
-        1200,
+        3200,
         10,
-        5e-4,
-        1e-5,
-        0.3,
+        2.5e-4,
+        5e-6,
+        0.0,
         0.998,
         (
             (Samples(KIND["whole_256"], (32, 32), zoomed=False), 0.40),
@@ -156,7 +157,7 @@ def _train_phase(
                 "step": step + 1,
                 "draw": draw.get_state(),
             }
-            _save(state, path)
+            save(state, path)
     return average
 
 
@@ -223,9 +224,3 @@ def _encode_captions(text: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]
     captions = [*all_captions(), ""]
     parts = [encode(text, tokenize(captions[i : i + 64])) for i in range(0, len(captions), 64)]
     return torch.cat([context for context, _ in parts]), torch.cat([pooled for _, pooled in parts])
-
-
-def _save(state: dict, path: Path) -> None:
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.rename(path)
