@@ -90,5 +90,17 @@ def scaled(size: Size, factor: float, multiple: int) -> Size:
     return Size(_round_to(size.height * factor, multiple), _round_to(size.width * factor, multiple))
 
 
+def enlarged(size: Size, factor: float) -> Size:
+    """`size` (pixels) times `factor`, both sides rounded to latent cells.
+
+    A factor of MIN_SCALE or more gives at least MIN_SCALE times the size: where rounding would miss it, both
+    sides are rounded up.
+    """
+    nearest = scaled(size, factor, LATENT_CELL)
+    if factor < MIN_SCALE or scale_between(size, nearest) >= MIN_SCALE:
+        return nearest
+    return Size(*(math.ceil(side * factor / LATENT_CELL) * LATENT_CELL for side in size))
+
+
 def _round_to(value: float, multiple: int) -> int:
     return max(multiple, math.floor(value / multiple + 0.5) * multiple)

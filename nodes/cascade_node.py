@@ -7,7 +7,7 @@ import comfy.samplers
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..freescale_core.geometry import LATENT_CELL, Size, scaled
+from ..freescale_core.geometry import Size, enlarged
 from ..freescale_core.planning.plan import CascadePlan
 from ..freescale_core.planning.stages import doubling_stages
 from ..freescale_core.presets import SCHEDULER, STEPS
@@ -175,7 +175,7 @@ def _auto_settings(model: Model) -> FreeScaleSettings:
 def _plan_by_factor(settings: FreeScaleSettings, start: Size, factor: float) -> CascadePlan:
     """Doubling stages from `start`. Base: the patch's, else the preset's area in the aspect of the start."""
     base = settings.base_for(start)
-    return CascadePlan(base, doubling_stages(start, scaled(start, factor, LATENT_CELL)))
+    return CascadePlan(base, doubling_stages(start, enlarged(start, factor)))
 
 
 def _check_start(plan: CascadePlan, start: Start) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..freescale_core.geometry import LATENT_CELL, MEGAPIXEL, MIN_BASE_SIDE, Size, scale_between, scaled
+from ..freescale_core.geometry import MEGAPIXEL, MIN_BASE_SIDE, Size, enlarged, scale_between
 from ..freescale_core.planning.plan import CascadePlan, stages_by_factors
 from ..freescale_core.planning.report import describe
 from ..freescale_core.planning.stages import doubling_stages
@@ -172,4 +172,4 @@ def _stages(
         return doubling_stages(base, size)
     if target == BY_MEGAPIXELS:
         factor = scale_between(base, MEGAPIXEL) * megapixels**0.5
-    return doubling_stages(base, scaled(base, factor, LATENT_CELL))
+    return doubling_stages(base, enlarged(base, factor))

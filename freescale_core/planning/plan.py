@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..geometry import LATENT_CELL, MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, scale_between, scaled
+from ..geometry import LATENT_CELL, MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, enlarged, scale_between
 
 MAX_SCALE = 16.0
 Method = Literal["bicubic", "lanczos"]
@@ -107,4 +107,4 @@ def stages_by_factors(base: Size, factors: str) -> tuple[Size, ...]:
             f'FreeScale plan: expected factors from {MIN_SCALE} to {MAX_SCALE} such as "2, 4", '
             f'got "{shortened(factors)}": separate them by commas'
         )
-    return tuple(scaled(base, number, LATENT_CELL) for number in numbers)
+    return tuple(enlarged(base, number) for number in numbers)

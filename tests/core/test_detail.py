@@ -1,4 +1,4 @@
-"""Eq. 4: the weights of METHOD's table, maps, model types, in place."""
+"""Eq. 4: the weights of docs/METHOD.md, maps, model types, in place."""
 
 import math
 

@@ -1,11 +1,13 @@
-"""Geometry pinned by tables of expected numbers (METHOD section 7 and the release's square sizes)."""
+"""Geometry pinned by tables of expected numbers (docs/METHOD.md and the release's square sizes)."""
 
 import pytest
 
 from freescale_core.geometry import (
+    MIN_SCALE,
     Size,
     blur_kernel_size,
     dilation_factor,
+    enlarged,
     level_of,
     level_size,
     scale_between,
@@ -88,3 +90,34 @@ def test_scaled_rounds_to_whole_latent_cells():
 
 def test_size_prints_width_first_as_users_write_it():
     assert str(Size(height=1216, width=832)) == "832x1216"
+
+
+BUCKETS = [
+    *(
+        (1024, 1024),
+        (1216, 832),
+        (832, 1216),
+        (896, 1152),
+        (1152, 896),
+        (1344, 768),
+        (768, 1344),
+        (1536, 640),
+    ),
+    *((640, 1536), (512, 512), (256, 256), (1088, 960), (1472, 704), (64, 64)),
+]
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+@pytest.mark.parametrize("factor", [1.1, 1.15, 1.25])
+def test_every_factor_from_the_least_on_is_one_for_every_size(bucket, factor):
+    """1216 x 832 times 1.1 is 1336 x 912 to the nearest cells, which is 1.098 times as large."""
+    size = Size(*bucket)
+    got = enlarged(size, factor)
+    assert scale_between(size, got) >= MIN_SCALE
+    assert all(side % 8 == 0 and abs(side - old * factor) <= 8 for side, old in zip(got, size, strict=True))
+
+
+def test_what_is_rounded_to_the_nearest_cells_stays_so():
+    assert enlarged(Size(1000, 1000), 1.5) == (1504, 1504)
+    assert enlarged(Size(832, 1216), 2.0) == (1664, 2432)
+    assert enlarged(Size(832, 1216), 1.05) == (872, 1280)

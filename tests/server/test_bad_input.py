@@ -1,5 +1,7 @@
 """Bad input over HTTP: one clear sentence each, and the server goes on."""
 
+import json
+
 import pytest
 from prompts import cascade_prompt, changed, pixels
 
@@ -56,6 +58,11 @@ TWO_TEXTS = {
 }
 
 
+def upscaled(inputs: dict[str, object]) -> Prompt:
+    """FreeScale Upscale with these inputs, its latent decoded and shown."""
+    return CASCADE | IMAGE | {"21": {"class_type": "FreeScaleUpscale", "inputs": inputs}} | PREVIEW_21
+
+
 def planned(**inputs: object) -> Prompt:
     """The cascade with a plan."""
     plan = {"24": {"class_type": "FreeScalePlan", "inputs": PLAN | inputs}}
@@ -70,6 +77,14 @@ CASES = {
     "neither latent nor image": (
         changed(CASCADE, "10", latent=None),
         "expects either a latent or an image, got neither: connect one",
+    ),
+    "latent and image to enlarge": (
+        upscaled(UPSCALE | {"image": ["20", 0]}),
+        "FreeScale Upscale expects either a latent or an image, got both: disconnect one",
+    ),
+    "neither latent nor image to enlarge": (
+        upscaled({name: value for name, value in UPSCALE.items() if name != "samples"}),
+        "FreeScale Upscale expects either a latent or an image, got neither: connect one",
     ),
     "only base_width": (
         changed(CASCADE, "5", base_height=0),
@@ -181,7 +196,33 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+BEFORE_A_RUN = {
+    "latent and image": "10",
+    "neither latent nor image": "10",
+    "latent and image to enlarge": "21",
+    "neither latent nor image to enlarge": "21",
+}
+"""Cases that are told at once, and their node: nothing is sampled for them."""
+IN_A_RUN = [case for case in CASES if case not in BEFORE_A_RUN]
+
+
+@pytest.mark.parametrize("case", BEFORE_A_RUN)
+def test_what_links_alone_tell_is_told_at_the_node_before_anything_runs(
+    client: ComfyClient, case: str
+) -> None:
+    prompt, fragment = CASES[case]
+    with pytest.raises(PromptRejected) as refused:
+        client.run(prompt)
+    problems = json.loads(str(refused.value))["node_errors"][BEFORE_A_RUN[case]]["errors"]
+    assert [fragment in problem["details"] for problem in problems] == [True]
+
+
+def test_a_link_of_another_type_is_still_refused(client: ComfyClient) -> None:
+    with pytest.raises(PromptRejected, match="FreeScale Cascade expects a LATENT for latent, got MODEL"):
+        client.run(changed(CASCADE, "10", latent=["1", 0]))
+
+
+@pytest.mark.parametrize("case", IN_A_RUN)
 def test_bad_input_gets_one_clear_sentence(client: ComfyClient, case: str) -> None:
     prompt, fragment = CASES[case]
     run = client.run(prompt)
@@ -195,7 +236,7 @@ def test_a_vae_that_is_not_connected_is_refused_before_anything_runs(client: Com
         client.run(changed(CASCADE, "10", vae=None))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", IN_A_RUN)
 def test_the_error_names_the_node(client: ComfyClient, case: str) -> None:
     prompt, _ = CASES[case]
     (error,) = client.run(prompt).of("execution_error")

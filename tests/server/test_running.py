@@ -9,30 +9,36 @@ from prompts import cascade_prompt, changed, pixels, plain_prompt, salted
 
 from tools.harness.comfy_client import ComfyClient
 
+COST = 5
+"""Of a step at 512 px, in steps at 256 px."""
 
-@pytest.mark.parametrize(("steps", "total"), [(4, 4 + 3), (6, 7 + 5)])
-def test_progress_rises_from_one_to_all_steps_of_all_stages(
-    client: ComfyClient, steps: int, total: int
+
+@pytest.mark.parametrize(("steps", "base", "later"), [(4, 4, 3), (6, 7, 5)])
+def test_progress_rises_with_the_cost_of_the_steps_of_all_stages(
+    client: ComfyClient, steps: int, base: int, later: int
 ) -> None:
     """Stage 1 restarts at the first step with t up to 700: step 1 of 4 (t 501), step 2 of the 7 that
     ddim_uniform makes of 6 (t 665).
 
     A value may come again, with the picture of a finished stage.
     """
-    run = client.run(cascade_prompt(steps=steps))
+    run = client.run(salted(cascade_prompt(steps=steps), 10 + steps))
     assert run.outcome == "success", run.error
     values = [value for value, _ in run.progress("10")]
     assert values == sorted(values)
-    assert sorted(set(values)) == list(range(1, total + 1))
-    assert {maximum for _, maximum in run.progress("10")} == {total}
+    expected = [*range(1, base + 1), *(base + COST * n for n in range(1, later + 1))]
+    assert sorted(set(values)) == expected
+    assert {maximum for _, maximum in run.progress("10")} == {expected[-1]}
 
 
 def test_cancel_in_stage_1_ends_the_run_and_leaves_nothing_patched(client: ComfyClient) -> None:
     before = pixels(client, client.run(salted(cascade_prompt(), 3)), "11")
 
-    cancelled = client.run(salted(cascade_prompt(steps=20), 4), on_message=cancel_at(client, step=24))
+    cancelled = client.run(
+        salted(cascade_prompt(steps=20), 4), on_message=cancel_at(client, step=20 + 3 * COST)
+    )
     assert cancelled.outcome == "interrupted"
-    assert 20 < cancelled.progress("10")[-1][0] < 34
+    assert 20 < cancelled.progress("10")[-1][0] < 20 + 14 * COST
 
     after = client.run(salted(cascade_prompt(), 5))
     assert "10" in after.started_nodes  # and not out of the cache
