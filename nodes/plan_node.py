@@ -13,6 +13,7 @@ from ..freescale_core.presets import PRESETS
 from . import widgets
 from .host.releases import advanced, search_aliases
 from .input_checks import expect_inputs, size_or_none
+from .plan_fit import Card, fit_line
 from .widgets import PlanType
 
 BY_FACTOR, BY_MEGAPIXELS, BY_SIZE, BY_LIST = "factor", "megapixels", "width x height", "list of factors"
@@ -156,7 +157,7 @@ class FreeScalePlan(io.ComfyNode):
             scheduler=None if later_scheduler == SAME else later_scheduler,
             upscale_model=upscale_model,
         )
-        return io.NodeOutput(plan, describe(plan))
+        return io.NodeOutput(plan, f"{describe(plan)}\n{fit_line(plan, Card.of_this_server())}")
 
 
 def _auto_base(target: str, size: Size) -> Size:

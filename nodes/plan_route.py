@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..freescale_core.detail import weight_at
-from ..freescale_core.planning.cost import TILED_VAE_GIB
 from ..freescale_core.planning.plan import CascadePlan
 from ..freescale_core.planning.report import report, settings_lines
 from ..freescale_core.presets import STEPS
 from ..freescale_core.schedule import TIMESTEPS
 from .host.releases import server_routes
 from .input_checks import expect_choice, expect_number
+from .plan_fit import Card, fit_line, vae_gib_as_used
 from .plan_node import TARGETS, FreeScalePlan
 
 if TYPE_CHECKING:
@@ -67,8 +67,10 @@ def plan_numbers(query: Mapping[str, str]) -> dict[str, Any]:
             "another node."
         }
     plan, _ = FreeScalePlan.execute(**values, upscale_model="upscale_model" in linked or None).result
-    return _numbers(plan) | {
-        "settings": [*settings_lines(plan), *_unknown_settings([n for n in linked if n in SETTING_INPUTS])]
+    card = Card.of_this_server()
+    return _numbers(plan, card) | {
+        "fit": fit_line(plan, card),
+        "settings": [*settings_lines(plan), *_unknown_settings([n for n in linked if n in SETTING_INPUTS])],
     }
 
 
@@ -86,18 +88,15 @@ def _value(widget: Any, text: str) -> Any:
     return number
 
 
-def _numbers(plan: CascadePlan) -> dict[str, Any]:
+def _numbers(plan: CascadePlan, card: Card) -> dict[str, Any]:
     numbers = report(plan)
     timesteps = range(TIMESTEPS, -1, -CURVE_STEP)
     curves = [{"alpha": alpha, "points": [[t, weight_at(t, alpha)] for t in timesteps]} for alpha in ALPHAS]
-    others = {
-        "exact": numbers.exact,
-        "fast": numbers.fast,
-        "tiled_vae_gib": TILED_VAE_GIB,
-        "steps": STEPS,
-        "curves": curves,
-    }
-    return dataclasses.asdict(numbers) | others
+    others = {"exact": numbers.exact, "fast": numbers.fast, "steps": STEPS, "curves": curves}
+    found = dataclasses.asdict(numbers) | others
+    for stage in found["stages"]:
+        stage["vae_gib"] = vae_gib_as_used(plan, stage["size"], card)
+    return found
 
 
 def _unknown_settings(names: list[str]) -> list[str]:

@@ -15,7 +15,6 @@ const WAIT_MS = 150;
 const TEXT = "var(--input-text, currentColor)";
 const MUTED = { fill: "var(--descrip-text, currentColor)", "font-size": 10 };
 const RULE = "var(--border-color, currentColor)";
-const ERROR = "var(--error-text, currentColor)";
 /** By node id: Nodes 2.0 may go on showing the element of an earlier node with the same id, for example after Undo. */
 const boxes = new Map();
 
@@ -76,6 +75,7 @@ class Drawing {
 
   /** All stages together, against ordinary sampling at the last size. */
   cost(plan) {
+    this.y += 5;
     const left = 92;
     const unit = (RIGHT - left - 36) / Math.max(plan.exact, plan.direct);
     for (const [label, cost, fill] of [
@@ -122,17 +122,18 @@ class Drawing {
 function draw(answer) {
   const drawing = new Drawing();
   if (answer.error ?? answer.message) {
-    drawing.paragraph(answer.error ?? answer.message, { fill: answer.error ? ERROR : TEXT, "font-size": 10 });
+    drawing.paragraph(answer.error ?? answer.message, { fill: answer.error ? "var(--error-text, currentColor)" : TEXT, "font-size": 10 });
   } else {
     drawing.table(answer);
+    drawing.paragraph(answer.fit, { fill: TEXT });
     drawing.cost(answer);
     drawing.blend(answer);
     for (const line of answer.settings) drawing.paragraph(line, { fill: TEXT });
-    const tiled = rounded(answer.tiled_vae_gib);
-    drawing.paragraph(`Cost of the UNet with ${answer.steps} steps. GiB: an estimate for SDXL in fp16; VAE in one piece, in tiles ${tiled}.`);
-    drawing.paragraph(`With FreeU, its filter takes ${rounded(answer.stages.at(-1).freeu_gib)} GiB of the last stage's UNet.`);
+    drawing.paragraph(`Cost of the UNet with ${answer.steps} steps. GiB: an estimate for SDXL in fp16, the VAE as it will be used here. With FreeU, its filter takes ${rounded(answer.stages.at(-1).freeu_gib)} GiB of the last stage's UNet.`);
   }
-  drawing.root.setAttribute("viewBox", `0 0 ${WIDTH} ${drawing.y - LINE + LEFT}`);
+  const height = drawing.y - LINE + LEFT;
+  // A fixed size: the classic renderer grows no node with its widgets, and the properties panel is narrower.
+  for (const [name, value] of Object.entries({ viewBox: `0 0 ${WIDTH} ${height}`, width: WIDTH, height })) drawing.root.setAttribute(name, value);
   return drawing.root;
 }
 

@@ -47,6 +47,8 @@ FREEU_GIB = 2 * 320 / 64 * 22 * MEGAPIXEL.area / GIB
 the full latent, 2 passes). Counted: 22 bytes for each of its numbers. The UNet holds little else at that
 moment, so the peak of a call stays within ACTIVATIONS_GIB. Scratch memory of the Fourier transform is not in
 the count."""
+RESERVE_GIB = 1.5
+"""For the driver, the allocator's gaps and the scratch memory of convolutions."""
 VAE_GIB = 2.15
 """Per megapixel, for decoding in fp16 or bf16. Measured on an H100 at 4096 px: 34.3 GiB in one piece.
 ComfyUI, and with it the cascade's choice of tiles, reckons with 2178 * 2 bytes a pixel, which is twice as

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from comfy import model_management
 from torch import Tensor
 
+from ...freescale_core.geometry import Size
 from ...freescale_core.planning.plan import Tiling
 from ..host.types import Vae
 
@@ -20,6 +21,8 @@ UNTILED_SHARE = 0.9
 """Share of the total memory that an untiled image may take: some is never free."""
 TILE_SHARE = 0.25
 """Share of the total memory that one tile may take."""
+PIXEL_BYTES = 2178 * 2
+"""What ComfyUI reckons with for each pixel that SDXL's VAE decodes in half precision."""
 
 
 def decode(vae: Vae, samples: Tensor, tiling: Tiling) -> Tensor:
@@ -61,6 +64,18 @@ def encode_tiled(vae: Vae, image: Tensor, tile: int) -> Tensor:
 def tile_side(needed: Callable[[int], float], total: float) -> int:
     """The largest tile whose memory, needed(side), is a small part of the total, or the smallest one."""
     return max((side for side in TILES if needed(side) <= TILE_SHARE * total), default=TILES[0])
+
+
+def planned_tile(size: Size, tiling: Tiling, total: float) -> int | None:
+    """Side of the tiles (pixels) in which an image of `size` will be decoded by SDXL's VAE;
+
+    None = in one piece.
+
+    total: bytes of the device.
+    """
+    if tiling == "off" or (tiling == "auto" and PIXEL_BYTES * size.area <= UNTILED_SHARE * total):
+        return None
+    return tile_side(lambda side: PIXEL_BYTES * side**2, total)
 
 
 def _tiled(what: str, vae: Vae, needed: float, tiling: Tiling) -> bool:

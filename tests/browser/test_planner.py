@@ -24,6 +24,50 @@ def test_the_plan_is_shown_and_follows_its_inputs(ui: ComfyPage) -> None:
     expect(stages(ui)).to_contain_text("1536 × 1280")
 
 
+EXTENT = """(id) => {
+    const node = app.graph.getNodeById(id);
+    const [svg] = [...document.querySelectorAll("svg")].filter((svg) => svg.textContent.includes("stage"));
+    const box = svg.getBoundingClientRect();
+    const html = document.querySelector(`[data-node-id="${id}"]`)?.getBoundingClientRect();
+    const canvas = app.canvas.canvas.getBoundingClientRect();
+    const [, end] = app.canvas.ds.convertOffsetToCanvas([0, node.pos[1] + node.size[1]]);
+    return { width: box.width / app.canvas.ds.scale, below: box.bottom - (html?.bottom ?? canvas.top + end) };
+}"""
+WIDEN = """(id) => {
+    const node = app.graph.getNodeById(id);
+    node.setSize([700, node.size[1]]);
+    app.graph.setDirtyCanvas(true, true);
+}"""
+PANEL = "Toggle properties panel"
+"""The label of a button that newer pages have."""
+
+
+def test_the_drawing_stays_inside_a_widened_node(ui: ComfyPage) -> None:
+    node = ui.add_node(PLAN)
+    ui.set_widgets(node, factor=8.0)
+    expect(stages(ui)).to_contain_text("8192 × 8192")
+    ui.page.evaluate(WIDEN, node)
+    ui.page.wait_for_timeout(500)
+    ui.screenshot("plan_widened")
+    assert ui.page.evaluate(EXTENT, node)["below"] <= 0
+
+
+def test_the_drawing_is_as_large_after_the_properties_panel_as_before(ui: ComfyPage) -> None:
+    node = ui.add_node(PLAN)
+    expect(stages(ui)).to_contain_text("2048 × 2048")
+    before = ui.page.evaluate(EXTENT, node)["width"]
+    ui.page.get_by_test_id("info-button").click()
+    for panel in ui.page.get_by_test_id("panel-tab-parameters").all():
+        panel.click()
+        ui.page.wait_for_timeout(500)
+        ui.screenshot("plan_in_the_panel")
+    for button in ui.page.get_by_label(PANEL).all():
+        button.click()
+    ui.page.wait_for_timeout(500)
+    ui.screenshot("plan_after_the_panel")
+    assert abs(ui.page.evaluate(EXTENT, node)["width"] - before) < 1
+
+
 def test_bad_input_is_answered_with_the_nodes_own_sentence(ui: ComfyPage) -> None:
     node = ui.add_node(PLAN)
     expect(stages(ui)).to_be_visible()

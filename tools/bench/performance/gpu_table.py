@@ -2,15 +2,12 @@
 
 from typing import Any
 
-from freescale_pack.nodes.cascade.vae import tile_side
+from freescale_pack.freescale_core.planning.cost import RESERVE_GIB
+from freescale_pack.nodes.cascade.vae import PIXEL_BYTES, tile_side
 
 GPUS_GIB = (8, 12, 16, 24, 32, 48, 80)
 WITH_FREEU = "exact, with FreeU"
 """What the templates do."""
-RESERVE_GIB = 1.5
-"""For the driver, the allocator's gaps and the scratch memory of convolutions."""
-VAE_DECODE_BYTES = 2178 * 64 * 2 / 64
-"""Per pixel, in half precision: the host's own estimate for its KL VAE."""
 
 
 def gpu_rows(calls: list[dict[str, Any]], weights: int) -> list[dict[str, Any]]:
@@ -27,7 +24,7 @@ def gpu_rows(calls: list[dict[str, Any]], weights: int) -> list[dict[str, Any]]:
             {
                 "gib": gib,
                 "fits": fits[-1] if fits else None,
-                "tile": tile_side(lambda side: VAE_DECODE_BYTES * side**2, gib * 2**30),
+                "tile": tile_side(lambda side: PIXEL_BYTES * side**2, gib * 2**30),
             }
         )
     return rows

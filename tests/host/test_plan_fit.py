@@ -1,0 +1,69 @@
+"""Whether a plan fits a card: one sentence, and the VAE as the cascade will use it."""
+
+import comfy.sd
+import pytest
+import torch
+from comfy.ldm.models.autoencoder import AutoencoderKL
+from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.planning.plan import CascadePlan
+from freescale_pack.nodes.cascade.vae import PIXEL_BYTES, planned_tile
+from freescale_pack.nodes.plan_fit import Card, fit_line, vae_gib_as_used
+from freescale_pack.nodes.plan_route import plan_numbers
+
+from tools.bench.performance.configs import VAE
+
+GIB = 2**30
+
+
+def plan(side, tiling="auto"):
+    return CascadePlan(Size(1024, 1024), (Size(side, side),), tiling=tiling)
+
+
+@pytest.mark.parametrize(
+    ("side", "gib", "expected"),
+    [
+        (2048, 12, "2048x2048 fits; the VAE in tiles of 768 px."),
+        (4096, 12, "4096x4096 fits; the VAE in tiles of 768 px."),
+        (2048, 24, "2048x2048 fits; the VAE in one piece."),
+        (
+            4096,
+            8,
+            "4096x4096 fits with a part of the model in system memory, which takes longer; the VAE in tiles",
+        ),
+        (
+            8192,
+            24,
+            "8192x8192 fits with a part of the model in system memory, which takes longer; the VAE in tiles",
+        ),
+        (8192, 80, "8192x8192 fits; the VAE in tiles of 2048 px."),
+        (8192, 8, "8192x8192 does not fit (about 11 GiB beside the model): choose a smaller target; the VAE"),
+    ],
+)
+def test_one_sentence_says_whether_it_fits_and_how_the_vae_goes(side, gib, expected):
+    said = fit_line(plan(side), Card("RTX 3060", float(gib)))
+    assert said.startswith(f"RTX 3060, {gib} GiB: {expected}")
+
+
+def test_a_server_without_a_gpu_says_so():
+    assert fit_line(plan(2048), Card(None, 32.0)).startswith("This server samples on a CPU")
+    assert plan_numbers({})["fit"] == fit_line(plan(2048), Card.of_this_server())
+
+
+def test_the_vae_counts_as_it_will_be_used():
+    card = Card("RTX 3060", 12.0)
+    assert vae_gib_as_used(plan(2048, "off"), Size(2048, 2048), card) == pytest.approx(8.6)
+    assert vae_gib_as_used(plan(2048), Size(2048, 2048), card) == pytest.approx(2.15 * (768 / 1024) ** 2)
+    assert vae_gib_as_used(plan(2048, "on"), Size(1024, 1024), card) == pytest.approx(
+        2.15 * (768 / 1024) ** 2
+    )
+    assert vae_gib_as_used(plan(2048), Size(1024, 1024), card) == pytest.approx(2.15)
+
+
+def test_the_planned_tiles_are_those_that_sdxls_vae_will_get():
+    """ComfyUI's own VAE object says what it needs."""
+    weights = AutoencoderKL(ddconfig=VAE, embed_dim=4).state_dict()
+    vae = comfy.sd.VAE(sd={name: torch.zeros_like(weight) for name, weight in weights.items()})
+    assert vae.memory_used_decode((1, 4, 256, 512), torch.float16) == PIXEL_BYTES * 2048 * 4096
+    limit = PIXEL_BYTES * 2048 * 2048 / 0.9
+    assert planned_tile(Size(2048, 2048), "auto", limit + 1) is None
+    assert planned_tile(Size(2048, 2048), "auto", limit - 1) is not None
