@@ -9,7 +9,7 @@ import torch
 from comfy.model_management import get_free_memory
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
-from freescale_pack.nodes.backbones import call
+from freescale_pack.nodes.backbones import attention_call
 from freescale_pack.nodes.backbones.attention_call import PREFERRED_KEY, SIGMA_KEY, AttentionCall, CallSigma
 from freescale_pack.nodes.patching import scale_fusion
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
@@ -362,12 +362,12 @@ def test_a_kernel_is_prescribed_for_one_layer_of_one_transformer_of_one_block(la
 
 
 def test_an_attention_function_that_another_pack_swaps_in_later_is_used(monkeypatch):
-    tokens, original = set(), call.attention.optimized_attention
+    tokens, original = set(), attention_call.attention.optimized_attention
 
     def swapped(q, *args, **kwargs):
         tokens.add(q.shape[1])
         return original(q, *args, **kwargs)
 
-    monkeypatch.setattr(call.attention, "optimized_attention", swapped)
+    monkeypatch.setattr(attention_call.attention, "optimized_attention", swapped)
     text_setup(with_settings(sdxl(), FUSED)).sample()
     assert {64, 16} <= tokens  # All 8x8 tokens of a level, and its windows of 4x4.

@@ -7,6 +7,7 @@ import json
 import pytest
 from PIL import Image
 
+from tools.demo import demo_workflow
 from tools.harness import workflow
 from tools.harness.comfy_client import ComfyClient, Prompt, Run
 from tools.harness.demo_prompts import for_demo_model, only
@@ -100,3 +101,15 @@ def test_another_alpha_or_factor_leaves_the_base_image_cached(
     assert again.outcome == "success", again.error
     (cached,) = (message["nodes"] for message in again.of("execution_cached"))
     assert only(prompt, "KSampler") in cached and only(prompt, "FreeScaleCascade") not in cached
+
+
+def test_the_workflow_of_dev_py_serve_is_the_template_on_the_demo_model(
+    client: ComfyClient, object_info: dict
+) -> None:
+    """After a change of the template: python -m tools.demo.demo_workflow, in the environment of dev.py."""
+    kept = json.loads(demo_workflow.FILE.read_text(encoding="utf-8"))
+    assert kept == demo_workflow.demo_workflow(object_info)
+    prompt = workflow.api_prompt(kept, object_info)
+    prompt[only(prompt, "KSampler")]["inputs"]["steps"] = 2
+    prompt[only(prompt, "FreeScaleCascade")]["inputs"] |= {"steps": 2, "factor": 2.0}
+    assert client.run(prompt, kept).outcome == "success"

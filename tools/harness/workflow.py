@@ -1,6 +1,7 @@
 """Workflow files: from the web page's form (a graph with widgets by position) to the server's (inputs by
 name)."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,21 @@ def api_prompt(workflow: Workflow, object_info: ObjectInfo) -> Prompt:
                 "_meta": {"title": node.get("title", node["type"])},
             }
     return prompt
+
+
+def with_values(workflow: Workflow, prompt: Prompt, object_info: ObjectInfo) -> Workflow:
+    """A copy of the workflow whose widgets have the values of a prompt that was made from it."""
+    workflow = copy.deepcopy(workflow)
+    for node in workflow["nodes"]:
+        if str(node["id"]) in prompt:
+            inputs = prompt[str(node["id"])]["inputs"]
+            values = node.get("widgets_values", [])
+            named = zip(_widget_names(object_info[node["type"]]), values, strict=True)
+            node["widgets_values"] = [
+                value if name is None or isinstance(inputs[name], list) else inputs[name]
+                for name, value in named
+            ]
+    return workflow
 
 
 def _linked_inputs(
