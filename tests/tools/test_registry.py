@@ -1,7 +1,6 @@
 """The registry rules catch what the registry would refuse."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +16,11 @@ class {name}({base}):
 """
 
 
-def node(name: str = "A", base: str = "io.ComfyNode", node_id: str = '"FreeScaleA"') -> str:
+def node(name="A", base="io.ComfyNode", node_id='"FreeScaleA"'):
     return NODE.format(name=name, base=base, node_id=node_id)
 
 
-def test_a_good_node_passes() -> None:
+def test_a_good_node_passes():
     assert node_ids("nodes/a.py", node()) == (["FreeScaleA"], [])
 
 
@@ -35,7 +34,7 @@ def test_a_good_node_passes() -> None:
         (node(base="PatchNode"), "does not inherit io.ComfyNode directly"),
     ],
 )
-def test_a_bad_node_is_found(source: str, sentence: str) -> None:
+def test_a_bad_node_is_found(source, sentence):
     problems = node_ids("nodes/a.py", source)[1]
     assert len(problems) == 1
     assert problems[0].startswith("nodes/a.py:2: ")
@@ -52,17 +51,17 @@ def test_a_bad_node_is_found(source: str, sentence: str) -> None:
         ("x = '\u2192'", "U+2192 is not in cp1252"),
     ],
 )
-def test_banned_code_is_found(source: str, sentence: str) -> None:
+def test_banned_code_is_found(source, sentence):
     problems = source_problems("a.py", source)
     assert len(problems) == 1
     assert sentence in problems[0]
 
 
-def test_methods_and_modules_of_our_own_with_such_names_pass() -> None:
+def test_methods_and_modules_of_our_own_with_such_names_pass():
     assert source_problems("a.py", "from .socket import x\nmodel.eval()\n") == []
 
 
-def test_an_id_used_twice_is_found(tmp_path: Path) -> None:
+def test_an_id_used_twice_is_found(tmp_path):
     (tmp_path / "a.py").write_text(node())
     (tmp_path / "b.py").write_text(node("B"))
     assert code_problems(tmp_path, ["a.py", "b.py"]) == [
@@ -70,7 +69,7 @@ def test_an_id_used_twice_is_found(tmp_path: Path) -> None:
     ]
 
 
-def test_the_archive_is_gits_files_without_comfyignore(tmp_path: Path) -> None:
+def test_the_archive_is_gits_files_without_comfyignore(tmp_path):
     names = ["keep.py", "web/docs/a.md", "web/tests/b.js", "tests/c.py", "dev.py", "ignored.log"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +81,7 @@ def test_the_archive_is_gits_files_without_comfyignore(tmp_path: Path) -> None:
     assert archive_files(tmp_path) == ["keep.py", "web/docs/a.md", "web/tests/b.js"]
 
 
-def test_leaked_and_missing_files_are_found() -> None:
+def test_leaked_and_missing_files_are_found():
     problems = archive_problems(["__init__.py", "pyproject.toml", "LICENSE", "tests/core/test_a.py"])
     assert [problem.split(":")[0] for problem in problems] == ["tests/core/test_a.py", "README.md"]
 
@@ -108,7 +107,7 @@ requires-comfyui = ">=0.3.75"
         ('PublisherId = "a"\n', "", "PublisherId is missing"),
     ],
 )
-def test_project_file(tmp_path: Path, old: str, new: str, sentence: str | None) -> None:
+def test_project_file(tmp_path, old, new, sentence):
     (tmp_path / "pyproject.toml").write_text(PROJECT.replace(old, new))
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.3 (today)\n\n## 1.2.2\n")
     problems = project_problems(tmp_path)
@@ -116,5 +115,5 @@ def test_project_file(tmp_path: Path, old: str, new: str, sentence: str | None) 
     assert sentence is None or sentence in problems[0]
 
 
-def test_a_changelog_without_a_release_has_no_newest() -> None:
+def test_a_changelog_without_a_release_has_no_newest():
     assert newest_release("# Changelog\n") is None

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tools import ROOT
@@ -56,17 +57,10 @@ def main(argv: list[str]) -> int:
 
 def _global_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(
-        "--host",
-        default=DEFAULT_HOST,
-        metavar="RELEASE",
-        help=f"ComfyUI release: {' or '.join(RELEASES)} (default {DEFAULT_HOST})",
-    )
-    parser.add_argument(
-        "--comfyui",
-        metavar="PATH",
-        help="use this ComfyUI tree; it stays untouched, its packages go into an environment here",
-    )
+    releases = f"ComfyUI release: {' or '.join(RELEASES)} (default {DEFAULT_HOST})"
+    tree = "use this ComfyUI tree; it stays untouched, its packages go into an environment here"
+    parser.add_argument("--host", default=DEFAULT_HOST, metavar="RELEASE", help=releases)
+    parser.add_argument("--comfyui", metavar="PATH", help=tree)
     return parser
 
 
@@ -77,17 +71,17 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = {
-        "demo": _demo,
+    known: dict[str, Callable[[Host, list[str]], int]] = {
+        "demo": partial(_module, "tools.demo.run_demo"),
         "serve": _serve,
         "test": _test,
         "check": _check,
         "mutate": _mutate,
-        "tables": _tables,
-        "locales": _locales,
+        "tables": partial(_module, "tests.print_tables"),
+        "locales": partial(_module, "tools.pictures.locales"),
         "pictures": _pictures,
         "bench": _bench,
-        "train": _train,
+        "train": partial(_module, f"{TRAIN}.run", group=TRAIN),
     }
     parser.add_argument("command", choices=known)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -97,10 +91,16 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
 
 def _test(host: Host, arguments: list[str]) -> int:
     selection = tiers.select(arguments)
+    missing = {}
     if "browser" in selection.paths:
         _hand_on_browser()
     set_up(host)
-    return tiers.run_tiers(host, selection, _tiers_without(host, selection))
+    if "browser" in selection.paths:
+        try:
+            ensure_browser(host.python)
+        except DevError as error:
+            missing["browser"] = str(error)
+    return tiers.run_tiers(host, selection, missing)
 
 
 def _hand_on_browser() -> None:
@@ -111,16 +111,6 @@ def _hand_on_browser() -> None:
     named = named_browser()
     if named is not None:
         os.environ["FREESCALE_BROWSER"] = named
-
-
-def _tiers_without(host: Host, selection: tiers.Selection) -> dict[str, str]:
-    """The selected tiers that cannot run here, each with the reason."""
-    if "browser" in selection.paths:
-        try:
-            ensure_browser(host.python)
-        except DevError as error:
-            return {"browser": str(error)}
-    return {}
 
 
 def _check(host: Host, arguments: list[str]) -> int:
@@ -149,18 +139,6 @@ def _serve(host: Host, arguments: list[str]) -> int:
     )
 
 
-def _demo(host: Host, arguments: list[str]) -> int:
-    return _module("tools.demo.run_demo", host, arguments)
-
-
-def _tables(host: Host, arguments: list[str]) -> int:
-    return _module("tests.print_tables", host, arguments)
-
-
-def _locales(host: Host, arguments: list[str]) -> int:
-    return _module("tools.pictures.locales", host, arguments)
-
-
 def _pictures(host: Host, arguments: list[str]) -> int:
     _hand_on_browser()
     return _module("tools.pictures.node_pictures", host, arguments)
@@ -177,17 +155,13 @@ def _bench(host: Host, arguments: list[str]) -> int:
     return _module(f"{BENCH}.{name}", host, rest, group=BENCH)
 
 
-def _train(host: Host, arguments: list[str]) -> int:
-    return _module(f"{TRAIN}.run", host, arguments, group=TRAIN)
+def _module(name: str, host: Host, arguments: list[str], group: str | None = None) -> int:
+    """Set up, with the packages that the package `group` requires, then go on as one of our modules."""
+    if not _folder(name).with_suffix(".py").is_file():
+        raise DevError(f"Expected {name}, found no such module: this checkout has none.")
+    set_up(host, group and group.replace(".", "/"))
+    become([host.python, "-m", name, *arguments], host_environment(host))
 
 
 def _folder(package: str) -> Path:
     return ROOT / package.replace(".", "/")
-
-
-def _module(name: str, host: Host, arguments: list[str], group: str | None = None) -> int:
-    """Set up, with the packages that `group` asks for, then go on as one of the repository's modules."""
-    if not _folder(name).with_suffix(".py").is_file():
-        raise DevError(f"Expected {name}, found no such module: this checkout has none.")
-    set_up(host, group and str(_folder(group).relative_to(ROOT)))
-    become([host.python, "-m", name, *arguments], host_environment(host))

@@ -1,4 +1,4 @@
-"""Keeps two set-ups from working on the same folder at once."""
+"""Keeps two set-ups from working below .dev at once."""
 
 from __future__ import annotations
 
@@ -12,47 +12,33 @@ from pathlib import Path
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`, waiting for whoever holds it.
-
-    The system frees it when its holders end, however they end.
-    """
+    """Hold the lock file at `path`, waiting for whoever holds it; it is free when its holders end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-    try:
-        # Inherited by pip: when only this process is killed, the orphaned pip keeps the lock, so nobody
-        # deletes the folder under it.
-        os.set_inheritable(descriptor, True)
-        _wait(descriptor)
+    with path.open("a") as file:
+        # Inherited by uv: when only this process is killed, the orphan keeps the lock while it still writes.
+        os.set_inheritable(file.fileno(), True)
+        if not _is_held(file.fileno()):
+            print("  another set-up (or what a killed one left running) is at work here; waiting for its end")
+            sys.stdout.flush()
+            while not _is_held(file.fileno()):
+                time.sleep(0.5)
         yield
-    finally:
-        os.close(descriptor)
 
 
-def _wait(descriptor: int) -> None:
-    if _try_lock(descriptor):
-        return
-    print(
-        "  another set-up (or what a killed one left running) is at work here; waiting for it to end",
-        flush=True,
-    )
-    while not _try_lock(descriptor):
-        time.sleep(0.5)
+def _is_held(descriptor: int) -> bool:
+    try:
+        _lock(descriptor)
+    except OSError:
+        return False
+    return True

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import socket
 from pathlib import Path
 
 from tools.dev.errors import DevError
-
-
-def require_venv() -> None:
-    missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
-    if missing:
-        names = " and ".join(missing)
-        raise DevError(
-            f"Expected a Python with the venv module, got one without {names}: install it (Debian: apt "
-            "install python3-venv)."
-        )
 
 
 def require_disk(folder: Path, gigabytes: float) -> None:
@@ -30,7 +19,7 @@ def require_disk(folder: Path, gigabytes: float) -> None:
 
 
 def require_free_port(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket() as probe:
         probe.settimeout(2)
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise DevError(

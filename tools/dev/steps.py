@@ -1,55 +1,31 @@
-"""Set-up steps that survive a kill: a step makes one folder, and its stamp is written last."""
+"""Set-up steps: each makes one folder, whole or not at all, and shows one line."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.dev.errors import DevError
 
-STAMP = ".dev-stamp"
-
-
-def digest(*inputs: str) -> str:
-    """A hash of all that a step's result depends on."""
-    return hashlib.sha256("\0".join(inputs).encode()).hexdigest()
-
-
-def is_done(folder: Path, inputs: str) -> bool:
-    stamp = folder / STAMP
-    return stamp.is_file() and stamp.read_text().strip() == inputs
-
-
-def mark_done(folder: Path, inputs: str) -> None:
-    temporary = folder / f"{STAMP}.new"
-    temporary.write_text(inputs)
-    os.replace(temporary, folder / STAMP)
-
-
-def remove(folder: Path) -> None:
-    """Delete `folder`, its stamp first: a deletion that gets interrupted must not look like a finished
-    step."""
-    try:
-        (folder / STAMP).unlink(missing_ok=True)
-        if folder.exists():
-            shutil.rmtree(folder)
-    except OSError as error:
-        raise DevError(
-            f"Cannot delete {folder} ({error.strerror}): end whatever still uses it and run this again."
-        ) from error
+@contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which becomes `folder` at the end: a kill leaves all or nothing."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(partial, folder)
 
 
 @contextmanager
 def progress(title: str) -> Iterator[None]:
-    """One line for one step: its title at the start, the seconds it took at the end."""
-    sys.stdout.write(f"  {title} ... ")
-    sys.stdout.flush()
+    """Print one line for one step: its title at the start, the seconds it took at the end."""
+    print(f"  {title} ... ", end="", flush=True)
     start = time.monotonic()
     try:
         yield

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 from tools import ROOT
 from tools.dev.errors import DevError
@@ -17,16 +18,14 @@ TIERS = ("core", "pack", "tools", "host", "server", "browser")
 NOTHING_COLLECTED = 5  # pytest's exit status
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """Tiers to run, each with the paths it is narrowed to, and the arguments for pytest."""
 
     paths: dict[str, list[str]]
     arguments: list[str]
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     tier: str
     passed: int
     failed: int
@@ -40,33 +39,28 @@ def select(words: list[str], folder: Path = TESTS) -> Selection:
 
     Without tier words the tiers are those of the paths; without either, all that have a folder.
     """
-    count = next((i for i, word in enumerate(words) if word not in TIERS), len(words))
-    named, rest = words[:count], words[count:]
+    named = list(takewhile(TIERS.__contains__, words))
     narrowed: dict[str, list[str]] = {}
-    arguments = []
-    for word in rest:
+    arguments: list[str] = []
+    for word in words[len(named) :]:
         tier = _tier_of(word, folder)
-        if tier is None:
-            arguments.append(word)
-        else:
-            narrowed.setdefault(tier, []).append(word)
-    stray = [tier for tier in narrowed if named and tier not in named]
-    if stray:
-        raise DevError(
-            f"Expected paths below the named tiers ({', '.join(named)}), got one of {stray[0]}: name that "
-            "tier too or drop the path."
-        )
+        (arguments if tier is None else narrowed.setdefault(tier, [])).append(word)
     existing = [tier for tier in TIERS if (folder / tier).is_dir()]
-    missing = [tier for tier in named if tier not in existing]
-    if missing:
-        raise DevError(
-            f"Expected tests in {shown(folder / missing[0])}, found no such folder: the tiers here are "
-            f"{', '.join(existing)}."
-        )
     chosen = named or list(narrowed) or existing
-    return Selection(
-        {tier: narrowed.get(tier, [str(folder / tier)]) for tier in TIERS if tier in chosen}, arguments
-    )
+    for tier in narrowed:
+        if tier not in chosen:
+            raise DevError(
+                f"Expected paths below the named tiers ({', '.join(named)}), got one of {tier}: name that "
+                "tier too or drop the path."
+            )
+    for tier in chosen:
+        if tier not in existing:
+            raise DevError(
+                f"Expected tests in {shown(folder / tier)}, found no such folder: the tiers here are "
+                f"{', '.join(existing)}."
+            )
+    paths = {tier: narrowed.get(tier, [str(folder / tier)]) for tier in TIERS if tier in chosen}
+    return Selection(paths, arguments)
 
 
 def _tier_of(word: str, folder: Path) -> str | None:
@@ -88,18 +82,15 @@ def run_tiers(host: Host, selection: Selection, missing: dict[str, str]) -> int:
         for tier, paths in selection.paths.items()
     ]
     print(f"\nComfyUI {host.release}\n{'tier':<10}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
-    for result in results:
-        print(
-            f"{result.tier:<10}{result.passed:>8}{result.failed:>8}{result.skipped:>8}{result.seconds:>9.1f}"
-        )
-    passed, skipped = sum(r.passed for r in results), sum(r.skipped for r in results)
-    failed = sum(r.failed for r in results) + skipped
+    for tier, *counts, seconds in results:
+        print(f"{tier:<10}{''.join(f'{count:>8}' for count in counts)}{seconds:>9.1f}")
+    passed, failed, skipped = (sum(counts) for counts in list(zip(*results, strict=True))[1:4])
     if skipped:
         print(f"{skipped} skipped: counted as failed, since a skipped test checks nothing")
     for reason in missing.values():
         print(reason)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    print(f"{passed} passed, {failed + skipped} failed")
+    return 1 if failed or skipped or not passed else 0
 
 
 def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> Result:
@@ -116,18 +107,15 @@ def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> 
 
 
 def read_report(report: Path, status: int) -> tuple[int, int, int]:
-    """Passed, failed and skipped of a pytest that ended with `status`; one that broke off counts as a
-    failure, too."""
-    if not report.is_file():
-        return 0, 1, 0
+    """Passed, failed and skipped of a pytest that ended with `status`; one that broke off failed, too."""
     try:
-        suites = ElementTree.parse(report)
-    except ElementTree.ParseError:  # pytest was ended while it wrote
+        suites = list(ElementTree.parse(report).iter("testsuite"))
+    except (OSError, ElementTree.ParseError):  # pytest was ended before or while it wrote
         return 0, 1, 0
-    total = failed = skipped = 0
-    for suite in suites.iter("testsuite"):
-        total += int(suite.get("tests", 0))
-        failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-        skipped += int(suite.get("skipped", 0))
+    total, failures, errors, skipped = (
+        sum(int(suite.get(name, 0)) for suite in suites)
+        for name in ("tests", "failures", "errors", "skipped")
+    )
+    failed = failures + errors
     broke_off = status not in (0, NOTHING_COLLECTED) and not failed
     return max(total - failed - skipped, 0), failed + broke_off, skipped
