@@ -138,12 +138,3 @@ def test_whatever_ends_a_way_is_a_reason(put, monkeypatch, change, reason):
     change(monkeypatch)
     with pytest.raises(DevError, match=rf"npm's package @sparticuz/chromium: .*{reason}"):
         ensure_browser(put("python", FAILS))
-
-
-def test_ctrl_c_ends_the_search(put, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(browser, "_by_playwright", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        ensure_browser("python")

@@ -1,6 +1,7 @@
 """The command line: what each command sets up and starts."""
 
 import os
+import socket
 
 import pytest
 
@@ -15,7 +16,7 @@ def done(monkeypatch):
 
     def run(host, tier, paths, arguments):
         seen.append(tier)
-        return tiers.Result(tier, 3, 0, 0, 0.1)
+        return tier, 3, 0, 0, 0.1
 
     monkeypatch.setattr(cli, "set_up", lambda host, group=None: seen.append(f"set up {group or 'tests'}"))
     monkeypatch.setattr(cli, "ensure_browser", lambda python: seen.append("find a browser"))
@@ -41,16 +42,11 @@ def test_a_command_sets_up_what_it_needs_and_starts_it(done, words, expected):
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        ["--host", "0.3.75", "test", "core", "-k", "a"],
-        ["test", "core", "--host", "0.3.75", "-k", "a"],
-        ["test", "core", "-k", "a", "--host=0.3.75"],
-    ],
+    "words", ["--host 0.3.75 test core -k a", "test core --host 0.3.75 -k a", "test core -k a --host=0.3.75"]
 )
 def test_global_options_may_stand_anywhere(words, monkeypatch):
     monkeypatch.setattr(cli, "_test", lambda host, arguments: (host.release, arguments))
-    assert cli.main(words) == ("0.3.75", ["core", "-k", "a"])
+    assert cli.main(words.split()) == ("0.3.75", ["core", "-k", "a"])
 
 
 def test_bench_without_a_name_lists_them_and_refuses_another(done, capsys):
@@ -86,3 +82,13 @@ def test_a_named_browser_is_handed_on_by_its_absolute_path_and_a_wrong_one_told_
     cli.main([command])
     assert os.environ["FREESCALE_BROWSER"] == str(tmp_path / "mine")
     assert done
+
+
+def test_a_taken_port_is_refused_before_the_set_up(done, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert cli.main(["serve", "--port", str(port)]) == 1
+        assert f"Expected a free port, got {port}, which is in use" in capsys.readouterr().err
+        assert done == []
+    cli.main(["serve", "--port", str(port), "--gpu"])
+    assert done[0] == "set up tests" and "main.py" in done[1] and "--cpu" not in done[1]

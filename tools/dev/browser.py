@@ -1,7 +1,5 @@
 """A Chromium for the browser tests: a named or an installed one, else one fetched into .dev/browser."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil
@@ -9,11 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.dev.errors import DevError, reason_of
-from tools.dev.lock import exclusive
+from tools.dev.errors import DevError
 from tools.dev.paths import DEV
-from tools.dev.process import attempt, clean_environment
-from tools.dev.steps import made_whole, progress
+from tools.dev.process import attempt, output_of
+from tools.dev.steps import exclusive, made_whole, progress
 
 LOCK = DEV / "lock"
 FOLDER = DEV / "browser"
@@ -45,10 +42,8 @@ for (const name of ["chromium", "fonts.tar", "al2023.tar"])
     await inflate(`${{import.meta.dirname}}/node_modules/{PACKAGE}/bin/${{name}}.br`);
 """
 # Without any font all text is 0 px wide.
-FONTS = """<fontconfig>
-<include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-<dir prefix="relative">fonts</dir>
-</fontconfig>
+FONTS = """<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<dir prefix="relative">fonts</dir></fontconfig>
 """
 START = """#!/bin/sh
 here="${0%/*}"
@@ -117,7 +112,7 @@ def _fetched(python: Path) -> str:
                 (folder / PROGRAM).write_text(str(program.relative_to(folder)))
             return str(FOLDER / program.relative_to(folder))
         except Exception as error:  # whatever it is, the next way may still work
-            reasons.append(f"{name}: {reason_of(error)}")
+            reasons.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
     raise DevError(
         f"Expected Chromium or Chrome for the browser tests, got none ({'; '.join(reasons)}): "
         "install one, name it in FREESCALE_BROWSER, or leave the tier out (dev.py test core host server)."
@@ -125,17 +120,11 @@ def _fetched(python: Path) -> str:
 
 
 def _by_playwright(python: Path, folder: Path) -> Path:
-    variables = {
-        "PLAYWRIGHT_BROWSERS_PATH": str(folder),
-        "PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": str(ANSWER_MS),
-    }
+    place = {"PLAYWRIGHT_BROWSERS_PATH": str(folder)}
+    patience = {"PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": str(ANSWER_MS)}
     install = [python, "-m", "playwright", "install", "--no-shell", "chromium"]
-    attempt(install, "browser-playwright", variables, FETCH_SECONDS)
-    environment = clean_environment() | variables
-    answer = subprocess.run(
-        [python, "-c", ASK_PATH], env=environment, capture_output=True, text=True, check=True
-    )
-    return Path(answer.stdout.strip())
+    attempt(install, "browser-playwright", FETCH_SECONDS, **place, **patience)
+    return Path(output_of([python, "-c", ASK_PATH], **place).strip())
 
 
 def _by_npm(_: Path, folder: Path) -> Path:
@@ -143,10 +132,10 @@ def _by_npm(_: Path, folder: Path) -> Path:
         raise DevError("for Linux on x86-64 only")
     options = ["--ignore-scripts", "--no-audit", f"--cache={folder / 'cache'}", "--fetch-retries=0"]
     install = ["npm", "install", "--prefix", folder, *options, f"{PACKAGE}@{VERSION}"]
-    attempt(install, "browser-npm", seconds=FETCH_SECONDS)
+    attempt(install, "browser-npm", FETCH_SECONDS)
     unpack = folder / "unpack.mjs"
     unpack.write_text(UNPACK)
-    attempt(["node", unpack], "browser-unpack", {"TMPDIR": str(folder)}, FETCH_SECONDS)
+    attempt(["node", unpack], "browser-unpack", FETCH_SECONDS, TMPDIR=str(folder))
     for packed in ("cache", "node_modules"):
         shutil.rmtree(folder / packed)
     (folder / "fonts.conf").write_text(FONTS)

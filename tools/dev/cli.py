@@ -1,19 +1,16 @@
 """The command line of dev.py."""
 
-from __future__ import annotations
-
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from tools import ROOT
 from tools.dev import checks, tiers
 from tools.dev.browser import ensure_browser, named_browser
 from tools.dev.errors import DevError
-from tools.dev.machine import require_free_port
 from tools.dev.mutate import mutate, read_mutations
 from tools.dev.paths import Host
 from tools.dev.process import become, host_environment
@@ -22,8 +19,6 @@ from tools.dev.setup_host import selected_host, set_up
 from tools.harness.server_command import server_command
 
 DEFAULT_HOST = "0.30.0"
-BENCH = "tools.bench"
-TRAIN = "tools.demo.train"
 COMMANDS = """\
 commands:
   demo [...]               set everything up, make pictures with the demo model in a real ComfyUI
@@ -81,7 +76,7 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
         "locales": partial(_module, "tools.pictures.locales"),
         "pictures": _pictures,
         "bench": _bench,
-        "train": partial(_module, f"{TRAIN}.run", group=TRAIN),
+        "train": partial(_module, "tools.demo.train.run", group="tools/demo/train"),
     }
     parser.add_argument("command", choices=known)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -90,26 +85,22 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
 
 
 def _test(host: Host, arguments: list[str]) -> int:
-    selection = tiers.select(arguments)
+    chosen, rest = tiers.select(arguments)
     missing = {}
-    if "browser" in selection.paths:
+    if "browser" in chosen:
         _hand_on_browser()
     set_up(host)
-    if "browser" in selection.paths:
+    if "browser" in chosen:
         try:
             ensure_browser(host.python)
         except DevError as error:
             missing["browser"] = str(error)
-    return tiers.run_tiers(host, selection, missing)
+    return tiers.run_tiers(host, chosen, rest, missing)
 
 
 def _hand_on_browser() -> None:
-    """Give the children FREESCALE_BROWSER as an absolute path, for they run in another folder.
-
-    A wrong name is told before the minutes of a set-up.
-    """
-    named = named_browser()
-    if named is not None:
+    """Give the children FREESCALE_BROWSER as an absolute path; a wrong name is told before the set-up."""
+    if named := named_browser():
         os.environ["FREESCALE_BROWSER"] = named
 
 
@@ -130,13 +121,21 @@ def _serve(host: Host, arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8188)
     parser.add_argument("--gpu", action="store_true", help="use the GPU; without it ComfyUI runs with --cpu")
     options, rest = parser.parse_known_args(arguments)
-    require_free_port(options.port)
+    _require_free_port(options.port)
     set_up(host)
     print(f"  ComfyUI {host.release}: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
-    become(
-        [*server_command(host.python, host.comfyui, host.base, options.port, gpu=options.gpu), *rest],
-        host_environment(host),
-    )
+    command = server_command(host.python, host.comfyui, host.base, options.port, gpu=options.gpu)
+    become([*command, *rest], host_environment(host))
+
+
+def _require_free_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise DevError(
+                f"Expected a free port, got {port}, which is in use: end the program there or choose another "
+                "with --port."
+            )
 
 
 def _pictures(host: Host, arguments: list[str]) -> int:
@@ -145,23 +144,18 @@ def _pictures(host: Host, arguments: list[str]) -> int:
 
 
 def _bench(host: Host, arguments: list[str]) -> int:
-    names = sorted(path.stem for path in _folder(BENCH).glob("*.py") if not path.stem.startswith("_"))
+    files = (ROOT / "tools" / "bench").glob("*.py")
+    names = sorted(file.stem for file in files if not file.stem.startswith("_"))
     if not arguments:
         print("\n".join(names))
         return 0
     name, *rest = arguments
     if name not in names:
         raise DevError(f"Expected a benchmark ({', '.join(names)}), got {name}: choose one of them.")
-    return _module(f"{BENCH}.{name}", host, rest, group=BENCH)
+    return _module(f"tools.bench.{name}", host, rest, group="tools/bench")
 
 
 def _module(name: str, host: Host, arguments: list[str], group: str | None = None) -> int:
-    """Set up, with the packages that the package `group` requires, then go on as one of our modules."""
-    if not _folder(name).with_suffix(".py").is_file():
-        raise DevError(f"Expected {name}, found no such module: this checkout has none.")
-    set_up(host, group and group.replace(".", "/"))
+    """Set up, with what the folder `group` requires, then go on as one of the repository's modules."""
+    set_up(host, group)
     become([host.python, "-m", name, *arguments], host_environment(host))
-
-
-def _folder(package: str) -> Path:
-    return ROOT / package.replace(".", "/")

@@ -3,14 +3,13 @@
 Their packages are hard links into uv's cache below .dev, so that torch lies on the disk once.
 """
 
-from __future__ import annotations
-
 import platform
+import shutil
 import sys
 from pathlib import Path
 
 from tools import ROOT
-from tools.dev.machine import require_disk
+from tools.dev.errors import DevError
 from tools.dev.paths import DEV, UV_VENV, Host, shown, venv_program
 from tools.dev.process import output_of, run_logged
 from tools.dev.steps import made_whole, progress
@@ -43,18 +42,26 @@ def ensure_host_venv(host: Host, group: str | None) -> None:
     # Outside the environment. After a kill nobody can tell which packages are whole: all are linked anew.
     unfinished = host.folder / "unfinished"
     ready = _is_for_this_python(host.venv) and not unfinished.exists()
-    if ready and SATISFIED in output_of([*install, "--dry-run", "--offline"], UV_VARIABLES):
+    if ready and SATISFIED in output_of([*install, "--dry-run", "--offline"], **UV_VARIABLES):
         return
-    require_disk(DEV, DISK_GB)
+    if not Path(UV_VARIABLES["UV_CACHE_DIR"]).is_dir():
+        _require_disk()
     unfinished.touch()
     size = "" if ready else " (torch has 5.5 GB)"
     with progress(f"packages of ComfyUI {host.release} and of {group or 'the tests'}{size}"):
         log = f"uv-{host.folder.name}"
         if not ready:
             new = [uv, "venv", "--clear", "--python", sys.executable, host.venv]
-            run_logged(new, log, f"create {shown(host.venv)}", UV_VARIABLES)
-        run_logged(install, log, "install packages", UV_VARIABLES)
+            run_logged(new, log, f"create {shown(host.venv)}", **UV_VARIABLES)
+        run_logged(install, log, "install packages", **UV_VARIABLES)
     unfinished.unlink()
+
+
+def _require_disk() -> None:
+    free = shutil.disk_usage(DEV).free / 1e9
+    if free < DISK_GB:
+        wanted = f"Expected {DISK_GB:g} GB of free disk for {DEV}"
+        raise DevError(f"{wanted}, got {free:.1f} GB: free some and run this again.")
 
 
 def _is_for_this_python(venv: Path) -> bool:

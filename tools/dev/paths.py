@@ -1,7 +1,5 @@
 """Where everything lies. All that set-up makes is below the git-ignored .dev folder."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,11 +1,10 @@
 """Child processes: their environment, their logs, and what to say when one fails."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
 from typing import NoReturn
 
 from tools import ROOT
@@ -15,10 +14,7 @@ from tools.dev.paths import LOGS, Host, shown
 # Two OpenMP runtimes that spin on few shared cores can slow a tiny UNet 200-fold.
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 # What pip and uv say.
-SIGNS = (
-    *("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ProxyError"),
-    *("(from versions: none)", "error sending request"),
-)
+SIGNS = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ProxyError", "error sending")
 NO_NETWORK = (
     "expected a reachable package index, got no connection: check the network and the index settings of pip "
     "and uv, then run this again."
@@ -33,33 +29,23 @@ def clean_environment() -> dict[str, str]:
 
 
 def host_environment(host: Host) -> dict[str, str]:
-    names = {
-        "FREESCALE_COMFYUI": str(host.comfyui),
-        "FREESCALE_BASE": str(host.base),
-        "FREESCALE_HOST": host.release,
-    }
-    if host.is_external:
-        names["PYTHONDONTWRITEBYTECODE"] = "1"
-    return clean_environment() | names
+    names = {"FREESCALE_COMFYUI": str(host.comfyui), "FREESCALE_BASE": str(host.base)}
+    external = {"PYTHONDONTWRITEBYTECODE": "1"} if host.is_external else {}
+    return clean_environment() | names | {"FREESCALE_HOST": host.release} | external
 
 
-def output_of(command: Sequence[object], variables: Mapping[str, str] | None = None) -> str:
+def output_of(command: Sequence[object], **variables: str) -> str:
     """What a command that needs no time prints; nothing of one that cannot be started."""
+    words = [str(part) for part in command]
+    environment = clean_environment() | variables
     try:
-        environment = {**clean_environment(), **(variables or {})}
-        words = [str(part) for part in command]
         done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True)
     except OSError:
         return ""
     return done.stdout + done.stderr
 
 
-def attempt(
-    command: Sequence[object],
-    log_name: str,
-    variables: Mapping[str, str] | None = None,
-    seconds: float | None = None,
-) -> None:
+def attempt(command: Sequence[object], log_name: str, seconds: float | None = None, **variables: str) -> None:
     """Run a command that may fail, its output in a log file; on failure say briefly where to look.
 
     A command still at work after `seconds` is killed.
@@ -68,13 +54,13 @@ def attempt(
     log = LOGS / f"{log_name}.log"
     with log.open("wb") as stream:
         try:
-            # close_fds=False hands on the set-up lock, the one inheritable descriptor; see lock.exclusive.
+            # close_fds=False hands on the set-up lock, the one inheritable descriptor; see steps.exclusive.
             status = subprocess.run(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env={**clean_environment(), **(variables or {})},
+                env=clean_environment() | variables,
                 cwd=ROOT,
                 close_fds=False,
                 timeout=seconds,
@@ -85,17 +71,15 @@ def attempt(
         raise DevError(f"exit status {status}, see {shown(log)}")
 
 
-def run_logged(
-    command: Sequence[object], log_name: str, what: str, variables: Mapping[str, str] | None = None
-) -> None:
+def run_logged(command: Sequence[object], log_name: str, what: str, **variables: str) -> None:
     """Run a set-up command; on failure say what could not be done and show the end of its log."""
     try:
-        attempt(command, log_name, variables)
+        attempt(command, log_name, None, **variables)
     except DevError as error:
         text = (LOGS / f"{log_name}.log").read_text(encoding="utf-8", errors="replace")
         offline = any(sign in text for sign in SIGNS)
         reason = NO_NETWORK if offline else f"expected exit status 0, got {error}, then run this again."
-        tail = "\n".join(f"    {line}" for line in text.splitlines()[-TAIL_LINES:])
+        tail = textwrap.indent("\n".join(text.splitlines()[-TAIL_LINES:]), "    ")
         raise DevError(f"Could not {what}: {reason}\n{tail}") from None
 
 

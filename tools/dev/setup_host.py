@@ -1,16 +1,14 @@
 """From nothing to a host that can run: uv, ComfyUI's tree, its packages, its base directory."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 
 from tools.dev.base_directory import ensure_base
 from tools.dev.environments import ensure_host_venv, ensure_uv
 from tools.dev.errors import DevError
-from tools.dev.lock import exclusive
 from tools.dev.paths import DEV, Host
 from tools.dev.releases import RELEASES, ensure_tree, tree_version
+from tools.dev.steps import exclusive
 
 
 def selected_host(release: str, comfyui: str | None) -> Host:
@@ -26,10 +24,7 @@ def selected_host(release: str, comfyui: str | None) -> Host:
 
 
 def set_up(host: Host, group: str | None = None) -> None:
-    """Make what is missing; takes no time when all is there.
-
-    group: a folder whose requirements.txt is needed, too.
-    """
+    """Make what is missing, with what the folder `group` requires; takes no time when all is there."""
     host.folder.mkdir(parents=True, exist_ok=True)
     with exclusive(DEV / "lock"):
         ensure_uv()

@@ -1,13 +1,10 @@
 """The test tiers: which of them the words of `dev.py test` mean, and how each is run and counted."""
 
-from __future__ import annotations
-
 import os
 import time
 import xml.etree.ElementTree as ElementTree
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 from tools import ROOT
 from tools.dev.errors import DevError
@@ -18,25 +15,14 @@ TIERS = ("core", "pack", "tools", "host", "server", "browser")
 NOTHING_COLLECTED = 5  # pytest's exit status
 
 
-class Selection(NamedTuple):
-    """Tiers to run, each with the paths it is narrowed to, and the arguments for pytest."""
-
-    paths: dict[str, list[str]]
-    arguments: list[str]
+Result = tuple[str, int, int, int, float]
+"""A tier's name, how many tests passed, failed and were skipped, and its seconds."""
 
 
-class Result(NamedTuple):
-    tier: str
-    passed: int
-    failed: int
-    skipped: int
-    seconds: float
+def select(words: list[str], folder: Path = TESTS) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the tiers to run, each with the paths it is narrowed to, and the arguments for pytest.
 
-
-def select(words: list[str], folder: Path = TESTS) -> Selection:
-    """Leading words that name tiers select them; paths inside a tier's folder narrow it; the rest is
-    pytest's.
-
+    Leading words that name tiers select them; paths inside a tier's folder narrow it; the rest is pytest's.
     Without tier words the tiers are those of the paths; without either, all that have a folder.
     """
     named = list(takewhile(TIERS.__contains__, words))
@@ -47,20 +33,17 @@ def select(words: list[str], folder: Path = TESTS) -> Selection:
         (arguments if tier is None else narrowed.setdefault(tier, [])).append(word)
     existing = [tier for tier in TIERS if (folder / tier).is_dir()]
     chosen = named or list(narrowed) or existing
-    for tier in narrowed:
-        if tier not in chosen:
-            raise DevError(
-                f"Expected paths below the named tiers ({', '.join(named)}), got one of {tier}: name that "
-                "tier too or drop the path."
-            )
-    for tier in chosen:
-        if tier not in existing:
-            raise DevError(
-                f"Expected tests in {shown(folder / tier)}, found no such folder: the tiers here are "
-                f"{', '.join(existing)}."
-            )
+    for stray in narrowed.keys() - chosen:
+        names = ", ".join(named)
+        raise DevError(
+            f"Expected paths below the named tiers ({names}), got one of {stray}: name that tier too or drop "
+            "the path."
+        )
+    for tier in set(chosen) - set(existing):
+        names, place = ", ".join(existing), shown(folder / tier)
+        raise DevError(f"Expected tests in {place}, found no such folder: the tiers here are {names}.")
     paths = {tier: narrowed.get(tier, [str(folder / tier)]) for tier in TIERS if tier in chosen}
-    return Selection(paths, arguments)
+    return paths, arguments
 
 
 def _tier_of(word: str, folder: Path) -> str | None:
@@ -72,19 +55,19 @@ def _tier_of(word: str, folder: Path) -> str | None:
     return parts[0] if parts and parts[0] in TIERS and path.exists() else None
 
 
-def run_tiers(host: Host, selection: Selection, missing: dict[str, str]) -> int:
+def run_tiers(host: Host, chosen: dict[str, list[str]], arguments: list[str], missing: dict[str, str]) -> int:
     """Run each tier in a pytest of its own, print the table and the sum; the exit status.
 
     missing: tiers that cannot run here, each with the reason; each counts as a failure.
     """
     results = [
-        Result(tier, 0, 1, 0, 0.0) if tier in missing else _run_tier(host, tier, paths, selection.arguments)
-        for tier, paths in selection.paths.items()
+        (tier, 0, 1, 0, 0.0) if tier in missing else _run_tier(host, tier, paths, arguments)
+        for tier, paths in chosen.items()
     ]
     print(f"\nComfyUI {host.release}\n{'tier':<10}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for tier, *counts, seconds in results:
         print(f"{tier:<10}{''.join(f'{count:>8}' for count in counts)}{seconds:>9.1f}")
-    passed, failed, skipped = (sum(counts) for counts in list(zip(*results, strict=True))[1:4])
+    passed, failed, skipped = (sum(int(result[column]) for result in results) for column in (1, 2, 3))
     if skipped:
         print(f"{skipped} skipped: counted as failed, since a skipped test checks nothing")
     for reason in missing.values():
@@ -98,12 +81,11 @@ def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> 
     report = LOGS / f"junit-{tier}-{os.getpid()}.xml"
     print(f"\n== {tier}", flush=True)
     start = time.monotonic()
-    status = run_shown(
-        [host.python, "-m", "pytest", f"--junitxml={report}", *paths, *arguments], host_environment(host)
-    )
+    pytest = [host.python, "-m", "pytest", f"--junitxml={report}", *paths, *arguments]
+    status = run_shown(pytest, host_environment(host))
     counts = read_report(report, status)
     report.unlink(missing_ok=True)
-    return Result(tier, *counts, time.monotonic() - start)
+    return tier, *counts, time.monotonic() - start
 
 
 def read_report(report: Path, status: int) -> tuple[int, int, int]:
