@@ -22,6 +22,7 @@ from tools.dev.steps import exclusive, made_whole
 def test_a_release_that_is_not_supported_and_a_folder_without_comfyui_are_refused(tmp_path):
     with pytest.raises(DevError, match=r"Expected --host 0.30.0 or 0.3.75, got 1.0"):
         selected_host("1.0", None)
+    (tmp_path / "comfyui_version.py").write_text('__version__ = "0.31.0"\n')
     with pytest.raises(DevError, match="Expected a ComfyUI tree with main.py"):
         selected_host("0.30.0", str(tmp_path))
 
@@ -153,28 +154,26 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
         assert [path.name for path in folder.iterdir()] == [name]
 
 
-HOLD = """
-import sys, subprocess, time
+SET_UP = """
+import sys
 from pathlib import Path
-from tools.dev.steps import exclusive
-with exclusive(Path(sys.argv[1])):
-    sleep = [sys.executable, "-c", "import time; time.sleep(2)"]
-    subprocess.Popen(sleep, close_fds=False, stdout=subprocess.DEVNULL)
-    print(flush=True)
-    time.sleep(60)
+from tools.dev import process, steps
+process.LOGS = Path(sys.argv[1])
+with steps.exclusive(process.LOGS / "lock"):
+    process.attempt([sys.executable, "-c", "import time; print(flush=True); time.sleep(2)"], "child")
 """
-
 
 if sys.platform != "win32":  # where a child inherits no lock
 
     def test_the_lock_of_a_killed_set_up_is_free_once_what_it_left_running_ends(tmp_path, capsys):
-        hold = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
-        child = subprocess.Popen(hold, cwd=ROOT, stdout=subprocess.PIPE)
-        child.stdout.readline()
+        set_up = subprocess.Popen([sys.executable, "-c", SET_UP, str(tmp_path)], cwd=ROOT)
+        while not (tmp_path / "child.log").is_file() or not (tmp_path / "child.log").read_text():
+            assert set_up.poll() is None
+            time.sleep(0.05)
+        set_up.kill()
+        set_up.wait()
         began = time.monotonic()
-        child.kill()
-        child.communicate()
-        for said, seconds in (("waiting", 1.5), ("", 0)):
+        for said, seconds in (("waiting", 1.0), ("", 0)):
             with exclusive(tmp_path / "lock"):
                 assert time.monotonic() - began > seconds
             assert said in (out := capsys.readouterr().out) and bool(said) == bool(out)
@@ -197,8 +196,9 @@ def test_the_pack_in_a_base_directory_holds_no_way_back_to_itself(tmp_path):
     """A link to the whole repository made ComfyUI walk in circles through .dev."""
     folder = tmp_path / "ComfyUI-FreeScale"
     folder.symlink_to(ROOT, target_is_directory=True)
-    for names in (["freescale_core"], shipped_entries()):
+    shipped = shipped_entries()
+    for names in (shipped, ["freescale_core"]):
         link_entries(folder, names)
         assert sorted(path.name for path in folder.iterdir()) == sorted(names)
-    assert {"__init__.py", "freescale_core", "nodes", "pyproject.toml"} <= set(names)
-    assert not {".dev", ".git", "tools", "tests"} & set(names)
+    assert {"__init__.py", "freescale_core", "nodes", "pyproject.toml"} <= set(shipped)
+    assert not {".dev", ".git", "tools", "tests"} & set(shipped)
