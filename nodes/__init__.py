@@ -3,11 +3,11 @@
     *_node.py, *_nodes.py  a node's inputs, their checks, and a short execute
     widgets                socket types, choices and inputs that several nodes share
     input_checks           one sentence for each bad input
-    plan_route             the plan in numbers, for the web page
-    cascade/               the stages of an image: what they start from, one after the other, VAE and
-    upscaling patching/              FreeScale in one sampler run: what a MODEL carries, and the patches of
-    the run backbones/             what FreeScale knows of a network: its layers, its attention calls host/
-    what differs between releases of ComfyUI, and its types
+    plan_route, plan_fit   the plan in numbers for the web page, and whether it fits the server's card
+    cascade/               the stages: what they start from, one after the other, VAE and upscaling
+    patching/              FreeScale in one sampler run: what a MODEL carries, and the patches of the run
+    backbones/             what FreeScale knows of a network: its layers, its attention calls
+    host/                  what differs between releases of ComfyUI, and its types
 
 Imports go down this list, never up, and below it to `freescale_core`.
 """

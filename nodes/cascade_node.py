@@ -1,6 +1,7 @@
 """FreeScaleCascade: like KSampler, but it goes on from the base size to the target size, stage by stage."""
 
 import logging
+from collections.abc import Hashable
 from typing import Any
 
 import comfy.samplers
@@ -14,6 +15,7 @@ from ..freescale_core.presets import SCHEDULER, STEPS
 from ..freescale_core.settings import FreeScaleSettings
 from . import widgets
 from .backbones.unet import auto_preset
+from .cascade.kept import origin_of
 from .cascade.progress import shrunk
 from .cascade.run import run_cascade
 from .cascade.stages import SamplerChoice, Stage, StageOverride, stages_of
@@ -35,6 +37,7 @@ from .widgets import OverridesType, PlanType
 
 log = logging.getLogger("FreeScale")
 MAX_STRETCH = 1.05
+ORIGIN_INPUTS = ("model", "positive", "negative", "vae", "overrides")
 SHOWN_PER_STAGE = 4
 """Images of a batch that the node shows."""
 
@@ -108,7 +111,7 @@ class FreeScaleCascade(io.ComfyNode):
                     tooltip="The images of all stages, the base first.",
                 ),
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
             **search_aliases("hires fix", "high resolution", "4k", "8k", "self cascade", "ksampler"),
         )
 
@@ -162,9 +165,14 @@ class FreeScaleCascade(io.ComfyNode):
         for stage in stages[1:]:
             _check_sampler(stage)
         _warn_about_areas(stages[1:])
-        results = run_cascade(stages, vae, plan, start)
+        results = run_cascade(stages, vae, plan, start, _origin(getattr(cls, "hidden", None)))
         images = [result.image for result in results if result.image is not None]
         return io.NodeOutput(results[-1].latent, images[-1], images, ui=_stage_previews(cls, images))
+
+
+def _origin(hidden: Any) -> Hashable:
+    """What the node's MODELs, VAE and prompts come from; see `kept.origin_of`."""
+    return origin_of(getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None), ORIGIN_INPUTS)
 
 
 def _auto_settings(model: Model) -> FreeScaleSettings:

@@ -19,18 +19,20 @@ def expect_one(node: str, latent: object, image: object) -> None:
         raise ValueError(f"{node} expects either a latent or an image, got {got}.")
 
 
-def link_problem(schema: io.Schema, linked: dict[str, str], latent: str, image: str) -> str | None:
+def link_problem(
+    schema: io.Schema, linked: dict[str, str], latent_input: str, image_input: str
+) -> str | None:
     """What is wrong with the links of a node that starts from a latent or an image, before anything runs.
 
-    linked: input -> type of what is linked. latent, image: the two inputs of which exactly one is needed.
+    linked: input -> type of what is linked. latent_input, image_input: the two of which exactly one is
+    needed.
     """
     wrong = wrong_link(schema, linked)
     if wrong is not None:
         return wrong
-    try:
-        expect_one(schema.display_name or "", linked.get(latent), linked.get(image))
-    except ValueError as error:
-        return str(error)
+    # Both are told in the run: a switch may give None for one of them.
+    if latent_input not in linked and image_input not in linked:
+        return f"{schema.display_name} expects either a latent or an image, got neither: connect one of them."
     return None
 
 

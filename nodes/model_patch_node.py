@@ -43,7 +43,8 @@ class FreeScaleModelPatch(io.ComfyNode):
                     "later stages of the cascade. More choice: FreeScale Scale Fusion.",
                 ),
                 widgets.alpha(
-                    "How free the later stages are: 0.5 faithful, 1 balanced, 2 free. More = more new detail. 8k: 1 or less."
+                    "How free the later stages are: 0.5 faithful, 1 balanced, 2 free. More = more new "
+                    "detail. 8k: 1 or less."
                 ),
                 widgets.side(
                     "base_width", "Training width in pixels; 0 = the preset's area in the aspect of the run."

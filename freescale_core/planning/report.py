@@ -118,7 +118,9 @@ def settings_lines(plan: CascadePlan) -> list[str]:
 def _cost_lines(numbers: PlanReport) -> list[str]:
     stages = list(enumerate(numbers.stages))
     costs = ", ".join(f"stage {r} {stage.exact:.1f} (Balanced {stage.fast:.1f})" for r, stage in stages[1:])
-    memory = ", ".join(f"stage {r} {stage.unet_gib:.1f} (VAE {stage.vae_gib:.1f})" for r, stage in stages)
+    memory = ", ".join(
+        f"stage {r} {stage.unet_gib:.1f} (VAE in one piece {stage.vae_gib:.1f})" for r, stage in stages
+    )
     return [
         f"Cost on SDXL's UNet with {STEPS} steps, the base image = 1: {costs}; all with the base "
         f"{numbers.exact:.1f} "

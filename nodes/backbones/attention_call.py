@@ -88,7 +88,7 @@ class AttentionCall:
         return out
 
 
-def noted(transformer_options: dict[str, Any], unet: Any, sigma: float) -> dict[str, Any]:
+def with_call_facts(transformer_options: dict[str, Any], unet: Any, sigma: float) -> dict[str, Any]:
     """A copy of one model call's options that tells attention patches what the call is.
 
     That is its noise level and the kernels that the checkpoint prescribes.

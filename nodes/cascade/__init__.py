@@ -1,8 +1,9 @@
-"""The stages of an image.
+"""The stages of a cascade.
 
 start     what a cascade begins with: an empty latent, a finished one, or an image
 stages    what each stage is sampled with, overrides included
 run       one stage after the other
+kept      finished stages of earlier runs
 upscale   the image of a stage at the size of the next
 vae       latent <-> image, in tiles where memory is short
 progress  one progress bar and the previews

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from itertools import accumulate
 
 import comfy.utils
 import latent_preview
@@ -20,10 +21,11 @@ PREVIEW_SIDE = 1024
 
 @dataclass(frozen=True)
 class StageWork:
-    """What is left to sample of one stage of a cascade. number: 0 for the base."""
+    """What is left to sample of one stage of a cascade. number: 0 for the base; last: the number of the
+    last."""
 
     number: int
-    of: int
+    last: int
     size: Size
     stage: Stage
 
@@ -37,31 +39,53 @@ class StageWork:
         return fused_cost(base, self.size, settings.fusion.mode)
 
     def __str__(self) -> str:
-        return f"stage {self.number} of {self.of}, {self.size}" if self.number else f"base image, {self.size}"
+        return (
+            f"stage {self.number} of {self.last}, {self.size}" if self.number else f"base image, {self.size}"
+        )
 
 
 class CascadeProgress:
-    """The bar of a cascade. It grows by what a step costs, so that half of it is about half of the time."""
+    """The bar of a cascade. It grows by what a step costs, so that half of it is about half of the time.
+
+    A context manager: at its end the node says how long all took.
+    """
 
     def __init__(self, model: Model, work: list[StageWork]) -> None:
         """work: of the stages that will be sampled, in order."""
         cheapest = min((part.step_cost for part in work), default=1.0)
-        self._work = iter([(part, max(1, round(part.step_cost / cheapest))) for part in work])
-        self._total = sum(part.stage.step_count() * max(1, round(part.step_cost / cheapest)) for part in work)
+        units = [max(1, round(part.step_cost / cheapest)) for part in work]
+        shares = [part.stage.step_count() * unit for part, unit in zip(work, units, strict=True)]
+        starts = accumulate(shares, initial=0)
+        self._stages = zip(work, units, shares, starts, strict=False)
+        self._total = max(1, sum(shares))
         self._done = 0
-        self._bar = comfy.utils.ProgressBar(max(1, self._total))
+        self._bar = comfy.utils.ProgressBar(self._total)
         self._previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+        self._begun = time.monotonic()
+
+    def __enter__(self) -> "CascadeProgress":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        seconds = _duration(time.monotonic() - self._begun)
+        self.say(f"finished in {seconds}" if error is None else f"stopped after {seconds}")
+
+    def say(self, text: str) -> None:
+        """Show a text at the node."""
+        say_at_node(text)
 
     def next_stage(self) -> Callback:
         """The sampler callback of the next stage."""
-        work, units = next(self._work)
-        before, started = self._done, time.monotonic()
-        say_at_node(str(work))
+        work, unit, share, start = next(self._stages)
+        begun = time.monotonic()
+        self.say(str(work))
 
         def callback(step: int, x0: Tensor, x: Tensor, total_steps: int) -> None:
-            self._done = before + (step + 1) * units
-            pace = (time.monotonic() - started) / (self._done - before)
-            say_at_node(f"{work}, about {_minutes(pace * (self._total - self._done))} left")
+            # Some samplers report more steps than the schedule has.
+            done = min(share, (step + 1) * unit)
+            self._done = start + done
+            left = (time.monotonic() - begun) / done * (self._total - self._done)
+            self.say(f"{work}, about {_duration(left)} left")
             preview = (
                 self._previewer.decode_latent_to_preview_image("JPEG", small_latent(x0))
                 if self._previewer
@@ -74,11 +98,10 @@ class CascadeProgress:
     def show(self, image: Tensor) -> None:
         """Show a finished stage's image (b, H, W, 3) under the node."""
         pixels = shrunk(image[:1])[0].clamp(0, 1).mul(255).cpu().numpy().astype(np.uint8)
-        shown = "JPEG", Image.fromarray(pixels), PREVIEW_SIDE
-        self._bar.update_absolute(self._done, max(1, self._total), shown)
+        self._bar.update_absolute(self._done, self._total, ("JPEG", Image.fromarray(pixels), PREVIEW_SIDE))
 
 
-def _minutes(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 

@@ -35,56 +35,58 @@ class StageResult:
     """(b, H, W, 3); None if memory ran out while decoding."""
 
 
-def run_cascade(stages: list[Stage], vae: Vae, plan: CascadePlan, start: Start) -> list[StageResult]:
+def run_cascade(
+    stages: list[Stage], vae: Vae, plan: CascadePlan, start: Start, origin: Hashable = None
+) -> list[StageResult]:
     """All stages, the base included. stages: of the base and of each size of the plan.
 
-    When a later stage runs out of memory, what is finished is returned and the log says so.
+    When a later stage runs out of memory, what is finished is returned and the log says so. origin: of
+    `origin_of`.
 
     Raises:
         ValueError: a stage's MODEL has no UNet; nothing has been sampled then.
     """
-    keys = stage_keys(stages, vae, plan, start)
-    base, *later = _patched(stages)
-    samples_base = isinstance(start, FromLatent) and start.is_empty
-    sizes = (start.size, *plan.stages)
-    work = [
-        StageWork(r, len(later), size, stage)
-        for r, (stage, size) in enumerate(zip([base, *later], sizes, strict=True))
+    keys = stage_keys(stages, vae, plan, start, origin)
+    kept = [KEPT.get(key) for key in keys]
+    stages = _patched(stages)
+    parts = zip(stages, (start.size, *plan.stages), kept, strict=True)
+    to_sample = [
+        StageWork(r, len(plan.stages), size, stage)
+        for r, (stage, size, samples) in enumerate(parts)
+        if samples is None and (r > 0 or (isinstance(start, FromLatent) and start.is_empty))
     ]
-    left = [part for part, key in zip(work, keys, strict=True) if KEPT.get(key) is None]
-    progress = CascadeProgress(
-        base.model, left if samples_base else [part for part in left if part.number > 0]
-    )
-
-    before, image = _base(base, keys[0], start, vae, plan, progress)
-    results = [StageResult(before, image)]
-    for r, (stage, size, key) in enumerate(zip(later, plan.stages, keys[1:], strict=True), start=1):
-        # An image that came in is no result, so then the error passes.
-        with CatchOutOfMemory(when=before is not None) as sampling:
-            latent = _kept(key, r, size) or _sampled(stage, r, before, image, size, vae, plan, progress)
-            KEPT.put(key, latent)
-        if sampling.ran_out:
-            log.error(
-                "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: "
-                "take speed Balanced or Fast, or a smaller factor.",
-                r,
-                size,
-                r - 1,
-            )
-            return results
-        with CatchOutOfMemory() as decoding:
-            image = decode(vae, latent["samples"], plan.tiling)
-        if decoding.ran_out:
-            log.error(
-                "FreeScale: decoding stage %d (%s) ran out of memory: its latent is returned, "
-                "decode it with VAE Decode (Tiled).",
-                r,
-                size,
-            )
-            return [*results, StageResult(latent, None)]
-        progress.show(image)
-        results.append(StageResult(latent, image))
-        before = latent
+    with CascadeProgress(stages[0].model, to_sample) as progress:
+        before, image = _base(stages[0], keys[0], kept[0], start, vae, plan, progress)
+        results = [StageResult(before, image)]
+        for r, size in enumerate(plan.stages, start=1):
+            # An image that came in is no result, so then the error passes.
+            with CatchOutOfMemory(when=before is not None) as sampling:
+                if kept[r] is None:
+                    latent = _sampled(stages[r], r, before, image, size, vae, plan, progress)
+                    KEPT.put(keys[r], latent["samples"])
+                else:
+                    latent = _kept(kept[r], before, r, size)
+            if sampling.ran_out:
+                log.error(
+                    "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: "
+                    "take speed Balanced or Fast, or a smaller factor.",
+                    r,
+                    size,
+                    r - 1,
+                )
+                return results
+            with CatchOutOfMemory() as decoding:
+                image = _decoded(vae, latent, plan, size, progress)
+            if decoding.ran_out:
+                log.error(
+                    "FreeScale: decoding stage %d (%s) ran out of memory: its latent is returned, "
+                    "decode it with VAE Decode (Tiled).",
+                    r,
+                    size,
+                )
+                return [*results, StageResult(latent, None)]
+            results.append(StageResult(latent, image))
+            before = latent
     return results
 
 
@@ -97,27 +99,41 @@ def _patched(stages: Sequence[Stage]) -> list[Stage]:
     return [dataclasses.replace(stage, model=patched(stage.model, stage.settings)) for stage in stages]
 
 
-def _kept(key: Hashable, r: int, size: Size) -> LatentDict | None:
-    """What an earlier run has finished of stage r."""
-    kept = KEPT.get(key)
-    if kept is not None:
-        log.info("FreeScale: stage %d, %s, is kept from an earlier run.", r, size)
-    return kept
+def _kept(samples: Tensor, before: LatentDict | None, r: int, size: Size) -> LatentDict:
+    """Stage r as an earlier run has finished it."""
+    log.info("FreeScale: stage %d, %s, is kept from an earlier run.", r, size)
+    return {**(before or {}), "samples": samples}
 
 
 def _base(
-    stage: Stage, key: Hashable, start: Start, vae: Vae, plan: CascadePlan, progress: CascadeProgress
+    stage: Stage,
+    key: Hashable,
+    kept: Tensor | None,
+    start: Start,
+    vae: Vae,
+    plan: CascadePlan,
+    progress: CascadeProgress,
 ) -> tuple[LatentDict | None, Tensor]:
     """Latent and image (b, H, W, 3) of stage 0; no latent if an image came in."""
     if isinstance(start, FromImage):
         return None, start.image
     latent = start.latent
-    if start.is_empty:
-        latent = _kept(key, 0, start.size) or sample(stage, latent, progress.next_stage())
-        KEPT.put(key, latent)
+    if start.is_empty and kept is not None:
+        latent = _kept(kept, latent, 0, start.size)
+    elif start.is_empty:
+        latent = sample(stage, latent, progress.next_stage())
+        KEPT.put(key, latent["samples"])
+    return latent, _decoded(vae, latent, plan, start.size, progress)[..., :3]
+
+
+def _decoded(
+    vae: Vae, latent: LatentDict, plan: CascadePlan, size: Size, progress: CascadeProgress
+) -> Tensor:
+    """The image (b, H, W, 3) of a finished stage, shown under the node."""
+    progress.say(f"decoding {size}")
     image = decode(vae, latent["samples"], plan.tiling)
     progress.show(image)
-    return latent, image[..., :3]
+    return image
 
 
 def _sampled(

@@ -140,10 +140,11 @@ def wrong_link(schema: io.Schema, linked: dict[str, str]) -> str | None:
 
 
 def say_at_node(text: str) -> None:
-    """Show a text at the node that is being executed, where a web page is there to show it."""
+    """Show a text at the node that is being executed, in the page that has queued it."""
     server, context = _server(), get_executing_context()
-    if server is not None and context is not None:
-        server.send_progress_text(text, context.node_id)
+    client = getattr(server, "client_id", None)
+    if client is not None and context is not None:
+        server.send_progress_text(text, context.node_id, client)
 
 
 def server_routes() -> Any | None:

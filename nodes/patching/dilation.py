@@ -1,6 +1,6 @@
 """Eq. 5 around each model call (ComfyUI's APPLY_MODEL wrapper).
 
-The call's noise level is noted on the way.
+The call's noise level is with_call_facts on the way.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor
 from ...freescale_core.dilation import dilated
 from ...freescale_core.geometry import Size, dilation_factor
 from ...freescale_core.settings import DilationSettings
-from ..backbones.attention_call import noted
+from ..backbones.attention_call import with_call_facts
 from ..backbones.unet import dilation_convs
 from .sampler_run import SamplerRun
 
@@ -42,7 +42,7 @@ class DilatedCalls:
         # One wait for the GPU per model call; the attention patches read this number instead of the tensor.
         sigma = float(t.flatten()[0])  # ComfyUI's t is a noise level here, not a timestep.
         unet = executor.class_obj.diffusion_model
-        options = noted(transformer_options, unet, sigma)
+        options = with_call_facts(transformer_options, unet, sigma)
         factor = self.factor(Size(*x.shape[2:]), sigma)
         with dilated(() if factor is None else dilation_convs(unet), factor or 1):
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)

@@ -26,4 +26,4 @@ def model():
 @pytest.fixture(autouse=True)
 def no_kept_stages():
     """A test begins as a new process does."""
-    KEPT._latents.clear()
+    KEPT.clear()

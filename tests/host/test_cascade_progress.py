@@ -80,7 +80,7 @@ def test_a_step_counts_what_it_costs_in_steps_of_the_cheapest_stage():
 
 def test_the_node_says_which_stage_runs_and_how_long_it_will_take(monkeypatch):
     said = []
-    clock = iter([0.0, 10.0, 20.0, 100.0, 400.0])
+    clock = iter([0.0, 0.0, 10.0, 20.0, 100.0, 400.0, 400.0])
     monkeypatch.setattr(progress_module, "say_at_node", said.append)
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
     progress = CascadeProgress(demo_checkpoint()[0], [work(0, 2), work(1, 1)])
@@ -88,21 +88,41 @@ def test_the_node_says_which_stage_runs_and_how_long_it_will_take(monkeypatch):
     callback = progress.next_stage()
     callback(0, latent, latent, 2)
     callback(1, latent, latent, 2)
-    progress.next_stage()(0, latent, latent, 1)
+    with progress:
+        progress.next_stage()(0, latent, latent, 1)
     assert said == [
         "base image, 1024x1024",
         f"base image, 1024x1024, about {10 * (1 + COST)} s left",
         f"base image, 1024x1024, about {10 * COST} s left",
         "stage 1 of 1, 2048x2048",
         "stage 1 of 1, 2048x2048, about 0 s left",
+        "finished in 7 min",
     ]
+
+
+def test_after_an_error_the_node_says_that_it_stopped(monkeypatch):
+    said = []
+    monkeypatch.setattr(progress_module, "say_at_node", said.append)
+    with pytest.raises(ZeroDivisionError), CascadeProgress(demo_checkpoint()[0], []):
+        raise ZeroDivisionError
+    assert said == ["stopped after 0 s"]
+
+
+def test_a_sampler_with_more_steps_than_the_schedule_moves_the_bar_no_further_than_its_stage():
+    progress = CascadeProgress(demo_checkpoint()[0], [work(0, 2), work(1, 1)])
+    latent = torch.zeros(1, 4, 8, 8)
+    callback = progress.next_stage()
+    for step in range(5):
+        callback(step, latent, latent, 2)
+    progress.next_stage()(0, latent, latent, 1)
+    assert [value for value, *_ in Bar.last] == [1, 2, 2, 2, 2, 2 + COST]
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.4, "0 s"), (99.4, "99 s"), (100, "2 min"), (3600, "60 min")]
 )
 def test_long_times_are_told_in_minutes(seconds, said):
-    assert progress_module._minutes(seconds) == said
+    assert progress_module._duration(seconds) == said
 
 
 def test_a_finished_picture_is_shown_without_moving_the_bar():

@@ -1,6 +1,8 @@
 """A cascade goes on from the stages that an earlier run has finished, and from nobody else's."""
 
+import copy
 import gc
+import weakref
 
 import comfy.model_management
 import pytest
@@ -8,8 +10,9 @@ import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.planning.plan import CascadePlan
 from freescale_pack.nodes.cascade import run as cascade_module
-from freescale_pack.nodes.cascade.kept import KEPT, KeptStages, Same
+from freescale_pack.nodes.cascade.kept import KEPT, KeptStages, Same, origin_of
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
+from freescale_pack.nodes.region_nodes import FreeScaleDetailRegion
 
 from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
 
@@ -73,7 +76,7 @@ def test_a_larger_factor_samples_the_new_stages_only_and_gives_the_same_bits(lin
     caplog.set_level("INFO", logger="FreeScale")
     anew = run(links)
     assert taken(sampled) == [64, 128, 256]
-    KEPT._latents.clear()
+    KEPT.clear()
     run(links, factor=2.0)
     assert taken(sampled) == [64, 128]
     latent, image, images = run(links)
@@ -169,9 +172,86 @@ def test_a_thing_that_is_gone_equals_nothing_and_is_not_kept_alive():
 
 
 def test_the_latents_used_least_recently_go_beyond_the_limit():
-    kept, latent = KeptStages(max_bytes=100), {"samples": torch.zeros(10)}
+    kept, samples = KeptStages(max_bytes=100), torch.zeros(10)
     for key in ("a", "b"):
-        kept.put(key, latent)
+        kept.put(key, samples)
     kept.get("a")
-    kept.put("c", latent)
-    assert [key for key in ("a", "b", "c") if kept.get(key)] == ["a", "c"]
+    kept.put("c", samples)
+    assert [key for key in ("a", "b", "c") if kept.get(key) is not None] == ["a", "c"]
+
+
+def test_what_nothing_can_match_any_more_goes():
+    kept, thing = KeptStages(), torch.zeros(1)
+    kept.put(("stage", (Same(thing), 1)), torch.zeros(10))
+    del thing
+    gc.collect()
+    kept.put("other", torch.zeros(10))
+    assert len(kept) == 1
+
+
+def test_masks_of_regions_are_not_kept_alive(links):
+    mask = torch.ones(1, 8, 8)
+    regions = FreeScaleDetailRegion.execute(mask, 2.0, 0.0, False).result[0]
+    held = weakref.ref(regions[0])
+    model = patched(links["model"], base_width=BASE, base_height=BASE, detail_regions=regions)
+    run(links, model=model, factor=2.0)
+    del model, regions
+    gc.collect()
+    assert held() is None
+
+
+def test_who_changes_a_returned_latent_changes_no_kept_one(links, sampled):
+    first = run(links, factor=2.0)[0]["samples"]
+    expected = first.clone()
+    first.zero_()
+    again = run(links, factor=2.0)[0]["samples"]
+    assert torch.equal(again, expected)
+    again.zero_()
+    assert torch.equal(run(links, factor=2.0)[0]["samples"], expected)
+    assert taken(sampled) == [64, 128]
+
+
+def test_an_empty_latent_of_another_precision_is_another(links, sampled):
+    """Noise is drawn in its precision."""
+    run(links, factor=2.0)
+    taken(sampled)
+    run(links, factor=2.0, latent={"samples": links["latent"]["samples"].half()})
+    assert taken(sampled) == [64, 128]
+
+
+def test_a_cascade_whose_latents_do_not_fit_is_sampled_anew_without_an_error(links, sampled, monkeypatch):
+    monkeypatch.setattr(cascade_module, "KEPT", KeptStages(max_bytes=1))
+    for _ in range(2):
+        run(links)
+        assert taken(sampled) == [64, 128, 256]
+
+
+PROMPT = {
+    "1": {"class_type": "Loader", "inputs": {"name": "a"}},
+    "2": {"class_type": "Tiles", "inputs": {"model": ["1", 0], "mode": "on"}},
+    "3": {"class_type": "Text", "inputs": {"text": "x"}},
+    "9": {"class_type": "FreeScaleCascade", "inputs": {"model": ["2", 0], "plan": ["3", 0], "seed": 1}},
+}
+
+
+@pytest.mark.parametrize(
+    ("node", "name", "value", "is_other"),
+    [
+        ("2", "mode", "off", True),
+        ("1", "name", "b", True),
+        ("3", "text", "y", False),
+        ("9", "seed", 2, False),
+    ],
+)
+def test_what_a_model_comes_from_tells_models_apart_that_a_node_has_changed_in_place(
+    node, name, value, is_other
+):
+    changed = copy.deepcopy(PROMPT)
+    changed[node]["inputs"][name] = value
+    same = origin_of(PROMPT, "9", ("model",))
+    assert same == origin_of(copy.deepcopy(PROMPT), "9", ("model",)) and hash(same) is not None
+    assert (origin_of(changed, "9", ("model",)) != same) == is_other
+
+
+def test_without_a_server_there_is_no_prompt():
+    assert origin_of(None, None, ("model",)) is None and origin_of(PROMPT, "77", ("model",)) is None

@@ -41,7 +41,7 @@ def plan(side, tiling="auto"):
 )
 def test_one_sentence_says_whether_it_fits_and_how_the_vae_goes(side, gib, expected):
     said = fit_line(plan(side), Card("RTX 3060", float(gib)))
-    assert said.startswith(f"RTX 3060, {gib} GiB: {expected}")
+    assert said.startswith(f"RTX 3060, {gib} GiB, one image of SDXL: {expected}")
 
 
 def test_a_server_without_a_gpu_says_so():
@@ -67,3 +67,8 @@ def test_the_planned_tiles_are_those_that_sdxls_vae_will_get():
     limit = PIXEL_BYTES * 2048 * 2048 / 0.9
     assert planned_tile(Size(2048, 2048), "auto", limit + 1) is None
     assert planned_tile(Size(2048, 2048), "auto", limit - 1) is not None
+
+
+def test_a_vae_in_one_piece_that_does_not_fit_is_told():
+    said = fit_line(plan(8192, "off"), Card("H100", 80.0))
+    assert said.endswith("8192x8192 fits; the VAE does not fit in one piece: set tiling to auto.")

@@ -196,12 +196,7 @@ CASES = {
 }
 
 
-BEFORE_A_RUN = {
-    "latent and image": "10",
-    "neither latent nor image": "10",
-    "latent and image to enlarge": "21",
-    "neither latent nor image to enlarge": "21",
-}
+BEFORE_A_RUN = {"neither latent nor image": "10", "neither latent nor image to enlarge": "21"}
 """Cases that are told at once, and their node: nothing is sampled for them."""
 IN_A_RUN = [case for case in CASES if case not in BEFORE_A_RUN]
 

@@ -3,43 +3,27 @@ not."""
 
 from tools.harness.demo_prompts import CHECKPOINT, CONTROL_NET, for_demo_model
 
+
+def node(kind, **inputs):
+    return {"class_type": kind, "inputs": inputs}
+
+
 PROMPT = {
-    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}},
-    "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}},
-    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["1", 1]}},
-    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 1216, "height": 832, "batch_size": 1}},
-    "5": {
-        "class_type": "FreeScaleModelPatch",
-        "inputs": {"alpha": 2.0, "base_width": 0, "base_height": 0, "speed": "Exact"},
-    },
-    "6": {
-        "class_type": "KSampler",
-        "inputs": {"seed": 42, "steps": 50, "cfg": 7.5, "positive": ["2", 0], "negative": ["3", 0]},
-    },
-    "7": {
-        "class_type": "KSamplerAdvanced",
-        "inputs": {"noise_seed": 43, "steps": 50, "start_at_step": 15, "latent_image": ["6", 0]},
-    },
-    "8": {
-        "class_type": "FreeScalePlan",
-        "inputs": {"target": "megapixels", "megapixels": 4.0, "width": 2048, "later_steps": 0},
-    },
-    "9": {"class_type": "FreeScaleUpscale", "inputs": {"width": 0, "height": ["8", 1], "tiling": "auto"}},
-    "10": {"class_type": "FreeU", "inputs": {"b1": 1.1, "s2": 0.4}},
-    "11": {"class_type": "ControlNetLoader", "inputs": {"control_net_name": "canny_sdxl.safetensors"}},
-    "12": {
-        "class_type": "MaskComposite",
-        "inputs": {"destination": ["13", 0], "source": ["14", 0], "x": 512, "y": 0, "operation": "add"},
-    },
-    "15": {
-        "class_type": "FreeScaleDetailRegion",
-        "inputs": {"mask": ["12", 0], "alpha": 3.0, "feather": 0.1},
-    },
-    "16": {"class_type": "CLIPTextEncode", "inputs": {"text": "snow", "clip": ["1", 1]}},
-    "17": {
-        "class_type": "FreeScalePromptRegion",
-        "inputs": {"conditioning": ["16", 0], "mask": ["12", 0], "strength": 1.0},
-    },
+    "1": node("CheckpointLoaderSimple", ckpt_name="sd_xl_base_1.0.safetensors"),
+    "2": node("CLIPTextEncode", text="a fox", clip=["1", 1]),
+    "3": node("CLIPTextEncode", text="blurry", clip=["1", 1]),
+    "4": node("EmptyLatentImage", width=1216, height=832, batch_size=1),
+    "5": node("FreeScaleModelPatch", alpha=2.0, base_width=0, base_height=0, speed="Exact"),
+    "6": node("KSampler", seed=42, steps=50, cfg=7.5, positive=["2", 0], negative=["3", 0]),
+    "7": node("KSamplerAdvanced", noise_seed=43, steps=50, start_at_step=15, latent_image=["6", 0]),
+    "8": node("FreeScalePlan", target="megapixels", megapixels=4.0, width=2048, later_steps=0),
+    "9": node("FreeScaleUpscale", width=0, height=["8", 1], tiling="auto"),
+    "10": node("FreeU", b1=1.1, s2=0.4),
+    "11": node("ControlNetLoader", control_net_name="canny_sdxl.safetensors"),
+    "12": node("MaskComposite", destination=["13", 0], source=["14", 0], x=512, y=0, operation="add"),
+    "15": node("FreeScaleDetailRegion", mask=["12", 0], alpha=3.0, feather=0.1),
+    "16": node("CLIPTextEncode", text="snow", clip=["1", 1]),
+    "17": node("FreeScalePromptRegion", conditioning=["16", 0], mask=["12", 0], strength=1.0),
 }
 
 

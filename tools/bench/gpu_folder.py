@@ -15,6 +15,7 @@ from typing import Final
 
 from tools import ROOT
 from tools.bench.on_gpu.carried import ARCHIVE, TREE, WHEELS
+from tools.dev.paths import UV_VENV, venv_program
 
 FOLDER = ROOT / ".dev" / "gpu"
 MOST_BYTES = 12_000_000
@@ -80,7 +81,8 @@ def download_wheels(folder: Path) -> None:
     """Fetch the versions that this environment has, for the GPU machine's Python."""
     pinned = [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES]
     platforms = [f"--platform={name}" for name in PLATFORMS]
-    command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--only-binary=:all:"]
+    pip = [str(venv_program(UV_VENV, "python")), "-m", "pip"]
+    command = [*pip, "download", "-qq", "--no-deps", "--only-binary=:all:"]
     target = ["--python-version", PYTHON, "--implementation", "cp", *platforms, "--dest", str(folder)]
     status = subprocess.run([*command, *target, *pinned]).returncode
     if status:

@@ -1,8 +1,6 @@
-"""ComfyUI's base directory of a host: the pack, the demo model's host extension and its checkpoints, linked
-from the repository."""
+"""ComfyUI's base directory of a host: the pack and the demo model, linked from the repository."""
 
-from __future__ import annotations
-
+import filecmp
 import os
 import shutil
 import sys
@@ -18,22 +16,21 @@ DEMO = ROOT / "tools" / "demo"
 def ensure_base(host: Host) -> None:
     for name in FOLDERS:
         (host.base / name).mkdir(parents=True, exist_ok=True)
-    nodes, checkpoints = host.base / "custom_nodes", host.base / "models" / "checkpoints"
+    nodes = host.base / "custom_nodes"
     link_entries(nodes / PACK, shipped_entries())
-    extension = DEMO / "host_extension"
-    if extension.is_dir():
-        link_folder(nodes / "freescale_demo_model", extension)
-    for checkpoint in sorted(DEMO.glob("*.safetensors")):
-        link_file(checkpoints / checkpoint.name, checkpoint)
-    example = host.comfyui / "input" / "example.png"
-    if example.is_file():  # a folder that someone keeps clean may lack it
-        link_file(host.base / "input" / example.name, example)
+    targets = {nodes / "freescale_demo_model": DEMO / "host_extension"}
+    for checkpoint in DEMO.glob("*.safetensors"):
+        targets[host.base / "models" / "checkpoints" / checkpoint.name] = checkpoint
+    targets[host.base / "input" / "example.png"] = host.comfyui / "input" / "example.png"
+    for place, target in targets.items():
+        if target.exists():  # an input folder that someone keeps clean may lack the example
+            link(place, target)
 
 
 def shipped_entries() -> list[str]:
     """Names at the repository's top that users get."""
-    hidden = [path.name for path in ROOT.iterdir() if path.name.startswith((".", "__pycache__"))]
-    return sorted({path.name for path in ROOT.iterdir()} - {*NOT_SHIPPED, *hidden})
+    names = (path.name for path in ROOT.iterdir())
+    return sorted(name for name in names if name not in NOT_SHIPPED and not name.startswith((".", "__pyc")))
 
 
 def link_entries(folder: Path, names: list[str]) -> None:
@@ -46,43 +43,28 @@ def link_entries(folder: Path, names: list[str]) -> None:
         folder.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        link = link_folder if (ROOT / name).is_dir() else link_file
         link(folder / name, ROOT / name)
     for left in folder.iterdir():
         if left.name not in names and left.name != "__pycache__":
             _unlink(left)
 
 
-def link_folder(link: Path, target: Path) -> None:
-    if link.exists() and link.samefile(target):
+def link(place: Path, target: Path) -> None:
+    """Link to a file or a folder; on Windows without the privilege for links a copy or a junction."""
+    if place.exists() and (place.samefile(target) or filecmp.cmp(place, target)):
         return
-    _unlink(link)
+    _unlink(place)
     try:
-        link.symlink_to(target, target_is_directory=True)
+        place.symlink_to(target, target_is_directory=target.is_dir())
     except OSError:
         if sys.platform != "win32":
             raise
-        import _winapi  # a symbolic link needs a privilege on Windows, a junction does not
+        if target.is_dir():
+            import _winapi
 
-        _winapi.CreateJunction(str(target), str(link))
-
-
-def link_file(link: Path, target: Path) -> None:
-    """A link to a file, or on Windows without the privilege for links a copy."""
-    if link.exists() and (link.samefile(target) or _same_copy(link, target)):
-        return
-    _unlink(link)
-    try:
-        link.symlink_to(target)
-    except OSError:
-        if sys.platform != "win32":
-            raise
-        shutil.copy2(target, link)
-
-
-def _same_copy(one: Path, other: Path) -> bool:
-    a, b = one.stat(), other.stat()
-    return (a.st_size, a.st_mtime) == (b.st_size, b.st_mtime)
+            _winapi.CreateJunction(str(target), str(place))
+        else:
+            shutil.copy2(target, place)
 
 
 def _unlink(link: Path) -> None:

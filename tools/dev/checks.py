@@ -1,13 +1,12 @@
 """What `dev.py check` runs, all in the host's environment so that versions are the pinned ones everywhere."""
 
-from __future__ import annotations
-
 import subprocess
+import textwrap
 import time
 from pathlib import Path
 
 from tools import ROOT
-from tools.dev.base_directory import link_entries, link_folder
+from tools.dev.base_directory import link, link_entries
 from tools.dev.paths import DEV, Host
 from tools.dev.process import clean_environment
 
@@ -21,37 +20,28 @@ SHIPPED = ("freescale_core", "nodes")
 def run_checks(host: Host) -> int:
     python = str(host.python)
     link_entries(TYPES / TYPED_PACKAGE, ["__init__.py", *SHIPPED])
-    link_folder(TYPES / "tools", ROOT / "tools")
+    link(TYPES / "tools", ROOT / "tools")
     packages = [*(f"--package={TYPED_PACKAGE}.{name}" for name in SHIPPED), "--package=tools.dev"]
-    commands = {
-        "format": (
-            [python, "-m", "ruff", "format", "--check", "--quiet", "--output-format=concise", "."],
-            ROOT,
-        ),
-        "lint": ([python, "-m", "ruff", "check", "--quiet", "--output-format=concise", "."], ROOT),
-        "web lint": (
-            [
-                str(host.python.with_name("oxlint")),
-                "--config=tools/dev/oxlintrc.json",
-                "--format=unix",
-                "web",
-            ],
-            ROOT,
-        ),
-        "types": ([python, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *packages], TYPES),
-        "registry rules": ([python, "-m", "tools.dev.registry_rules"], ROOT),
-    }
-    passed = [_run(name, command, folder) for name, (command, folder) in commands.items()]
+    ruff = [python, "-m", "ruff"]
+    quiet = ["--quiet", "--output-format=concise", "."]
+    oxlint = [str(host.python.with_name("oxlint")), "--config=tools/dev/oxlintrc.json", "--format=unix"]
+    mypy = [python, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *packages]
+    passed = [
+        _run("format", [*ruff, "format", "--check", *quiet]),
+        _run("lint", [*ruff, "check", *quiet]),
+        _run("web lint", [*oxlint, "web"]),
+        _run("types", mypy, TYPES),
+        _run("registry rules", [python, "-m", "tools.dev.registry_rules"]),
+    ]
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
     return 0 if all(passed) else 1
 
 
-def _run(name: str, command: list[str], folder: Path) -> bool:
+def _run(name: str, command: list[str], folder: Path = ROOT) -> bool:
     start = time.monotonic()
     done = subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True)
-    print(
-        f"{'ok  ' if done.returncode == 0 else 'FAIL'} {name} ({time.monotonic() - start:.1f} s)", flush=True
-    )
+    verdict = "FAIL" if done.returncode else "ok  "
+    print(f"{verdict} {name} ({time.monotonic() - start:.1f} s)", flush=True)
     if done.returncode:
-        print("\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()))
+        print(textwrap.indent((done.stdout + done.stderr).strip(), "    "))
     return done.returncode == 0

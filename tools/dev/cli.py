@@ -1,18 +1,16 @@
 """The command line of dev.py."""
 
-from __future__ import annotations
-
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 from tools import ROOT
 from tools.dev import checks, tiers
 from tools.dev.browser import ensure_browser, named_browser
 from tools.dev.errors import DevError
-from tools.dev.machine import require_free_port
 from tools.dev.mutate import mutate, read_mutations
 from tools.dev.paths import Host
 from tools.dev.process import become, host_environment
@@ -21,8 +19,6 @@ from tools.dev.setup_host import selected_host, set_up
 from tools.harness.server_command import server_command
 
 DEFAULT_HOST = "0.30.0"
-BENCH = "tools.bench"
-TRAIN = "tools.demo.train"
 COMMANDS = """\
 commands:
   demo [...]               set everything up, make pictures with the demo model in a real ComfyUI
@@ -56,17 +52,10 @@ def main(argv: list[str]) -> int:
 
 def _global_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(
-        "--host",
-        default=DEFAULT_HOST,
-        metavar="RELEASE",
-        help=f"ComfyUI release: {' or '.join(RELEASES)} (default {DEFAULT_HOST})",
-    )
-    parser.add_argument(
-        "--comfyui",
-        metavar="PATH",
-        help="use this ComfyUI tree; it stays untouched, its packages go into an environment here",
-    )
+    releases = f"ComfyUI release: {' or '.join(RELEASES)} (default {DEFAULT_HOST})"
+    tree = "use this ComfyUI tree; it stays untouched, its packages go into an environment here"
+    parser.add_argument("--host", default=DEFAULT_HOST, metavar="RELEASE", help=releases)
+    parser.add_argument("--comfyui", metavar="PATH", help=tree)
     return parser
 
 
@@ -77,17 +66,17 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = {
-        "demo": _demo,
+    known: dict[str, Callable[[Host, list[str]], int]] = {
+        "demo": partial(_module, "tools.demo.run_demo"),
         "serve": _serve,
         "test": _test,
         "check": _check,
         "mutate": _mutate,
-        "tables": _tables,
-        "locales": _locales,
+        "tables": partial(_module, "tests.print_tables"),
+        "locales": partial(_module, "tools.pictures.locales"),
         "pictures": _pictures,
         "bench": _bench,
-        "train": _train,
+        "train": partial(_module, "tools.demo.train.run", group="tools/demo/train"),
     }
     parser.add_argument("command", choices=known)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -96,31 +85,23 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
 
 
 def _test(host: Host, arguments: list[str]) -> int:
-    selection = tiers.select(arguments)
-    if "browser" in selection.paths:
+    chosen, rest = tiers.select(arguments)
+    missing = {}
+    if "browser" in chosen:
         _hand_on_browser()
     set_up(host)
-    return tiers.run_tiers(host, selection, _tiers_without(host, selection))
-
-
-def _hand_on_browser() -> None:
-    """Give the children FREESCALE_BROWSER as an absolute path, for they run in another folder.
-
-    A wrong name is told before the minutes of a set-up.
-    """
-    named = named_browser()
-    if named is not None:
-        os.environ["FREESCALE_BROWSER"] = named
-
-
-def _tiers_without(host: Host, selection: tiers.Selection) -> dict[str, str]:
-    """The selected tiers that cannot run here, each with the reason."""
-    if "browser" in selection.paths:
+    if "browser" in chosen:
         try:
             ensure_browser(host.python)
         except DevError as error:
-            return {"browser": str(error)}
-    return {}
+            missing["browser"] = str(error)
+    return tiers.run_tiers(host, chosen, rest, missing)
+
+
+def _hand_on_browser() -> None:
+    """Give the children FREESCALE_BROWSER as an absolute path; a wrong name is told before the set-up."""
+    if named := named_browser():
+        os.environ["FREESCALE_BROWSER"] = named
 
 
 def _check(host: Host, arguments: list[str]) -> int:
@@ -140,25 +121,21 @@ def _serve(host: Host, arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8188)
     parser.add_argument("--gpu", action="store_true", help="use the GPU; without it ComfyUI runs with --cpu")
     options, rest = parser.parse_known_args(arguments)
-    require_free_port(options.port)
+    _require_free_port(options.port)
     set_up(host)
     print(f"  ComfyUI {host.release}: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
-    become(
-        [*server_command(host.python, host.comfyui, host.base, options.port, gpu=options.gpu), *rest],
-        host_environment(host),
-    )
+    command = server_command(host.python, host.comfyui, host.base, options.port, gpu=options.gpu)
+    become([*command, *rest], host_environment(host))
 
 
-def _demo(host: Host, arguments: list[str]) -> int:
-    return _module("tools.demo.run_demo", host, arguments)
-
-
-def _tables(host: Host, arguments: list[str]) -> int:
-    return _module("tests.print_tables", host, arguments)
-
-
-def _locales(host: Host, arguments: list[str]) -> int:
-    return _module("tools.pictures.locales", host, arguments)
+def _require_free_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise DevError(
+                f"Expected a free port, got {port}, which is in use: end the program there or choose another "
+                "with --port."
+            )
 
 
 def _pictures(host: Host, arguments: list[str]) -> int:
@@ -167,27 +144,18 @@ def _pictures(host: Host, arguments: list[str]) -> int:
 
 
 def _bench(host: Host, arguments: list[str]) -> int:
-    names = sorted(path.stem for path in _folder(BENCH).glob("*.py") if not path.stem.startswith("_"))
+    files = (ROOT / "tools" / "bench").glob("*.py")
+    names = sorted(file.stem for file in files if not file.stem.startswith("_"))
     if not arguments:
         print("\n".join(names))
         return 0
     name, *rest = arguments
     if name not in names:
         raise DevError(f"Expected a benchmark ({', '.join(names)}), got {name}: choose one of them.")
-    return _module(f"{BENCH}.{name}", host, rest, group=BENCH)
-
-
-def _train(host: Host, arguments: list[str]) -> int:
-    return _module(f"{TRAIN}.run", host, arguments, group=TRAIN)
-
-
-def _folder(package: str) -> Path:
-    return ROOT / package.replace(".", "/")
+    return _module(f"tools.bench.{name}", host, rest, group="tools/bench")
 
 
 def _module(name: str, host: Host, arguments: list[str], group: str | None = None) -> int:
-    """Set up, with the packages that `group` asks for, then go on as one of the repository's modules."""
-    if not _folder(name).with_suffix(".py").is_file():
-        raise DevError(f"Expected {name}, found no such module: this checkout has none.")
-    set_up(host, group and str(_folder(group).relative_to(ROOT)))
+    """Set up, with what the folder `group` requires, then go on as one of the repository's modules."""
+    set_up(host, group)
     become([host.python, "-m", name, *arguments], host_environment(host))

@@ -1,115 +1,70 @@
-"""Virtual environments: one that holds torch, shared, and one per host that sees it through a .pth file.
+"""Virtual environments, made and filled by uv: one per host, for ComfyUI releases pin different frontends.
 
-ComfyUI releases pin different frontends, so hosts cannot share one environment; torch alone is 5 GB, so it is
-installed once. A half-made environment is thrown away and made again: after a kill nobody can tell which of
-its packages are whole.
+Their packages are hard links into uv's cache below .dev, so that torch lies on the disk once.
 """
 
-from __future__ import annotations
-
-import re
-import subprocess
+import platform
+import shutil
 import sys
 from pathlib import Path
 
 from tools import ROOT
-from tools.dev.paths import TORCH_VENV, Host, shown, venv_python
-from tools.dev.process import clean_environment, run_logged
-from tools.dev.steps import digest, is_done, mark_done, progress, remove
+from tools.dev.errors import DevError
+from tools.dev.paths import DEV, UV_VENV, Host, shown, venv_program
+from tools.dev.process import output_of, run_logged
+from tools.dev.steps import made_whole, progress
 
-TORCH = ("torch==2.14.1", "torchvision==0.29.1")
-TORCHAUDIO = "torchaudio==2.11.0"
-BUILD_TOOLS = ("setuptools", "wheel")  # ComfyUI's sdist needs them to tell its own name
-TORCH_PACKAGES = ("torch", "torchvision", "torchaudio")
+UV = "uv==0.13.9"
+UV_VARIABLES = {"UV_CACHE_DIR": str(DEV / "uv-cache"), "UV_PYTHON_DOWNLOADS": "never"}
+TORCH = ROOT / "tools" / "dev" / "torch.txt"
 DEV_REQUIREMENTS = ROOT / "requirements-dev.txt"
-PYTHON = f"{sys.version} {sys.base_prefix}"
+SATISFIED = "Would make no changes"  # uv's words
+DISK_GB = 10.0
 
 
-def torch_is_ready() -> bool:
-    return is_done(TORCH_VENV, _torch_inputs())
-
-
-def ensure_torch() -> None:
-    if torch_is_ready():
+def ensure_uv() -> None:
+    """Have uv in a small environment, which also has pip."""
+    if output_of([venv_program(UV_VENV, "python"), "-m", "uv", "--version"]).split()[:2] == UV.split("=="):
         return
-    with progress(f"{', '.join(TORCH)} (about 5.5 GB)"):
-        python = _new_venv(TORCH_VENV)
-        _pip(python, "torch", *BUILD_TOOLS, *TORCH)
-        # Its pin of an older torch is dropped on purpose: it works beside this one, and ComfyUI imports it at
-        # start.
-        _pip(python, "torchaudio", "--no-deps", TORCHAUDIO)
-        mark_done(TORCH_VENV, _torch_inputs())
+    with progress(UV), made_whole(UV_VENV) as folder:
+        run_logged([sys.executable, "-m", "venv", folder], "venv", f"create {shown(UV_VENV)}")
+        pip = [venv_program(folder, "python"), "-m", "pip", "install", "--no-input"]
+        run_logged([*pip, "--disable-pip-version-check", UV], "pip-uv", f"install {UV}")
 
 
-def ensure_host_venv(host: Host) -> None:
-    wanted = host_requirements(host.comfyui)
-    inputs = digest(PYTHON, _torch_inputs(), wanted)
-    if is_done(host.venv, inputs):
+def ensure_host_venv(host: Host, group: str | None) -> None:
+    """Have in the host's environment what its tree, the tests and the folder `group` require."""
+    files = [host.comfyui / "requirements.txt", DEV_REQUIREMENTS]
+    files += [ROOT / group / "requirements.txt"] if group else []
+    wanted = [part for file in files for part in ("--requirement", file)]
+    uv = venv_program(UV_VENV, "uv")
+    install = [uv, "pip", "install", "--python", host.python, "--override", TORCH, *wanted]
+    # Outside the environment. After a kill nobody can tell which packages are whole: all are linked anew.
+    unfinished = host.folder / "unfinished"
+    ready = _is_for_this_python(host.venv) and not unfinished.exists()
+    if ready and SATISFIED in output_of([*install, "--dry-run", "--offline"], **UV_VARIABLES):
         return
-    with progress(f"packages of ComfyUI {host.release} and test tools"):
-        python = _new_venv(host.venv)
-        (_site_packages(python) / "shared_torch.pth").write_text(
-            f"{_site_packages(venv_python(TORCH_VENV))}\n"
-        )
-        requirements = host.venv / "requirements.txt"
-        requirements.write_text(wanted)
-        _pip(python, host.folder.name, "-r", requirements)
-        mark_done(host.venv, inputs)
+    if not Path(UV_VARIABLES["UV_CACHE_DIR"]).is_dir():
+        _require_disk()
+    unfinished.touch()
+    size = "" if ready else " (torch has 5.5 GB)"
+    with progress(f"packages of ComfyUI {host.release} and of {group or 'the tests'}{size}"):
+        log = f"uv-{host.folder.name}"
+        if not ready:
+            new = [uv, "venv", "--clear", "--python", sys.executable, host.venv]
+            run_logged(new, log, f"create {shown(host.venv)}", **UV_VARIABLES)
+        run_logged(install, log, "install packages", **UV_VARIABLES)
+    unfinished.unlink()
 
 
-def ensure_group(host: Host, folder: str) -> None:
-    """Have the packages of `folder`/requirements.txt in the host's environment, on top of what the tests
-    need."""
-    requirements = ROOT / folder / "requirements.txt"
-    stamp = host.venv / "groups" / folder  # inside, so that a new environment has none of them
-    inputs = digest(requirements.read_text())
-    if is_done(stamp, inputs):
-        return
-    with progress(f"packages of {folder}"):
-        _pip(host.python, f"{host.folder.name}-{folder.replace('/', '-')}", "-r", requirements)
-        stamp.mkdir(parents=True, exist_ok=True)
-        mark_done(stamp, inputs)
+def _require_disk() -> None:
+    free = shutil.disk_usage(DEV).free / 1e9
+    if free < DISK_GB:
+        wanted = f"Expected {DISK_GB:g} GB of free disk for {DEV}"
+        raise DevError(f"{wanted}, got {free:.1f} GB: free some and run this again.")
 
 
-def host_requirements(tree: Path) -> str:
-    """The tree's requirements without its torch lines, then the test tools."""
-    lines = [
-        line
-        for line in (tree / "requirements.txt").read_text().splitlines()
-        if _package(line) not in TORCH_PACKAGES
-    ]
-    return "\n".join([*lines, DEV_REQUIREMENTS.read_text()])
-
-
-def _package(requirement: str) -> str:
-    return re.split(r"[^A-Za-z0-9._-]", requirement.strip(), maxsplit=1)[0].lower()
-
-
-def _torch_inputs() -> str:
-    return digest(PYTHON, *TORCH, TORCHAUDIO, *BUILD_TOOLS)
-
-
-def _new_venv(folder: Path) -> Path:
-    remove(folder)
-    run_logged([sys.executable, "-m", "venv", folder], "venv", f"create {shown(folder)}")
-    return venv_python(folder)
-
-
-def _pip(python: Path, log_name: str, *arguments: str | Path) -> None:
-    options = ["--no-input", "--progress-bar", "off", "--disable-pip-version-check"]
-    run_logged([python, "-m", "pip", "install", *options, *arguments], f"pip-{log_name}", "install packages")
-
-
-def playwright_node(python: Path) -> Path:
-    """The Node.js that playwright brings along in `python`'s environment."""
-    return (
-        _site_packages(python) / "playwright" / "driver" / ("node.exe" if sys.platform == "win32" else "node")
-    )
-
-
-def _site_packages(python: Path) -> Path:
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    found = subprocess.run(
-        [str(python), "-c", code], env=clean_environment(), capture_output=True, text=True, check=True
-    )
-    return Path(found.stdout.strip())
+def _is_for_this_python(venv: Path) -> bool:
+    file = venv / "pyvenv.cfg"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return f"version_info = {platform.python_version()}" in lines and venv_program(venv, "python").exists()

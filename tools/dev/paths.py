@@ -1,7 +1,5 @@
 """Where everything lies. All that set-up makes is below the git-ignored .dev folder."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +8,7 @@ from tools import ROOT
 
 DEV = ROOT / ".dev"
 LOGS = DEV / "logs"
-DOWNLOADS = DEV / "downloads"
-TORCH_VENV = DEV / "torch"
+UV_VENV = DEV / "uv"
 TESTS = ROOT / "tests"
 PACK = "ComfyUI-FreeScale"
 NOT_SHIPPED = ("tests", "tools", "docs", "dev.py", ".github", ".ci", "requirements-dev.txt")
@@ -35,7 +32,7 @@ class Host:
 
     @property
     def python(self) -> Path:
-        return venv_python(self.venv)
+        return venv_program(self.venv, "python")
 
     @property
     def is_external(self) -> bool:
@@ -43,8 +40,8 @@ class Host:
         return self.folder not in self.comfyui.parents
 
 
-def venv_python(venv: Path) -> Path:
-    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+def venv_program(venv: Path, name: str) -> Path:
+    return venv / (f"Scripts/{name}.exe" if sys.platform == "win32" else f"bin/{name}")
 
 
 def shown(path: Path) -> str:

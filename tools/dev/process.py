@@ -1,12 +1,10 @@
 """Child processes: their environment, their logs, and what to say when one fails."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from tools import ROOT
@@ -14,15 +12,13 @@ from tools.dev.errors import DevError
 from tools.dev.paths import LOGS, Host, shown
 from tools.harness.server_command import OPENMP
 
+# What pip and uv say.
+SIGNS = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ProxyError", "error sending")
 NO_NETWORK = (
-    "NewConnectionError",
-    "NameResolutionError",
-    "ConnectTimeoutError",
-    "ProxyError",
-    "(from versions: none)",
+    "expected a reachable package index, got no connection: check the network and the index settings of pip "
+    "and uv, then run this again."
 )
 TAIL_LINES = 15
-ATTEMPT_SECONDS = 900.0
 
 
 def clean_environment() -> dict[str, str]:
@@ -32,81 +28,61 @@ def clean_environment() -> dict[str, str]:
 
 
 def host_environment(host: Host) -> dict[str, str]:
-    names = {
-        "FREESCALE_COMFYUI": str(host.comfyui),
-        "FREESCALE_BASE": str(host.base),
-        "FREESCALE_HOST": host.release,
-    }
-    if host.is_external:
-        names["PYTHONDONTWRITEBYTECODE"] = "1"
-    return clean_environment() | names
+    names = {"FREESCALE_COMFYUI": str(host.comfyui), "FREESCALE_BASE": str(host.base)}
+    external = {"PYTHONDONTWRITEBYTECODE": "1"} if host.is_external else {}
+    return clean_environment() | names | {"FREESCALE_HOST": host.release} | external
 
 
-def run_logged(command: Sequence[str | Path], log_name: str, what: str) -> None:
-    """Run a set-up command with its output in a log file; on failure say what failed and show the log's
-    end."""
-    status, log = _logged(command, log_name)
-    if status:
-        raise DevError(failure_message(what, status, log))
+def output_of(command: Sequence[object], **variables: str) -> str:
+    """What a command that needs no time prints; nothing of one that cannot be started."""
+    words = [str(part) for part in command]
+    environment = clean_environment() | variables
+    try:
+        done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout + done.stderr
 
 
-def attempt(
-    command: Sequence[str | Path], log_name: str, variables: dict[str, str] | None = None, folder: Path = ROOT
-) -> None:
-    """Run a command that may fail in `folder`, its output in a log file; on failure say briefly where to
-    look."""
-    status, log = _logged(command, log_name, variables, ATTEMPT_SECONDS, folder)
-    if status:
-        raise DevError(f"exit status {status}, see {shown(log)}")
+def attempt(command: Sequence[object], log_name: str, seconds: float | None = None, **variables: str) -> None:
+    """Run a command that may fail, its output in a log file; on failure say briefly where to look.
 
-
-def _logged(
-    command: Sequence[str | Path],
-    log_name: str,
-    variables: dict[str, str] | None = None,
-    seconds: float | None = None,
-    folder: Path = ROOT,
-) -> tuple[int, Path]:
-    """The command's exit status and its log.
-
-    A command still at work after `seconds` is killed: status 124.
+    A command still at work after `seconds` is killed.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{log_name}.log"
-    with log.open("w", encoding="utf-8") as stream:
-        # close_fds=False hands on the set-up lock, the one inheritable descriptor; see lock.exclusive.
+    with log.open("wb") as stream:
         try:
-            done = subprocess.run(
+            # close_fds=False hands on the set-up lock, the one inheritable descriptor; see steps.exclusive.
+            status = subprocess.run(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env=clean_environment() | (variables or {}),
-                cwd=folder,
+                env=clean_environment() | variables,
+                cwd=ROOT,
                 close_fds=False,
                 timeout=seconds,
-            )
+            ).returncode
         except subprocess.TimeoutExpired:
-            return 124, log
-    return done.returncode, log
+            raise DevError(f"no end within {seconds:g} s, see {shown(log)}") from None
+    if status:
+        raise DevError(f"exit status {status}, see {shown(log)}")
 
 
-def failure_message(what: str, status: int, log: Path) -> str:
-    text = log.read_text(encoding="utf-8", errors="replace")
-    tail = "\n".join(f"    {line}" for line in text.splitlines()[-TAIL_LINES:])
-    if any(sign in text for sign in NO_NETWORK):
-        reason = (
-            "expected a reachable package index, got no connection: "
-            "check the network and pip's index settings, then run this again."
-        )
-    else:
-        reason = (
-            f"expected exit status 0, got {status}: see the end of {shown(log)} below, then run this again."
-        )
-    return f"Could not {what}: {reason}\n{tail}"
+def run_logged(command: Sequence[object], log_name: str, what: str, **variables: str) -> None:
+    """Run a set-up command; on failure say what could not be done and show the end of its log."""
+    try:
+        attempt(command, log_name, None, **variables)
+    except DevError as error:
+        text = (LOGS / f"{log_name}.log").read_text(encoding="utf-8", errors="replace")
+        offline = any(sign in text for sign in SIGNS)
+        reason = NO_NETWORK if offline else f"expected exit status 0, got {error}, then run this again."
+        tail = textwrap.indent("\n".join(text.splitlines()[-TAIL_LINES:]), "    ")
+        raise DevError(f"Could not {what}: {reason}\n{tail}") from None
 
 
-def run_shown(command: Sequence[str | Path], environment: dict[str, str]) -> int:
+def run_shown(command: Sequence[object], environment: dict[str, str]) -> int:
     """Run a command on the terminal from the repository root; its exit status."""
     process = subprocess.Popen([str(part) for part in command], env=environment, cwd=ROOT)
     try:
@@ -116,7 +92,7 @@ def run_shown(command: Sequence[str | Path], environment: dict[str, str]) -> int
         raise
 
 
-def become(command: Sequence[str | Path], environment: dict[str, str]) -> NoReturn:
+def become(command: Sequence[object], environment: dict[str, str]) -> NoReturn:
     """Go on as `command`: where the system can, this process turns into it, so that signals reach it."""
     parts = [str(part) for part in command]
     sys.stdout.flush()

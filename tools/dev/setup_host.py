@@ -1,46 +1,34 @@
-"""From nothing to a host that can run: disk, torch, ComfyUI's tree, its packages, its base directory."""
+"""From nothing to a host that can run: uv, ComfyUI's tree, its packages, its base directory."""
 
-from __future__ import annotations
-
+import hashlib
 from pathlib import Path
 
 from tools.dev.base_directory import ensure_base
-from tools.dev.environments import ensure_group, ensure_host_venv, ensure_torch, torch_is_ready
+from tools.dev.environments import ensure_host_venv, ensure_uv
 from tools.dev.errors import DevError
-from tools.dev.lock import exclusive
-from tools.dev.machine import require_disk, require_venv
-from tools.dev.paths import DEV, TORCH_VENV, Host, venv_python
+from tools.dev.paths import DEV, Host
 from tools.dev.releases import RELEASES, ensure_tree, tree_version
-from tools.dev.steps import digest
-
-DISK_GB = 10.0
+from tools.dev.steps import exclusive
 
 
 def selected_host(release: str, comfyui: str | None) -> Host:
     """The host that --host and --comfyui name; nothing is made yet."""
     if comfyui is not None:
         tree = Path(comfyui).expanduser().resolve()
-        return Host(tree_version(tree), tree, DEV / f"external-{digest(str(tree))[:8]}")
+        name = hashlib.sha256(str(tree).encode()).hexdigest()[:8]
+        return Host(tree_version(tree), tree, DEV / f"external-{name}")
     if release not in RELEASES:
-        raise DevError(
-            f"Expected --host {' or '.join(RELEASES)}, got {release}: choose one of them or give --comfyui "
-            "PATH."
-        )
+        names = " or ".join(RELEASES)
+        raise DevError(f"Expected --host {names}, got {release}: choose one of them or give --comfyui PATH.")
     return Host(release, DEV / release / "ComfyUI", DEV / release)
 
 
 def set_up(host: Host, group: str | None = None) -> None:
-    """Make what is missing; takes no time when all is there. group: folder whose requirements.txt is needed,
-    too."""
-    require_venv()
+    """Make what is missing, with what the folder `group` requires; takes no time when all is there."""
     host.folder.mkdir(parents=True, exist_ok=True)
     with exclusive(DEV / "lock"):
-        if not torch_is_ready():
-            require_disk(DEV, DISK_GB)
-        ensure_torch()
+        ensure_uv()
         if not host.is_external:
-            ensure_tree(RELEASES[host.release], host.comfyui, venv_python(TORCH_VENV))
-        ensure_host_venv(host)
-        if group is not None:
-            ensure_group(host, group)
+            ensure_tree(RELEASES[host.release], host.comfyui)
+        ensure_host_venv(host, group)
         ensure_base(host)

@@ -1,11 +1,9 @@
 """The test tiers: which of them the words of `dev.py test` mean, and how each is run and counted."""
 
-from __future__ import annotations
-
 import os
 import time
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tools import ROOT
@@ -17,56 +15,35 @@ TIERS = ("core", "pack", "tools", "host", "server", "browser")
 NOTHING_COLLECTED = 5  # pytest's exit status
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Tiers to run, each with the paths it is narrowed to, and the arguments for pytest."""
-
-    paths: dict[str, list[str]]
-    arguments: list[str]
+Result = tuple[str, int, int, int, float]
+"""A tier's name, how many tests passed, failed and were skipped, and its seconds."""
 
 
-@dataclass(frozen=True)
-class Result:
-    tier: str
-    passed: int
-    failed: int
-    skipped: int
-    seconds: float
+def select(words: list[str], folder: Path = TESTS) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the tiers to run, each with the paths it is narrowed to, and the arguments for pytest.
 
-
-def select(words: list[str], folder: Path = TESTS) -> Selection:
-    """Leading words that name tiers select them; paths inside a tier's folder narrow it; the rest is
-    pytest's.
-
+    Leading words that name tiers select them; paths inside a tier's folder narrow it; the rest is pytest's.
     Without tier words the tiers are those of the paths; without either, all that have a folder.
     """
-    count = next((i for i, word in enumerate(words) if word not in TIERS), len(words))
-    named, rest = words[:count], words[count:]
+    named = list(takewhile(TIERS.__contains__, words))
     narrowed: dict[str, list[str]] = {}
-    arguments = []
-    for word in rest:
+    arguments: list[str] = []
+    for word in words[len(named) :]:
         tier = _tier_of(word, folder)
-        if tier is None:
-            arguments.append(word)
-        else:
-            narrowed.setdefault(tier, []).append(word)
-    stray = [tier for tier in narrowed if named and tier not in named]
-    if stray:
-        raise DevError(
-            f"Expected paths below the named tiers ({', '.join(named)}), got one of {stray[0]}: name that "
-            "tier too or drop the path."
-        )
+        (arguments if tier is None else narrowed.setdefault(tier, [])).append(word)
     existing = [tier for tier in TIERS if (folder / tier).is_dir()]
-    missing = [tier for tier in named if tier not in existing]
-    if missing:
-        raise DevError(
-            f"Expected tests in {shown(folder / missing[0])}, found no such folder: the tiers here are "
-            f"{', '.join(existing)}."
-        )
     chosen = named or list(narrowed) or existing
-    return Selection(
-        {tier: narrowed.get(tier, [str(folder / tier)]) for tier in TIERS if tier in chosen}, arguments
-    )
+    for stray in narrowed.keys() - chosen:
+        names = ", ".join(named)
+        raise DevError(
+            f"Expected paths below the named tiers ({names}), got one of {stray}: name that tier too or drop "
+            "the path."
+        )
+    for tier in set(chosen) - set(existing):
+        names, place = ", ".join(existing), shown(folder / tier)
+        raise DevError(f"Expected tests in {place}, found no such folder: the tiers here are {names}.")
+    paths = {tier: narrowed.get(tier, [str(folder / tier)]) for tier in TIERS if tier in chosen}
+    return paths, arguments
 
 
 def _tier_of(word: str, folder: Path) -> str | None:
@@ -78,28 +55,25 @@ def _tier_of(word: str, folder: Path) -> str | None:
     return parts[0] if parts and parts[0] in TIERS and path.exists() else None
 
 
-def run_tiers(host: Host, selection: Selection, missing: dict[str, str]) -> int:
+def run_tiers(host: Host, chosen: dict[str, list[str]], arguments: list[str], missing: dict[str, str]) -> int:
     """Run each tier in a pytest of its own, print the table and the sum; the exit status.
 
     missing: tiers that cannot run here, each with the reason; each counts as a failure.
     """
     results = [
-        Result(tier, 0, 1, 0, 0.0) if tier in missing else _run_tier(host, tier, paths, selection.arguments)
-        for tier, paths in selection.paths.items()
+        (tier, 0, 1, 0, 0.0) if tier in missing else _run_tier(host, tier, paths, arguments)
+        for tier, paths in chosen.items()
     ]
     print(f"\nComfyUI {host.release}\n{'tier':<10}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
-    for result in results:
-        print(
-            f"{result.tier:<10}{result.passed:>8}{result.failed:>8}{result.skipped:>8}{result.seconds:>9.1f}"
-        )
-    passed, skipped = sum(r.passed for r in results), sum(r.skipped for r in results)
-    failed = sum(r.failed for r in results) + skipped
+    for tier, *counts, seconds in results:
+        print(f"{tier:<10}{''.join(f'{count:>8}' for count in counts)}{seconds:>9.1f}")
+    passed, failed, skipped = (sum(int(result[column]) for result in results) for column in (1, 2, 3))
     if skipped:
         print(f"{skipped} skipped: counted as failed, since a skipped test checks nothing")
     for reason in missing.values():
         print(reason)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    print(f"{passed} passed, {failed + skipped} failed")
+    return 1 if failed or skipped or not passed else 0
 
 
 def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> Result:
@@ -107,27 +81,23 @@ def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> 
     report = LOGS / f"junit-{tier}-{os.getpid()}.xml"
     print(f"\n== {tier}", flush=True)
     start = time.monotonic()
-    status = run_shown(
-        [host.python, "-m", "pytest", f"--junitxml={report}", *paths, *arguments], host_environment(host)
-    )
+    pytest = [host.python, "-m", "pytest", f"--junitxml={report}", *paths, *arguments]
+    status = run_shown(pytest, host_environment(host))
     counts = read_report(report, status)
     report.unlink(missing_ok=True)
-    return Result(tier, *counts, time.monotonic() - start)
+    return tier, *counts, time.monotonic() - start
 
 
 def read_report(report: Path, status: int) -> tuple[int, int, int]:
-    """Passed, failed and skipped of a pytest that ended with `status`; one that broke off counts as a
-    failure, too."""
-    if not report.is_file():
-        return 0, 1, 0
+    """Passed, failed and skipped of a pytest that ended with `status`; one that broke off failed, too."""
     try:
-        suites = ElementTree.parse(report)
-    except ElementTree.ParseError:  # pytest was ended while it wrote
+        suites = list(ElementTree.parse(report).iter("testsuite"))
+    except (OSError, ElementTree.ParseError):  # pytest was ended before or while it wrote
         return 0, 1, 0
-    total = failed = skipped = 0
-    for suite in suites.iter("testsuite"):
-        total += int(suite.get("tests", 0))
-        failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-        skipped += int(suite.get("skipped", 0))
+    total, failures, errors, skipped = (
+        sum(int(suite.get(name, 0)) for suite in suites)
+        for name in ("tests", "failures", "errors", "skipped")
+    )
+    failed = failures + errors
     broke_off = status not in (0, NOTHING_COLLECTED) and not failed
     return max(total - failed - skipped, 0), failed + broke_off, skipped

@@ -1,7 +1,8 @@
 """Makes docs/images/alpha_strip.jpg: one base picture of the demo model and what FreeScale makes of it with
 four values of alpha.
 
-After `python3 dev.py demo`, from the repository's root:  .dev/0.30.0/venv/bin/python -m demo.alpha_strip
+After `python3 dev.py demo`, from the repository's root:  .dev/0.30.0/venv/bin/python -m
+tools.pictures.alpha_strip
 """
 
 import argparse
@@ -27,7 +28,8 @@ STRIP = ROOT / "docs" / "images" / "alpha_strip.jpg"
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="demo.alpha_strip", description="One picture row: the base, then FreeScale with growing alpha."
+        prog="tools.pictures.alpha_strip",
+        description="One picture row: the base, then FreeScale with growing alpha.",
     )
     parser.add_argument("--prompt", default="castle on a blue background", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")

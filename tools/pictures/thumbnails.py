@@ -1,8 +1,8 @@
 """Makes workflows/*.jpg, the pictures of the template browser: runs each template on the demo model and
 composes what it saved.
 
-After `python3 dev.py demo`, from the repository's root:  .dev/0.30.0/venv/bin/python -m demo.thumbnails
-[template ...]
+After `python3 dev.py demo`, from the repository's root:  .dev/0.30.0/venv/bin/python -m
+tools.pictures.thumbnails [template ...]
 """
 
 import io

@@ -51,6 +51,8 @@ def test_text_names_sizes_windows_dilation_changes_cost_and_memory():
         "Cost on SDXL's UNet with 50 steps, the base image = 1: stage 1 1.4 (Balanced 1.2), stage 2 101.6 "
         "(Balanced 20.9); "
         "all with the base 104.0 (Balanced 23.1); direct sampling at 8192x8192 511.8",
-        "GPU memory in GiB, an estimate for SDXL in fp16: stage 0 5.1 (VAE 2.1), stage 1 6.1 (VAE 8.6), "
-        "stage 2 25.9 (VAE 137.6); VAE in tiles 0.5; with FreeU, its filter takes 13.8 of the last stage's",
+        "GPU memory in GiB, an estimate for SDXL in fp16: stage 0 5.1 (VAE in one piece 2.1), stage 1 6.1 "
+        "(VAE in one piece 8.6), "
+        "stage 2 25.9 (VAE in one piece 137.6); VAE in tiles 0.5; with FreeU, its filter takes 13.8 of the "
+        "last stage's",
     ]
