@@ -95,7 +95,7 @@ def origin_of(prompt: Mapping[str, Any] | None, node: str | None, inputs: tuple[
 
     Some nodes change a MODEL or VAE in place and return it: the object is the same, and these values are not.
     """
-    if not prompt or node not in prompt:
+    if not prompt or node is None or node not in prompt:
         return None
     found: dict[str, Hashable] = {}
     links = [prompt[node]["inputs"].get(name) for name in inputs]

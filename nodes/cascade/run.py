@@ -61,11 +61,12 @@ def run_cascade(
         for r, size in enumerate(plan.stages, start=1):
             # An image that came in is no result, so then the error passes.
             with CatchOutOfMemory(when=before is not None) as sampling:
-                if kept[r] is None:
+                samples = kept[r]
+                if samples is None:
                     latent = _sampled(stages[r], r, before, image, size, vae, plan, progress)
                     KEPT.put(keys[r], latent["samples"])
                 else:
-                    latent = _kept(kept[r], before, r, size)
+                    latent = _kept(samples, before, r, size)
             if sampling.ran_out:
                 log.error(
                     "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: "

@@ -143,7 +143,7 @@ def say_at_node(text: str) -> None:
     """Show a text at the node that is being executed, in the page that has queued it."""
     server, context = _server(), get_executing_context()
     client = getattr(server, "client_id", None)
-    if client is not None and context is not None:
+    if server is not None and client is not None and context is not None:
         server.send_progress_text(text, context.node_id, client)
 
 

@@ -90,7 +90,7 @@ def test_a_model_without_a_patch_gets_preset_auto_and_says_so(texts, monkeypatch
     caplog.set_level("INFO", logger="FreeScale")
     seen = []
 
-    def run(stages, vae, plan, start):
+    def run(stages, vae, plan, start, origin):
         seen.append((stages[0].settings, plan, [stage.start_step for stage in stages]))
         return [StageResult(None, torch.zeros(1, 8, 8, 3))]
 

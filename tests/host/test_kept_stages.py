@@ -9,6 +9,7 @@ import pytest
 import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.planning.plan import CascadePlan
+from freescale_pack.nodes import cascade_node
 from freescale_pack.nodes.cascade import run as cascade_module
 from freescale_pack.nodes.cascade.kept import KEPT, KeptStages, Same, origin_of
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
@@ -251,6 +252,13 @@ def test_what_a_model_comes_from_tells_models_apart_that_a_node_has_changed_in_p
     same = origin_of(PROMPT, "9", ("model",))
     assert same == origin_of(copy.deepcopy(PROMPT), "9", ("model",)) and hash(same) is not None
     assert (origin_of(changed, "9", ("model",)) != same) == is_other
+
+
+def test_a_model_that_a_node_has_changed_in_place_is_another(links, sampled, monkeypatch):
+    for origin, expected in (("off", [64, 128]), ("off", []), ("on", [64, 128])):
+        monkeypatch.setattr(cascade_node, "_origin", lambda hidden, origin=origin: origin)
+        run(links, factor=2.0)
+        assert taken(sampled) == expected
 
 
 def test_without_a_server_there_is_no_prompt():

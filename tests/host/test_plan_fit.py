@@ -30,11 +30,6 @@ def plan(side, tiling="auto"):
             8,
             "4096x4096 fits with a part of the model in system memory, which takes longer; the VAE in tiles",
         ),
-        (
-            8192,
-            24,
-            "8192x8192 fits with a part of the model in system memory, which takes longer; the VAE in tiles",
-        ),
         (8192, 80, "8192x8192 fits; the VAE in tiles of 2048 px."),
         (8192, 8, "8192x8192 does not fit (about 11 GiB beside the model): choose a smaller target; the VAE"),
     ],
