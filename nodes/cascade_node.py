@@ -15,7 +15,7 @@ from ..freescale_core.presets import SCHEDULER, STEPS
 from ..freescale_core.settings import FreeScaleSettings
 from . import widgets
 from .backbones.unet import auto_preset
-from .cascade.kept import origin_of
+from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
 from .cascade.run import run_cascade
 from .cascade.stages import SamplerChoice, Stage, StageOverride, stages_of
@@ -118,6 +118,12 @@ class FreeScaleCascade(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, input_types: dict[str, str]) -> bool | str:
         return link_problem(cls.define_schema(), input_types, "latent", "image") or True
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> int:
+        """After lack of memory the node counts as changed, so that Run goes on from the stages that are
+        kept."""
+        return KEPT.unfinished
 
     @classmethod
     def execute(

@@ -10,7 +10,7 @@ from ..freescale_core.planning.cost import GIB, RESERVE_GIB, WEIGHTS_GIB, unet_g
 from ..freescale_core.planning.plan import CascadePlan
 from .cascade.vae import planned_tile
 
-SAFE_SHARE = 0.75
+SAFE_SHARE = 0.5
 """Of the memory without the reserve.
 
 Measured on an H100 with less memory free: 4096 px with 12 GB, 8192 px with 24 GB.

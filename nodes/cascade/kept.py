@@ -48,6 +48,8 @@ class KeptStages:
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self.unfinished = 0
+        """How many cascades have ended for lack of memory."""
         self._latents: OrderedDict[Hashable, Tensor] = OrderedDict()
         self._max_bytes = max_bytes
 

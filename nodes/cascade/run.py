@@ -68,6 +68,7 @@ def run_cascade(
                 else:
                     latent = _kept(samples, before, r, size)
             if sampling.ran_out:
+                KEPT.unfinished += 1
                 log.error(
                     "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: "
                     "take speed Balanced or Fast, or a smaller factor.",
@@ -79,6 +80,7 @@ def run_cascade(
             with CatchOutOfMemory() as decoding:
                 image = _decoded(vae, latent, plan, size, progress)
             if decoding.ran_out:
+                KEPT.unfinished += 1
                 log.error(
                     "FreeScale: decoding stage %d (%s) ran out of memory: its latent is returned, "
                     "decode it with VAE Decode (Tiled).",

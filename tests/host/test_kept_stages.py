@@ -93,7 +93,7 @@ def test_a_larger_factor_samples_the_new_stages_only_and_gives_the_same_bits(lin
     ids=["cancelled", "failed", "out of memory"],
 )
 def test_a_run_that_ended_early_costs_the_stage_it_ended_in_only(links, sampled, error):
-    memory = error == "memory"
+    memory, before = error == "memory", FreeScaleCascade.fingerprint_inputs(seed=3)
     sampled.fails.update(side=256, error=torch.cuda.OutOfMemoryError("injected") if memory else error)
     if memory:
         assert len(run(links)[2]) == 2
@@ -101,6 +101,8 @@ def test_a_run_that_ended_early_costs_the_stage_it_ended_in_only(links, sampled,
         with pytest.raises(type(error)):
             run(links)
     assert taken(sampled) == [64, 128]
+    # What ended for lack of memory has an output, which ComfyUI would give again and never run the node.
+    assert (FreeScaleCascade.fingerprint_inputs(seed=3) != before) == memory
     run(links)
     assert taken(sampled) == [256]
 

@@ -1,5 +1,7 @@
 """Whether a plan fits a card: one sentence, and the VAE as the cascade will use it."""
 
+import re
+
 import comfy.sd
 import pytest
 import torch
@@ -10,6 +12,7 @@ from freescale_pack.nodes.cascade.vae import PIXEL_BYTES, planned_tile
 from freescale_pack.nodes.plan_fit import Card, fit_line, vae_gib_as_used
 from freescale_pack.nodes.plan_route import plan_numbers
 
+from tools import ROOT
 from tools.bench.performance.configs import VAE
 
 GIB = 2**30
@@ -37,6 +40,27 @@ def plan(side, tiling="auto"):
 def test_one_sentence_says_whether_it_fits_and_how_the_vae_goes(side, gib, expected):
     said = fit_line(plan(side), Card("RTX 3060", float(gib)))
     assert said.startswith(f"RTX 3060, {gib} GiB, one image of SDXL: {expected}")
+
+
+WORDS = {
+    "fits": "px fits;",
+    "cond and uncond apart": "fits with cond and uncond apart",
+    "a part of the model in system memory": "fits with a part of the model in system memory",
+    "may fit": "may fit",
+    "no": "does not fit",
+}
+
+
+def test_the_table_of_the_readme_says_what_the_plan_says():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) GB \| (.+?) \| (.+?) \| (.+?) \|$", readme, re.MULTILINE)
+    assert [row[0] for row in rows] == ["8", "12", "16", "24"]
+    for gib, *cells in rows:
+        for side, cell in zip((2048, 4096, 8192), cells, strict=True):
+            said = fit_line(plan(side), Card("a card", float(gib))).replace(
+                f"{side}x{side} fits;", "px fits;"
+            )
+            assert WORDS[cell] in said, (gib, side, said)
 
 
 def test_a_server_without_a_gpu_says_so():
