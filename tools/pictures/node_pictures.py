@@ -6,13 +6,13 @@ Started by `python3 dev.py pictures`.
 import io
 import sys
 
-from comfy_page import ComfyPage, chromium  # noqa: E402 (the repository's root is on the path only now)
 from PIL import Image
 from playwright.sync_api import expect
 
 from tools import ROOT
 from tools.dev.errors import DevError
 from tools.dev.paths import DEV
+from tools.harness.comfy_page import ComfyPage, chromium
 from tools.harness.comfy_server import ComfyServer
 
 PICTURES = ROOT / "web" / "docs" / "images"
