@@ -11,7 +11,7 @@ import pytest
 
 from tools import ROOT
 from tools.dev import environments, process
-from tools.dev.base_directory import link, link_entries, shipped_entries
+from tools.dev.base_directory import demo_workflow, link, link_entries, shipped_entries
 from tools.dev.errors import DevError
 from tools.dev.paths import Host
 from tools.dev.releases import unpack
@@ -202,3 +202,12 @@ def test_the_pack_in_a_base_directory_holds_no_way_back_to_itself(tmp_path):
         assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     assert {"__init__.py", "freescale_core", "nodes", "pyproject.toml"} <= set(shipped)
     assert not {".dev", ".git", "tools", "tests"} & set(shipped)
+
+
+def test_the_demo_workflow_is_laid_once_and_not_over_what_the_user_made_of_it(tmp_path):
+    host = Host("0.30.0", tmp_path / "ComfyUI", tmp_path)
+    file = host.base / "user" / "default" / "workflows" / f"{demo_workflow(host)}.json"
+    assert "tiny_sdxl" in file.read_text()
+    file.write_text("mine")
+    demo_workflow(host)
+    assert file.read_text() == "mine"

@@ -9,6 +9,7 @@ from functools import partial
 
 from tools import ROOT
 from tools.dev import checks, tiers
+from tools.dev.base_directory import demo_workflow
 from tools.dev.browser import ensure_browser, named_browser
 from tools.dev.errors import DevError
 from tools.dev.mutate import mutate, read_mutations
@@ -124,6 +125,7 @@ def _serve(host: Host, arguments: list[str]) -> int:
     _require_free_port(options.port)
     set_up(host)
     print(f"  ComfyUI {host.release}: http://127.0.0.1:{options.port} (Ctrl-C ends it)")
+    print(f"  Open the workflow {demo_workflow(host)!r} and press Run: it is made for the demo model.")
     command = server_command(host.python, host.comfyui, host.base, options.port, gpu=options.gpu)
     become([*command, *rest], host_environment(host))
 
