@@ -20,7 +20,7 @@ from .cascade.progress import shrunk
 from .cascade.run import run_cascade
 from .cascade.stages import SamplerChoice, Stage, StageOverride, stages_of
 from .cascade.start import FromLatent, Start, start_from
-from .host.releases import search_aliases
+from .host.releases import lasting_previews, search_aliases
 from .host.types import Conditioning, LatentDict, Model, Vae
 from .input_checks import (
     expect_channels,
@@ -112,6 +112,7 @@ class FreeScaleCascade(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
+            **lasting_previews(),
             **search_aliases("hires fix", "high resolution", "4k", "8k", "self cascade", "ksampler"),
         )
 

@@ -22,6 +22,12 @@ def search_aliases(*aliases: str) -> dict[str, Any]:
     return {"search_aliases": list(aliases)} if "search_aliases" in io.Schema.__dataclass_fields__ else {}
 
 
+def lasting_previews() -> dict[str, Any]:
+    """Schema arguments that let a node's images survive a reload of the page, where ComfyUI knows that."""
+    name = "has_intermediate_output"
+    return {name: True} if name in io.Schema.__dataclass_fields__ else {}
+
+
 def advanced(input_class: type) -> dict[str, Any]:
     """Input arguments that fold a widget under "advanced", where the host knows them."""
     return {"advanced": True} if "advanced" in inspect.signature(input_class).parameters else {}

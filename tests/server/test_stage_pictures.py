@@ -51,3 +51,13 @@ def text_of(image: Image.Image) -> dict[str, object]:
             for node, values in text["prompt"].items()
         }
     }
+
+
+def test_a_page_that_was_loaded_anew_is_given_the_stages_again_where_the_host_can(
+    client: ComfyClient, run: Run, prompt: Prompt, object_info: dict
+) -> None:
+    """The cascade is cached then; newer hosts send its pictures all the same."""
+    again = client.run(changed(prompt, SAVED, filename_prefix="other"))
+    assert "10" not in again.started_nodes
+    lasts = object_info["FreeScaleCascade"].get("has_intermediate_output", False)
+    assert again.files("10") == (run.files("10") if lasts else [])
