@@ -22,7 +22,7 @@ def save_checkpoint(
     weights |= {VAE_PREFIX + name: value for name, value in vae.state_dict().items()}
     # The two numbers that scale latents stay in full precision.
     halves = {
-        name: value.detach().to(torch.float16 if value.ndim else torch.float32).contiguous()
+        name: value.detach().cpu().to(torch.float16 if value.ndim else torch.float32).contiguous()
         for name, value in weights.items()
     }
     save_file(

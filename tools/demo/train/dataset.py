@@ -13,7 +13,8 @@ import torch
 from einops import rearrange
 
 from tools.demo.train.concepts import CONCEPTS, PLACES, SIZES, caption
-from tools.demo.train.pictures import WORK, render_picture
+from tools.demo.train.device import device_of
+from tools.demo.train.pictures import WORK, Drawing, render_pictures
 
 CELL = 8
 MARGIN = 32
@@ -53,13 +54,14 @@ def encode_pictures(kind: Kind, vae: torch.nn.Module, scale: float) -> None:
     path = latent_file(kind)
     if path.exists():
         return
-    latents, labels = [], []
-    for number, (concept, place) in enumerate(_pairs(kind)):
-        fill = kind.fill * kind.whole[0] / kind.drawn[0]
-        picture = render_picture(concept, place, kind.drawn, seed=_seed(kind, number), fill=fill)
-        pixels = rearrange(torch.from_numpy(picture), "h w c -> 1 c h w").float() / 255 * 2 - 1
-        latents.append((vae.encode(pixels) * scale)[0].half().numpy())
-        labels.append((list(CONCEPTS).index(concept), PLACES.index(place), SIZES.index(kind.size)))
+    latents, labels, device = [], [], device_of(vae)
+    fill = kind.fill * kind.whole[0] / kind.drawn[0]
+    drawings = [Drawing(*pair, kind.drawn, _seed(kind, row), fill) for row, pair in enumerate(_pairs(kind))]
+    for drawing, picture in zip(drawings, render_pictures(drawings), strict=True):
+        pixels = rearrange(torch.from_numpy(picture), "h w c -> 1 c h w").to(device).float() / 255 * 2 - 1
+        latents.append((vae.encode(pixels) * scale)[0].half().cpu().numpy())
+        places = (list(CONCEPTS).index(drawing.concept), PLACES.index(drawing.place))
+        labels.append((*places, SIZES.index(kind.size)))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part.npz")
     np.savez(part, latents=np.stack(latents), labels=np.asarray(labels))

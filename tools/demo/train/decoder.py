@@ -18,8 +18,9 @@ from efficientnet_lite_pytorch import EfficientNet
 from einops import rearrange
 
 from tools.demo.train.concepts import CONCEPTS, PLACES
+from tools.demo.train.device import device_of
 from tools.demo.train.host import TAESD
-from tools.demo.train.pictures import WORK, render_picture
+from tools.demo.train.pictures import WORK, Drawing, render_pictures
 from tools.demo.train.saving import save
 
 CUT, BATCH = 96, 8
@@ -57,16 +58,18 @@ def train_decoder(vae: TAESD, seed: int = 0) -> TAESD:
         if not path.exists() or torch.load(path, weights_only=False)["step"] < phase.steps:
             pool = _pool(seed) if pool is None else pool
             _train(vae, phase, pool, seed + number)
-        vae.taesd_decoder.load_state_dict(torch.load(path, weights_only=False)["average"])
+        saved = torch.load(path, weights_only=False, map_location=device_of(vae))
+        vae.taesd_decoder.load_state_dict(saved["average"])
     return vae.eval().requires_grad_(False)
 
 
 def _train(vae: TAESD, phase: DecoderPhase, pool: list[np.ndarray], seed: int) -> None:
     decoder, path, first = vae.taesd_decoder, WORK / f"decoder_{phase.name}.pt", 0
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=phase.lr, betas=(0.5, 0.99), weight_decay=0.0)
-    average, rng = copy.deepcopy(decoder.state_dict()), np.random.default_rng(seed)
+    current, rng = decoder.state_dict(), np.random.default_rng(seed)
+    average, device = copy.deepcopy(current), device_of(decoder)
     if path.exists():
-        saved = torch.load(path, weights_only=False)
+        saved = torch.load(path, weights_only=False, map_location=device)
         decoder.load_state_dict(saved["decoder"])
         optimizer.load_state_dict(saved["optimizer"])
         average, rng, first = saved["average"], saved["rng"], saved["step"]
@@ -75,7 +78,7 @@ def _train(vae: TAESD, phase: DecoderPhase, pool: list[np.ndarray], seed: int) -
         for group in optimizer.param_groups:
             done = (1 + math.cos(math.pi * step / phase.steps)) / 2
             group["lr"] = phase.last_lr + (phase.lr - phase.last_lr) * done
-        pixels = _cuts(pool, rng)
+        pixels = _cuts(pool, rng).to(device)
         with torch.no_grad():
             latent = vae.taesd_encoder(pixels)
         loss = _loss(decoder(latent), pixels, phase.perceptual)
@@ -84,9 +87,8 @@ def _train(vae: TAESD, phase: DecoderPhase, pool: list[np.ndarray], seed: int) -
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimizer.step()
         decay = min(AVERAGE, (step + 1) / (step + 10))
-        for name, value in decoder.state_dict().items():
-            average[name].lerp_(value, 1 - decay)
-        running += loss.item()
+        torch._foreach_lerp_(list(average.values()), list(current.values()), 1 - decay)
+        running += loss.detach()
         if (step + 1) % 50 == 0:
             pace = (time.monotonic() - clock) / 50
             left = pace * (phase.steps - step) / 60
@@ -97,7 +99,7 @@ def _train(vae: TAESD, phase: DecoderPhase, pool: list[np.ndarray], seed: int) -
             )
             running, clock = 0.0, time.monotonic()
         if (step + 1) % KEEP_EVERY == 0 or step + 1 == phase.steps:
-            state = {"decoder": decoder.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
+            state = {"decoder": current, "optimizer": optimizer.state_dict(), "average": average}
             save(state | {"rng": rng, "step": step + 1}, path)
 
 
@@ -105,15 +107,17 @@ def _pool(seed: int) -> list[np.ndarray]:
     """Random renders, uint8 RGB, the same for a seed."""
     rng = np.random.default_rng([seed, 1])
     concepts = list(CONCEPTS)
-    return [
-        render_picture(
-            str(rng.choice(concepts)),
-            str(rng.choice(PLACES)),
-            int(rng.choice(SOURCES, p=SHARES)),
-            seed=int(rng.integers(2**31)),
-        )
-        for _ in range(POOL)
-    ]
+    return render_pictures(
+        [
+            Drawing(
+                str(rng.choice(concepts)),
+                str(rng.choice(PLACES)),
+                int(rng.choice(SOURCES, p=SHARES)),
+                int(rng.integers(2**31)),
+            )
+            for _ in range(POOL)
+        ]
+    )
 
 
 def _cuts(pool: list[np.ndarray], rng: np.random.Generator) -> torch.Tensor:
@@ -146,7 +150,7 @@ def _seen_difference(shown: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
 
 def _seen(images: torch.Tensor) -> list[torch.Tensor]:
     """Feature maps of images (b, 3, h, w) in 0..1, each of unit length over its channels."""
-    network = _network()
+    network = _network().to(images.device)
     x = network._swish(network._bn0(network._conv_stem((images * 255 - 127) / 128)))
     maps = [x]
     for number, block in enumerate(network._blocks[: max(SEEN_BLOCKS) + 1]):

@@ -7,9 +7,13 @@ not an enlargement.
 
 import io
 import json
+import multiprocessing
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +28,29 @@ PACKAGE = "@iconify-json/fluent-emoji@1.2.7"
 WORK = ROOT / ".dev" / "train"
 DRAWN = 1024
 """Side in px of the stored renders; a thing larger than that is never asked for."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What `render_picture` is asked for."""
+
+    concept: str
+    place: str
+    size: int | tuple[int, int]
+    seed: int
+    fill: float = 0.88
+
+    def render(self) -> np.ndarray:
+        return render_picture(self.concept, self.place, self.size, self.seed, fill=self.fill)
+
+
+def render_pictures(drawings: Sequence[Drawing]) -> list[np.ndarray]:
+    """All of them, in their order, by all cores."""
+    for drawing in drawings:
+        _drawn_file(CONCEPTS[drawing.concept])  # now: otherwise each process would fetch the icons
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(mp_context=spawning) as processes:
+        return list(processes.map(Drawing.render, drawings, chunksize=8))
 
 
 def render_picture(

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-import torch
-
 from tools import ROOT
 
 THREADS = 2
@@ -12,23 +10,29 @@ THREADS = 2
 
 def main() -> None:
     options = _options()
+    # Imported late: the processes that render pictures import this file too.
+    import torch
+
+    device = torch.device(options.device)
     torch.set_num_threads(options.threads)
-    # Imported late: the host reads the command line, too.
+    torch.set_float32_matmul_precision("high")
+    # Later still: the host reads the command line, too.
     from tools.demo.train.autoencoder import SCALE, train_autoencoder
     from tools.demo.train.checkpoint import save_checkpoint
     from tools.demo.train.dataset import KINDS, encode_pictures
     from tools.demo.train.decoder import train_decoder
     from tools.demo.train.start import earlier_text_encoders, earlier_vae
     from tools.demo.train.text import train_text
-    from tools.demo.train.unet import train_unet
+    from tools.demo.train.unet import phases, train_unet
 
     vae = earlier_vae(options.start) if options.start else train_autoencoder()
-    vae = train_decoder(vae.to(memory_format=torch.channels_last))
+    vae = train_decoder(vae.to(device, memory_format=torch.channels_last))
+    kinds = {samples.kind for phase in phases(options.start) for samples, _ in phase.shares}
     with torch.inference_mode():
-        for kind in KINDS:
+        for kind in sorted(kinds, key=KINDS.index):
             encode_pictures(kind, vae, SCALE)
     text = earlier_text_encoders(options.start) if options.start else train_text()
-    unet = train_unet(text, options.start)
+    unet = train_unet(text, options.start, device)
     save_checkpoint(options.output, unet, text, vae, options.start)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
 
@@ -47,6 +51,11 @@ def _options() -> argparse.Namespace:
         type=Path,
         default=ROOT / "tools" / "demo" / "tiny_sdxl.safetensors",
         help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help='of VAE and UNet; "cuda" takes minutes, two CPU cores half a day (default: %(default)s)',
     )
     parser.add_argument(
         "--threads",

@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 
 from tools.demo.train.dataset import KINDS, LoadedSamples, Samples, all_captions
+from tools.demo.train.device import device_of
 from tools.demo.train.host import new_unet, openaimodel
 from tools.demo.train.pictures import WORK
 from tools.demo.train.saving import save
@@ -56,9 +57,9 @@ PHASES = (
     ),
     Phase(
         "at_256",
-        3200,
-        10,
-        2.5e-4,
+        4000,
+        40,
+        3e-4,
         5e-6,
         0.0,
         0.998,
@@ -87,13 +88,15 @@ def schedule() -> torch.Tensor:
     ).float()
 
 
-def train_unet(text: torch.nn.Module, start: Path | None, seed: int = 0) -> dict[str, torch.Tensor]:
+def train_unet(
+    text: torch.nn.Module, start: Path | None, device: torch.device, seed: int = 0
+) -> dict[str, torch.Tensor]:
     """Both phases, or the last one from an earlier checkpoint; each goes on from its newest saved state.
 
     Returns the averaged weights.
     """
     torch.manual_seed(seed)
-    unet = new_unet()
+    unet = new_unet().to(device)
     conditions = [part.detach() for part in _encode_captions(text)]
     weights = earlier_unet(start, set(unet.state_dict())) if start else None
     for phase in phases(start):
@@ -115,14 +118,15 @@ def _train_phase(
     optimizer = torch.optim.AdamW(
         unet.parameters(), lr=phase.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-    average = {name: value.clone() for name, value in unet.state_dict().items()}
+    current = unet.state_dict()
+    average = {name: value.clone() for name, value in current.items()}
     draw, first = torch.Generator().manual_seed(seed), 0
     if path.exists():
-        saved = torch.load(path)
+        saved = torch.load(path, map_location=device_of(unet))
         unet.load_state_dict(saved["unet"])
         optimizer.load_state_dict(saved["optimizer"])
         average, first = saved["average"], saved["step"]
-        draw.set_state(saved["draw"])
+        draw.set_state(saved["draw"].cpu())
     if first == phase.steps:
         return average
     shares = [(samples.load(), share) for samples, share in phase.shares]
@@ -137,9 +141,8 @@ def _train_phase(
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
         decay = min(phase.ema, (step + 1) / (step + 10))
-        for name, value in unet.state_dict().items():
-            average[name].lerp_(value, 1 - decay)
-        running += loss.item()
+        torch._foreach_lerp_(list(average.values()), list(current.values()), 1 - decay)
+        running += loss.detach()  # its number is not asked for: a GPU would be waited for
         if (step + 1) % 50 == 0:
             pace = (time.monotonic() - clock) / 50
             left = pace * (phase.steps - step) / 60
@@ -176,7 +179,7 @@ def _loss(
 ) -> torch.Tensor:
     latent, captions, numbers = _batch(phase, shares, draw)
     contexts, pooled = conditions
-    empty = len(contexts) - 1
+    empty, device = len(contexts) - 1, device_of(unet)
     captions = torch.where(torch.rand(len(captions), generator=draw) < CAPTION_DROPOUT, empty, captions)
     t = torch.randint(1000, (len(latent),), generator=draw)
     late = (t < LATE) & (torch.rand(len(t), generator=draw) < 0.5)
@@ -187,15 +190,15 @@ def _loss(
     noise = torch.randn(latent.shape, generator=draw)
     vector = torch.cat((pooled[captions], size_embedding(numbers)), dim=1)
     predicted = unet(
-        alpha.sqrt() * latent + (1 - alpha).sqrt() * noise,
-        t.float(),
-        context=contexts[captions],
-        y=vector,
+        (alpha.sqrt() * latent + (1 - alpha).sqrt() * noise).to(device),
+        t.float().to(device),
+        context=contexts[captions].to(device),
+        y=vector.to(device),
         transformer_options={},
     )
     snr = alpha.flatten() / (1 - alpha.flatten())
     weight = (snr + 0.15).clamp(max=5) / snr
-    return (weight * (predicted - noise).square().mean(dim=(1, 2, 3))).mean()
+    return (weight.to(device) * (predicted - noise.to(device)).square().mean(dim=(1, 2, 3))).mean()
 
 
 def _batch(
