@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tools import ROOT
-from tools.bench.on_gpu import child, page, run
+from tools.bench.on_gpu import child, run
 from tools.bench.on_gpu.carried import unpack
 
 
@@ -20,6 +20,9 @@ def main() -> int:
     if sys.argv[1:2] == [run.CHILD]:
         return child.main(sys.argv[2:])
     options = _options()
+    # Imported now: it imports torch, which a child must not do before ComfyUI has chosen CUDA's allocator.
+    from tools.bench.on_gpu import page
+
     if options.keep:
         page.keep(options.keep)
         return _write_page()
