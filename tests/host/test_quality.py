@@ -20,8 +20,7 @@ from freescale_pack.nodes.patching.model import settings_of
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
 from tools.bench.picture_quality.methods import Painter, deepest_up_convs, patched
-from tools.bench.picture_quality.metrics import consistency, repetition, sharpness
-from tools.bench.picture_quality.pictures import as_tensor
+from tools.bench.picture_quality.metrics import as_tensor, consistency, repetition, sharpness
 from tools.bench.picture_quality.settings import ALPHA, CFG, METHODS, SAMPLER, SCHEDULER, Group
 from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
 

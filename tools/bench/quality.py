@@ -18,11 +18,11 @@ import torch
 
 from tools import ROOT
 from tools.bench.picture_quality import document, settings
+from tools.bench.picture_quality.jobs import all_jobs, complete, make, shown_bases
 from tools.bench.picture_quality.methods import Painter
-from tools.bench.picture_quality.run import make
+from tools.bench.picture_quality.scores import table_of
 from tools.bench.picture_quality.settings import FULL_TABLE, SMOKE
 from tools.bench.picture_quality.store import Store, file_digest
-from tools.bench.picture_quality.tables import all_jobs, complete, shown_bases, table_of
 from tools.harness.demo_checkpoint import demo_checkpoint
 from tools.harness.demo_prompts import CHECKPOINT
 
@@ -39,7 +39,7 @@ def main() -> int:
     groups = tuple(group for group in everything if group.name in (options.tables or settings.TABLES))
     store = picture_store(options)
     with torch.inference_mode():
-        jobs = all_jobs(shown_bases(everything), groups, extent)
+        jobs = all_jobs(shown_bases(everything[0]), groups, extent)
         missing = make(
             jobs[::-1] if options.from_the_end else jobs,
             Painter(*demo_checkpoint()),
@@ -54,7 +54,7 @@ def main() -> int:
         for group, pictures in done
         if len(pictures) > 1
     ]
-    bases = [job for job in shown_bases(everything) if store.has(job.key)]
+    bases = [job for job in shown_bases(everything[0]) if store.has(job.key)]
     whole = extent is FULL_TABLE and {group.name for group in groups} == set(settings.TABLES) and not missing
     folder = options.output or (DOCS if whole else WORK / "report")
     document.write(folder, bases, tables, store)

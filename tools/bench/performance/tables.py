@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tools.bench.picture_quality.measures import MEASURES
 from tools.bench.picture_quality.report import heading
+from tools.bench.picture_quality.settings import MEASURES
 
 USE = {
     None: "SD1.5",

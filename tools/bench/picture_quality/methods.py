@@ -38,8 +38,10 @@ class Painter:
     def decoded(self, latent: Latent) -> np.ndarray:
         return as_bytes(self.vae.decode(latent["samples"]))
 
-    def picture(self, method: Method, group: Group, text: str, seed: int, base: Latent) -> np.ndarray:
-        """uint8 RGB (height, width, 3) of the group's target size."""
+    def picture(self, method: Method | None, group: Group, text: str, seed: int, base: Latent) -> np.ndarray:
+        """uint8 RGB (height, width, 3) of the group's target size; without a method the base picture."""
+        if method is None:
+            return self.decoded(base)
         if method.kind == "lanczos":
             width, height = group.target
             return as_bytes(resize(self.vae.decode(base["samples"]), Size(height, width), "lanczos"))
