@@ -5,6 +5,7 @@ nor draws anything, and sampling from noise, which draws and repeats. And each p
 fusion in its own direction, dilation and blend by how much they change.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from statistics import mean
@@ -145,22 +146,9 @@ def test_the_ablation_dilates_the_deepest_up_blocks_as_well_and_leaves_no_trace(
     assert {conv.dilation for conv in convs} == {(1, 1)}
 
 
-class Undilated:
-    """Stands for the context of the dilation and does nothing."""
-
-    def __init__(self, *args):
-        pass
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *error):
-        pass
-
-
 OFF = {
     "no_fusion": (scale_fusion, "fuse_", lambda global_, local, *rest: global_),
-    "no_dilation": (dilation, "dilated", Undilated),
+    "no_dilation": (dilation, "dilated", lambda *args: nullcontext()),
     "no_blend": (detail_blend, "blend_", lambda x, reference, weight: x),
 }
 """Row without a part: what makes the part idle, wherever it is switched on."""

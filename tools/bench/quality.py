@@ -64,47 +64,15 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     words = ", ".join(settings.EXTRA)
     parser = argparse.ArgumentParser(prog="dev.py bench quality", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--smoke", action="store_true", help="two prompts and one seed: some minutes, figures without meaning"
-    )
-    parser.add_argument(
-        "--extra",
-        nargs="+",
-        choices=settings.EXTRA,
-        default=[],
-        metavar="WORD",
-        help=f"a further 2x table with fewer pictures: {words}",
-    )
-    parser.add_argument(
-        "--tables",
-        nargs="+",
-        choices=settings.TABLES,
-        help="only these (default: all; 2x_more needs --extra)",
-    )
-    parser.add_argument(
-        "--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on"
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=settings.THREADS,
-        help="of torch, which change bits (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--from-the-end",
-        action="store_true",
-        help="make pictures beside another process that goes forwards; no report",
-    )
-    parser.add_argument(
-        "--any-code",
-        action="store_true",
-        help="also take pictures that an earlier state of the pack's code has made",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="folder (default: docs for the full table, else .dev/bench/quality/report)",
-    )
+    add = parser.add_argument
+    add("--smoke", action="store_true", help="two prompts, one seed: minutes, figures without meaning")
+    add("--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"more rows: {words}")
+    add("--tables", nargs="+", choices=settings.TABLES, help="default: all; 2x_more needs --extra")
+    add("--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on")
+    add("--threads", type=int, default=settings.THREADS, help="of torch, which change bits: %(default)s")
+    add("--from-the-end", action="store_true", help="beside a process that goes forwards; no report")
+    add("--any-code", action="store_true", help="also take pictures made by an earlier state of the code")
+    add("--output", type=Path, help="folder; docs for the full table, else .dev/bench/quality/report")
     options = parser.parse_args()
     if "2x_more" in (options.tables or ()) and not options.extra:
         parser.error("expected --extra with the table 2x_more, got none: name its rows")

@@ -47,8 +47,10 @@ def make_pictures(client: ComfyClient, options: argparse.Namespace) -> None:
     graph = workflow.load()
     prompt = template_prompt(client, graph, text=options.prompt, seed=options.seed)
     print(f"  prompt: {options.prompt!r}, seed {options.seed}, {STEPS} steps, on the CPU", flush=True)
-    stages = timed("base at 256 px, then FreeScale at 512 and 1024 px", client, prompt, graph)
-    (direct,) = timed("direct sampling at 1024 px, for comparison", client, direct_sampling(prompt))
+    stages = timed("base at 256 px, then FreeScale at 512 and 1024 px", client, prompt, "SaveImage", graph)
+    (direct,) = timed(
+        "direct sampling at 1024 px, for comparison", client, direct_sampling(prompt), "PreviewImage"
+    )
     pictures = dict(zip(STAGE_NAMES, stages, strict=True)) | {"direct_1024": direct}
     for name, picture in pictures.items():
         picture.save(options.output / f"{name}.png")
@@ -64,12 +66,12 @@ def make_pictures(client: ComfyClient, options: argparse.Namespace) -> None:
 
 
 def timed(
-    what: str, client: ComfyClient, prompt: Prompt, graph: workflow.Workflow | None = None
+    what: str, client: ComfyClient, prompt: Prompt, by: str, graph: workflow.Workflow | None = None
 ) -> list[Image.Image]:
-    """Pictures of a run, with the time it took, and each node that took a noticeable part of it."""
+    """The pictures that nodes of type `by` make; prints how long it took, and each node that took long."""
     print(f"  {what} ...", flush=True)
     start = time.monotonic()
-    pictures, run = pictures_of(client, prompt, graph, progress_lines(prompt))
+    pictures, run = pictures_of(client, prompt, graph, progress_lines(prompt), [by])
     print(f"  {what}: {time.monotonic() - start:.1f} s" + "\033[K" * sys.stdout.isatty(), flush=True)
     for node_id, seconds in run.node_seconds().items():
         if seconds >= 0.1:

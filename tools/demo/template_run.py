@@ -1,6 +1,7 @@
 """Runs templates on the demo model."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -37,8 +38,9 @@ def pictures_of(
     prompt: Prompt,
     graph: workflow.Workflow | None = None,
     on_message: OnMessage | None = None,
+    by: Sequence[str] = ("PreviewImage", "SaveImage"),
 ) -> tuple[list[Image.Image], Run]:
-    """What a prompt loads, then what it shows and saves in the order of its nodes, and its run."""
+    """What a prompt loads, then what its nodes of the types `by` show or save, in order; and its run."""
     run = client.run(prompt, graph, on_message)
     if run.outcome != "success":
         raise RuntimeError(f"Expected a finished run, got {run.outcome}: {run.error}")
@@ -47,6 +49,6 @@ def pictures_of(
         if node["class_type"] == "LoadImage":
             files.append({"filename": node["inputs"]["image"], "type": "input"})
     for node_id, node in prompt.items():
-        if node["class_type"] in ("PreviewImage", "SaveImage"):
+        if node["class_type"] in by:
             files += run.files(node_id)
     return [client.picture(file) for file in files], run

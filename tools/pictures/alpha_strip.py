@@ -56,7 +56,7 @@ def stages_with(client: ComfyClient, alpha: float, options: argparse.Namespace) 
     prompt = template_prompt(client, workflow.load(), text=options.prompt, seed=options.seed)
     prompt[only(prompt, "FreeScaleModelPatch")]["inputs"]["alpha"] = alpha
     prompt[only(prompt, "FreeScaleCascade")]["inputs"]["factor"] = options.factor
-    return pictures_of(client, prompt)[0]
+    return pictures_of(client, prompt, by=["SaveImage"])[0]
 
 
 if __name__ == "__main__":

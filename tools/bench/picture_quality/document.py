@@ -54,18 +54,11 @@ def write(
 
 
 def _introduction(store: Store) -> str:
-    side = settings.BASE_SIDE
+    """The settings stand in it by their names in settings.py."""
     return TEXTS["introduction"].format(
-        base=side,
-        double=2 * side,
-        fourfold=4 * side,
-        steps=settings.STEPS,
-        sampler=settings.SAMPLER,
-        scheduler=settings.SCHEDULER,
-        cfg=settings.CFG,
-        alpha=settings.ALPHA,
-        default_alpha=settings.DEFAULT_ALPHA,
-        restart=settings.RESTART,
+        **vars(settings),
+        double=2 * settings.BASE_SIDE,
+        fourfold=4 * settings.BASE_SIDE,
         denoise=f"{1 - settings.RESTART:g}",
         checkpoint=store.common["checkpoint"][:12],
         host=store.common["host"],

@@ -124,15 +124,9 @@ WITHIN_FREE = replace(FREE, against="alpha_2.0")
 EXTRA = {
     "direct": {"patched_direct": Method("direct, fusion and dilation", kind="direct", alpha=None)},
     "alpha": {
-        f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha)
-        for alpha in (0.5, 1.0, 2.0, 3.0)
-        if alpha != ALPHA
+        f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (1.0, 2.0, 3.0)
     },
-    "restart": {
-        f"restart_{part}": replace(FULL, label=f"restart {part}", restart=part)
-        for part in (0.3, 0.5)
-        if part != RESTART
-    },
+    "restart": {"restart_0.5": replace(FULL, label="restart 0.5", restart=0.5)},
     "denoise": {
         f"hires_{part}": Method(f"hires-fix, denoise {1 - part:.1f}", patched=False, restart=part)
         for part in (0.5, 0.6, 0.7, 0.8)
