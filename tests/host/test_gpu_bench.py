@@ -90,13 +90,13 @@ def test_a_run_without_time_says_so_of_every_step(tmp_path):
 
 
 DIES = """
-import os, sys
+import json, os, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from tools.bench.on_gpu.record import Record
-options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-record = Record(Path(options["--results"]))
-for name in options["--steps"].split(","):
+options = json.loads(sys.argv[2])
+record = Record(Path(options["results"]))
+for name in options["steps"]:
     record.begin(name, [], None)
     record.add(name, {{"kept": 1}})
     if name == "golden":
@@ -105,53 +105,43 @@ for name in options["--steps"].split(","):
 """
 
 
-def test_a_process_that_dies_costs_its_step_only(tmp_path, monkeypatch):
-    script = tmp_path / "gpu.py"
-    script.write_text(DIES.format(root=str(ROOT)))
-    monkeypatch.setattr(run, "COMMAND", [sys.executable, str(script)])
-    options = Namespace(
-        out=tmp_path / "gpu.json",
-        minutes=9.0,
-        steps="machine,golden,precision,channels_last",
-        device="cpu",
-        tiny=True,
-        commit=None,
-    )
-    steps = run.measure(options, COMFYUI).steps
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """Runs steps with a script in the place of each process; the record."""
+
+    def run_with(script, steps="machine", device="cpu"):
+        file = tmp_path / "gpu.py"
+        file.write_text(script)
+        monkeypatch.setattr(run, "COMMAND", [sys.executable, str(file)])
+        out = tmp_path / "gpu.json"
+        options = Namespace(out=out, minutes=9.0, steps=steps, device=device, tiny=True, commit=None)
+        return run.measure(options, COMFYUI).steps
+
+    return run_with
+
+
+def test_a_process_that_dies_costs_its_step_only(measured):
+    steps = measured(DIES.format(root=str(ROOT)), "machine,golden,precision,channels_last")
     states = {name: step["state"] for name, step in steps.items()}
     assert states == {"machine": "done", "golden": "failed", "precision": "done", "channels_last": "done"}
     assert all(step["rows"] == [{"kept": 1}] for step in steps.values())
     assert "died" in steps["golden"]["error"]
 
 
-def test_a_process_that_does_not_start_is_tried_once_without_dynamic_vram(tmp_path, monkeypatch):
-    script = tmp_path / "gpu.py"
-    script.write_text("import sys; print('started with', sys.argv[1:]); sys.exit(3)")
-    monkeypatch.setattr(run, "COMMAND", [sys.executable, str(script)])
-    options = Namespace(
-        out=tmp_path / "gpu.json", minutes=9.0, steps="machine", device="gpu", tiny=True, commit=None
-    )
-    steps = run.measure(options, COMFYUI).steps
-    assert (steps["machine"]["state"], steps["machine"]["error"]) == (
-        "failed",
-        "ComfyUI did not start; see the log.",
-    )
+def test_a_process_that_does_not_start_is_tried_once_without_dynamic_vram(measured, tmp_path):
+    steps = measured("import sys; print('started with', sys.argv[1:]); sys.exit(3)", device="gpu")
+    assert steps["machine"]["state"] == "failed"
+    assert steps["machine"]["error"] == "ComfyUI did not start; see the log."
     started = (tmp_path / "gpu.log").read_text().splitlines()
     assert ["--disable-dynamic-vram" in line for line in started] == [False, True]
 
 
-def test_an_earlier_runs_figures_stay_when_comfyui_does_not_start(tmp_path, monkeypatch):
-    script = tmp_path / "gpu.py"
-    script.write_text("import sys; sys.exit(3)")
-    monkeypatch.setattr(run, "COMMAND", [sys.executable, str(script)])
+def test_an_earlier_runs_figures_stay_when_comfyui_does_not_start(measured, tmp_path):
     before = Record(tmp_path / "gpu.json")
     before.begin("machine", [], None)
     before.add("machine", {"kept": 1})
     before.end("machine", "done")
-    options = Namespace(
-        out=tmp_path / "gpu.json", minutes=9.0, steps="machine", device="gpu", tiny=True, commit=None
-    )
-    assert run.measure(options, COMFYUI).steps["machine"]["rows"] == [{"kept": 1}]
+    assert measured("import sys; sys.exit(3)", device="gpu")["machine"]["rows"] == [{"kept": 1}]
 
 
 WRONG = {

@@ -5,6 +5,7 @@ nor draws anything, and sampling from noise, which draws and repeats. And each p
 fusion in its own direction, dilation and blend by how much they change.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from statistics import mean
@@ -20,8 +21,7 @@ from freescale_pack.nodes.patching.model import settings_of
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
 from tools.bench.picture_quality.methods import Painter, deepest_up_convs, patched
-from tools.bench.picture_quality.metrics import consistency, repetition, sharpness
-from tools.bench.picture_quality.pictures import as_tensor
+from tools.bench.picture_quality.metrics import as_tensor, consistency, repetition, sharpness
 from tools.bench.picture_quality.settings import ALPHA, CFG, METHODS, SAMPLER, SCHEDULER, Group
 from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
 
@@ -146,22 +146,9 @@ def test_the_ablation_dilates_the_deepest_up_blocks_as_well_and_leaves_no_trace(
     assert {conv.dilation for conv in convs} == {(1, 1)}
 
 
-class Undilated:
-    """Stands for the context of the dilation and does nothing."""
-
-    def __init__(self, *args):
-        pass
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *error):
-        pass
-
-
 OFF = {
     "no_fusion": (scale_fusion, "fuse_", lambda global_, local, *rest: global_),
-    "no_dilation": (dilation, "dilated", Undilated),
+    "no_dilation": (dilation, "dilated", lambda *args: nullcontext()),
     "no_blend": (detail_blend, "blend_", lambda x, reference, weight: x),
 }
 """Row without a part: what makes the part idle, wherever it is switched on."""

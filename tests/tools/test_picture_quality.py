@@ -10,15 +10,12 @@ import torch
 from PIL import Image
 
 from tools import ROOT
-from tools.bench.picture_quality import settings
-from tools.bench.picture_quality.intervals import interval, mean_of
+from tools.bench.picture_quality import report, settings
+from tools.bench.picture_quality.figures import Figure, figure, kid, mean, weights_of
 from tools.bench.picture_quality.jobs import Job, base_jobs, method_jobs
-from tools.bench.picture_quality.kid import kid_terms
-from tools.bench.picture_quality.measures import Figure
 from tools.bench.picture_quality.metrics import consistency, repetition, resized, sharpness
-from tools.bench.picture_quality.report import as_data, as_markdown, as_text, findings
-from tools.bench.picture_quality.sheets import save_sheet
 from tools.bench.picture_quality.store import Store
+from tools.demo.contact_sheet import save_contact_sheet
 from tools.demo.train.concepts import CONCEPTS, PLACES
 
 BASE = 128
@@ -85,41 +82,32 @@ def test_sharpness_is_the_share_above_the_base_sizes_limit():
     assert sharpness((wave(20) + wave(100)) / 2, (128, 128)) == pytest.approx(0.5, abs=0.01)
 
 
-def linear(a, b):
-    return a @ b.T
+def linear_kid(made, reference, weights, crops=1):
+    made, reference = (np.array(values, dtype=float)[:, None] for values in (made, reference))
+    kernels = made @ made.T, made @ reference.T, reference @ reference.T
+    return kid(*kernels, crops, np.array(weights, dtype=float))
 
 
 def test_kid_by_hand():
     """Kernel a b: made 1, 3 (their pair: 3), reference 2, 4 (8), across all pairs (1 + 3) (2 + 4) / 4 = 6."""
-    made, reference = torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [4.0]])
-    terms = kid_terms(linear(made, made), linear(made, reference), linear(reference, reference), crops=1)
-    assert terms.value(np.ones(2)) == pytest.approx(3 + 8 - 2 * 6)
-    assert terms.value(np.array([3.0, 1.0])) == pytest.approx(3 + 8 - 2 * (3 * 1 + 3) / 4 * 3)
-    assert math.isnan(terms.value(np.array([2.0, 0.0])))  # one picture has no pair
+    once, weighted, single = linear_kid([1, 3], [2, 4], [[1, 1], [3, 1], [2, 0]])
+    assert once == pytest.approx(3 + 8 - 2 * 6)
+    assert weighted == pytest.approx(3 + 8 - 2 * (3 * 1 + 3) / 4 * 3)
+    assert math.isnan(single)  # one picture has no pair
 
 
 def test_crops_of_one_picture_are_no_pair():
     """Crops 1, 3 | 5, 7 of two pictures: pairs across pictures alone, (1 + 3) (5 + 7) / 4 = 12."""
-    made, reference = torch.tensor([[1.0], [3.0], [5.0], [7.0]]), torch.zeros(4, 1)
-    terms = kid_terms(linear(made, made), linear(made, reference), linear(reference, reference), crops=2)
-    assert terms.value(np.ones(2)) == pytest.approx(12)
-
-
-def test_kid_of_equal_distributions_is_0_on_average():
-    generator = torch.Generator().manual_seed(0)
-    values = []
-    for _ in range(200):
-        made, reference = (torch.randn(count, 3, generator=generator) + 1 for count in (6, 9))
-        kernels = (linear(a, b) ** 2 for a, b in ((made, made), (made, reference), (reference, reference)))
-        values.append(kid_terms(*kernels, crops=1).value(np.ones(6)))
-    assert abs(np.mean(values)) < 3 * np.std(values) / len(values) ** 0.5
+    assert linear_kid([1, 3, 5, 7], [0] * 4, [[1, 1]], crops=2) == pytest.approx(12)
 
 
 def test_intervals_draw_whole_prompts():
-    values, prompts = [0.0, 0.0, 1.0, 1.0], ["a", "a", "b", "b"]
-    assert interval(mean_of(values), prompts) == (0.0, 1.0)
-    assert interval(mean_of([0.5] * 4), prompts) == (0.5, 0.5)
-    assert all(map(math.isnan, interval(mean_of([0.0, 1.0]), ["a", "a"])))
+    weights = weights_of(["a", "a", "b", "b"])
+    sample, same = mean([0.0, 0.0, 1.0, 1.0], weights), mean([0.5] * 4, weights)
+    assert figure(sample, sample) == Figure(0.5, (0.0, 1.0))
+    assert figure(same, None) == Figure(0.5, (0.5, 0.5))
+    assert figure(sample, same) == Figure(0.5, (0.0, 1.0), (0.0, -0.5, 0.5))
+    assert all(map(math.isnan, figure(mean([0.0, 1.0], weights_of(["a", "a"])), None).interval))
 
 
 def test_findings_say_better_worse_or_no_difference_shown():
@@ -137,18 +125,21 @@ def test_findings_say_better_worse_or_no_difference_shown():
         "**Direct** against FreeScale: worse in KID of the whole (+2.00, +1.00 to +3.00); better in "
         "repetition (-0.05, -0.06 to -0.04); no difference shown in consistency (-0.05, -0.10 to +0.01)."
     )
-    assert findings({"direct": "Direct", "full": "FreeScale"}, table, {"direct": "full"}) == [said]
-    assert as_data(table)["direct"]["repetition"] == {"value": 0.05, "difference": [-0.05, -0.06, -0.04]}
-    assert as_data({"full": {"kid": Figure(math.nan)}})["full"]["kid"] == {"value": None}
+    assert report.findings({"direct": "Direct", "full": "FreeScale"}, table, {"direct": "full"}) == [said]
+    assert report.as_data(table)["direct"]["repetition"] == {
+        "value": 0.05,
+        "difference": [-0.05, -0.06, -0.04],
+    }
+    assert report.as_data({"full": {"kid": Figure(math.nan)}})["full"]["kid"] == {"value": None}
 
 
 def test_tables_show_values_with_their_intervals():
     kid, repeated = Figure(0.00123, (0.001, 0.002)), Figure(0.1, (math.nan, math.nan))
     table = {"full": {"kid": kid, "fd": Figure(44.4), "repetition": repeated}}
-    lines = as_markdown({"full": "FreeScale"}, table).splitlines()
-    assert lines[0].startswith("|  | KID of the whole, x 1000 | FD of the whole |")
-    assert lines[2] == "| FreeScale | 1.23 (1.00 to 2.00) | 44 |  |  | 0.10 |  |  |"
-    assert as_text({"full": "FreeScale"}, table).splitlines()[1].split("  ")[0] == "FreeScale"
+    assert report.header()[:3] == ["", "KID of the whole, x 1000", "FD of the whole"]
+    assert report.rows({"full": "FreeScale"}, table) == [
+        ["FreeScale", "1.23 (1.00 to 2.00)", "44", "", "", "0.10", "", ""]
+    ]
 
 
 def test_a_stored_picture_is_found_again_but_not_under_other_settings_or_code(tmp_path):
@@ -206,10 +197,10 @@ def test_the_demo_model_was_taught_every_prompt():
 
 
 def test_a_sheet_shows_rows_and_columns(tmp_path):
-    picture = np.full((40, 60, 3), 200, np.uint8)
-    save_sheet(tmp_path / "sheet.jpg", ["a", "b"], [[picture, picture]] * 3)
+    picture = Image.new("RGB", (60, 40), "grey")
+    save_contact_sheet(tmp_path / "sheet.jpg", ["a", "b"], [[picture, picture]] * 3, side=60)
     with Image.open(tmp_path / "sheet.jpg") as sheet:
-        assert sheet.size == (2 * 64 + 4, 26 + 3 * 44)
+        assert sheet.size == (2 * 68 + 8, 44 + 3 * 48)
 
 
 def test_the_page_holds_what_a_person_saw_in_pictures_of_the_same_checkpoint():

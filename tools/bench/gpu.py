@@ -52,32 +52,17 @@ def _write_page() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev.py bench gpu", description=(__doc__ or "").splitlines()[0])
-    named = os.environ.get("FREESCALE_COMFYUI")
-    parser.add_argument(
-        "--comfyui", type=Path, default=Path(named) if named else None, help="ComfyUI's folder"
-    )
-    parser.add_argument(
-        "--carried", type=Path, help="what `dev.py bench gpu_folder` made, for a machine without network"
-    )
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=9.0,
-        help="steps that would not end in time are left out (default: %(default)s)",
-    )
-    parser.add_argument("--steps", help="only these, with commas between them")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=ROOT / ".dev" / "bench" / "gpu.json",
-        help="file of the figures; a started one goes on",
-    )
-    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
-    parser.add_argument("--tiny", action="store_true", help="the demo model: a dry run in a minute")
-    parser.add_argument("--commit", help="of this code, where it is no git checkout")
-    parser.add_argument(
-        "--keep", type=Path, help="measure nothing; take this file's figures into docs/PERFORMANCE.md"
-    )
+    named, out = os.environ.get("FREESCALE_COMFYUI"), ROOT / ".dev" / "bench" / "gpu.json"
+    add = parser.add_argument
+    add("--comfyui", type=Path, default=Path(named) if named else None, help="ComfyUI's folder")
+    add("--carried", type=Path, help="what `dev.py bench gpu_folder` made, for a machine without network")
+    add("--minutes", type=float, default=9.0, help="steps that would not end in time are left out")
+    add("--steps", help="only these, with commas between them")
+    add("--out", type=Path, default=out, help="file of the figures; a started one goes on")
+    add("--device", choices=("gpu", "cpu"), default="gpu")
+    add("--tiny", action="store_true", help="the demo model: a dry run in a minute")
+    add("--commit", help="of this code, where it is no git checkout")
+    add("--keep", type=Path, help="measure nothing; take this file's figures into docs/PERFORMANCE.md")
     return parser.parse_args()
 
 

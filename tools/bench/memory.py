@@ -47,13 +47,8 @@ def main() -> int:
         "gpus": gpu_rows(calls, weights),
     }
     save("memory", found)
-    print(
-        *(
-            text(*t)
-            for t in (tables.attention_memory(found), tables.unet_memory(found, "SDXL"), tables.gpus(found))
-        ),
-        sep="\n\n",
-    )
+    shown = (tables.attention_memory(found), tables.unet_memory(found, "SDXL"), tables.gpus(found))
+    print(*(text(*table) for table in shown), sep="\n\n")
     plots.memory(found, "SDXL")
     document.write()
     return 0
@@ -63,20 +58,14 @@ def attention_row(name: str, scale: int) -> dict[str, Any]:
     """Extra memory, in ordinary outputs: SDXL's half-resolution level on meta tensors; a small real run at 2x
     for the allocator."""
     window, fusion = Size(64, 64), VARIANTS[name]
-    found = extra_outputs(window, scale, fusion, 640, 10, live_peak, **HALF)
-    small = (
-        extra_outputs(Size(32, 32), scale, fusion, 320, 5, allocator_peak, little_memory=True)
-        if scale == 2
-        else (None, None)
-    )
-    print(f"  attention {scale}x, {name}", flush=True)
-    return dict(
-        zip(
-            ("name", "attend", "fuse", "attend_cpu", "fuse_cpu"),
-            (f"{scale}x, {name}", *found, *small),
-            strict=True,
+    attend, fuse = extra_outputs(window, scale, fusion, 640, 10, live_peak, **HALF)
+    row = {"name": f"{scale}x, {name}", "attend": attend, "fuse": fuse, "attend_cpu": None, "fuse_cpu": None}
+    if scale == 2:
+        row["attend_cpu"], row["fuse_cpu"] = extra_outputs(
+            Size(32, 32), scale, fusion, 320, 5, allocator_peak, little_memory=True
         )
-    )
+    print(f"  attention {scale}x, {name}", flush=True)
+    return row
 
 
 def extra_outputs(

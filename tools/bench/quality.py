@@ -18,11 +18,11 @@ import torch
 
 from tools import ROOT
 from tools.bench.picture_quality import document, settings
+from tools.bench.picture_quality.jobs import all_jobs, complete, make, shown_bases
 from tools.bench.picture_quality.methods import Painter
-from tools.bench.picture_quality.run import make
+from tools.bench.picture_quality.scores import table_of
 from tools.bench.picture_quality.settings import FULL_TABLE, SMOKE
 from tools.bench.picture_quality.store import Store, file_digest
-from tools.bench.picture_quality.tables import all_jobs, complete, shown_bases, table_of
 from tools.harness.demo_checkpoint import demo_checkpoint
 from tools.harness.demo_prompts import CHECKPOINT
 
@@ -39,7 +39,7 @@ def main() -> int:
     groups = tuple(group for group in everything if group.name in (options.tables or settings.TABLES))
     store = picture_store(options)
     with torch.inference_mode():
-        jobs = all_jobs(shown_bases(everything), groups, extent)
+        jobs = all_jobs(shown_bases(everything[0]), groups, extent)
         missing = make(
             jobs[::-1] if options.from_the_end else jobs,
             Painter(*demo_checkpoint()),
@@ -54,7 +54,7 @@ def main() -> int:
         for group, pictures in done
         if len(pictures) > 1
     ]
-    bases = [job for job in shown_bases(everything) if store.has(job.key)]
+    bases = [job for job in shown_bases(everything[0]) if store.has(job.key)]
     whole = extent is FULL_TABLE and {group.name for group in groups} == set(settings.TABLES) and not missing
     folder = options.output or (DOCS if whole else WORK / "report")
     document.write(folder, bases, tables, store)
@@ -64,47 +64,15 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     words = ", ".join(settings.EXTRA)
     parser = argparse.ArgumentParser(prog="dev.py bench quality", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--smoke", action="store_true", help="two prompts and one seed: some minutes, figures without meaning"
-    )
-    parser.add_argument(
-        "--extra",
-        nargs="+",
-        choices=settings.EXTRA,
-        default=[],
-        metavar="WORD",
-        help=f"a further 2x table with fewer pictures: {words}",
-    )
-    parser.add_argument(
-        "--tables",
-        nargs="+",
-        choices=settings.TABLES,
-        help="only these (default: all; 2x_more needs --extra)",
-    )
-    parser.add_argument(
-        "--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on"
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=settings.THREADS,
-        help="of torch, which change bits (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--from-the-end",
-        action="store_true",
-        help="make pictures beside another process that goes forwards; no report",
-    )
-    parser.add_argument(
-        "--any-code",
-        action="store_true",
-        help="also take pictures that an earlier state of the pack's code has made",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="folder (default: docs for the full table, else .dev/bench/quality/report)",
-    )
+    add = parser.add_argument
+    add("--smoke", action="store_true", help="two prompts, one seed: minutes, figures without meaning")
+    add("--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"more rows: {words}")
+    add("--tables", nargs="+", choices=settings.TABLES, help="default: all; 2x_more needs --extra")
+    add("--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on")
+    add("--threads", type=int, default=settings.THREADS, help="of torch, which change bits: %(default)s")
+    add("--from-the-end", action="store_true", help="beside a process that goes forwards; no report")
+    add("--any-code", action="store_true", help="also take pictures made by an earlier state of the code")
+    add("--output", type=Path, help="folder; docs for the full table, else .dev/bench/quality/report")
     options = parser.parse_args()
     if "2x_more" in (options.tables or ()) and not options.extra:
         parser.error("expected --extra with the table 2x_more, got none: name its rows")

@@ -5,6 +5,7 @@ Counts the operations of SDXL, SSD-1B and SD1.5 with the patches in place. Times
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack, ready for use in this process)
@@ -29,31 +30,27 @@ def main() -> int:
 
 def save_counts() -> None:
     calls: dict[str, Any] = {}
-    ratios: dict[str, Any] = {}
-    cascades: dict[str, Any] = {}
     for model in MODELS:
-        for shape, wide in SHAPES.items():
-            print(f"  counting {model.name}, {shape}", flush=True)
-            flops = model_flops(model, wide)
-            names = [name for name in flops if name != "unpatched"]
-            calls.setdefault(model.name, {})[shape] = flops
-            ratios.setdefault(model.name, {})[shape] = {name: per_call_ratios(flops, name) for name in names}
-            cascades.setdefault(model.name, {})[shape] = {
-                name: {scale: cascade_share(flops, name, scale) for scale in SCALES if scale > 1}
-                for name in names
-            }
+        print(f"  counting {model.name}", flush=True)
+        calls[model.name] = {shape: model_flops(model, wide) for shape, wide in SHAPES.items()}
+    larger = [scale for scale in SCALES if scale > 1]
+
+    def of_each(share: Callable[[Any, str], Any]) -> dict[str, Any]:
+        """share(flops, variant) by model, shape and variant."""
+        return {
+            name: {shape: {v: share(flops, v) for v in flops if v != "unpatched"} for shape, flops in shapes}
+            for name, shapes in ((name, found.items()) for name, found in calls.items())
+        }
+
+    ratios = of_each(per_call_ratios)
+    cascades = of_each(lambda flops, v: {scale: cascade_share(flops, v, scale) for scale in larger})
     sdxl = calls[MODELS[0].name]["square"]
-    speeds = {
-        speed: {scale: speed_share(sdxl, speed, scale) for scale in SCALES if scale > 1} for speed in SPEEDS
-    }
+    speeds = {speed: {scale: speed_share(sdxl, speed, scale) for scale in larger} for speed in SPEEDS}
     save("counts", {"calls": calls, "ratios": ratios, "cascades": cascades, "speeds": speeds})
     counts = document.load("counts")
     for model in MODELS:
-        print(
-            f"\n{model.name}\n{text(*tables.call_costs(counts, model.name))}\n",
-            text(*tables.cascade_costs(counts, model.name)),
-            sep="\n",
-        )
+        shown = (tables.call_costs(counts, model.name), tables.cascade_costs(counts, model.name))
+        print(f"\n{model.name}", *(text(*table) for table in shown), sep="\n\n")
     plots.calls(counts, MODELS[0].name)
 
 

@@ -13,15 +13,12 @@ from PIL import Image
 
 from tools import ROOT
 from tools.demo.contact_sheet import save_contact_sheet
-from tools.dev.cli import DEFAULT_HOST
-from tools.dev.setup_host import selected_host
+from tools.demo.template_run import default_server, pictures_of, template_prompt
 from tools.harness import workflow
 from tools.harness.comfy_client import ComfyClient
-from tools.harness.comfy_server import ComfyServer
-from tools.harness.demo_prompts import BASE_SIDE, for_demo_model, only
+from tools.harness.demo_prompts import BASE_SIDE, only
 
 ALPHAS = (0.5, 1.0, 2.0, 3.0)
-STEPS = 20
 PANEL = 360
 STRIP = ROOT / "docs" / "images" / "alpha_strip.jpg"
 
@@ -38,16 +35,15 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, default=STRIP, help="default: docs/images/alpha_strip.jpg")
     options = parser.parse_args()
-    host = selected_host(DEFAULT_HOST, None)
-    with ComfyServer(host.comfyui, host.base) as client:
-        stages = {alpha: stages_with(client, alpha, options) for alpha in ALPHAS}
-    side = stages[ALPHAS[0]][-1].width
-    panels = [
-        (f"base, {BASE_SIDE} px", stages[ALPHAS[0]][0]),
-        *((f"alpha {alpha:g}", pictures[-1]) for alpha, pictures in stages.items()),
-    ]
-    footer = f"same prompt and seed: {options.prompt!r}, {options.seed}. Demo model; FreeScale at {side} px."
-    save_contact_sheet(options.output, panels, footer, PANEL)
+    with default_server() as client:
+        runs = [stages_with(client, alpha, options) for alpha in ALPHAS]
+    base, last = runs[0][0], [stages[-1] for stages in runs]
+    titles = [f"base, {BASE_SIDE} px", *(f"alpha {alpha:g}" for alpha in ALPHAS)]
+    footer = (
+        f"same prompt and seed: {options.prompt!r}, {options.seed}. "
+        f"Demo model; FreeScale at {last[0].width} px."
+    )
+    save_contact_sheet(options.output, titles, [[base, *last]], footer, PANEL)
     print(f"{options.output}: {options.output.stat().st_size} bytes")
     return 0
 
@@ -57,14 +53,10 @@ def stages_with(client: ComfyClient, alpha: float, options: argparse.Namespace) 
 
     The base is the same for every alpha, so the server makes it once.
     """
-    prompt = workflow.api_prompt(workflow.load(), client.get("/object_info"))
-    prompt = for_demo_model(prompt, steps=STEPS, text=options.prompt, seed=options.seed)
+    prompt = template_prompt(client, workflow.load(), text=options.prompt, seed=options.seed)
     prompt[only(prompt, "FreeScaleModelPatch")]["inputs"]["alpha"] = alpha
     prompt[only(prompt, "FreeScaleCascade")]["inputs"]["factor"] = options.factor
-    run = client.run(prompt)
-    if run.outcome != "success":
-        raise RuntimeError(f"Expected a finished run, got {run.outcome}: {run.error}")
-    return [client.picture(file) for file in run.files(only(prompt, "SaveImage"))]
+    return pictures_of(client, prompt, by=["SaveImage"])[0]
 
 
 if __name__ == "__main__":

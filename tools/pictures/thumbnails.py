@@ -13,18 +13,17 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from tools.dev.cli import DEFAULT_HOST
-from tools.dev.setup_host import selected_host
+from tools.demo.template_run import default_server, pictures_of, template_prompt
 from tools.harness import workflow
-from tools.harness.comfy_client import ComfyClient, Prompt, Run
-from tools.harness.comfy_server import ComfyServer
-from tools.harness.demo_prompts import BASE_SIDE, for_demo_model
+from tools.harness.comfy_client import ComfyClient
+from tools.harness.demo_prompts import BASE_SIDE
 
 SIDE = 512
 LINE = 4
+HALF = (SIDE - LINE) // 2
+LANCZOS = Image.Resampling.LANCZOS
 INSET_MARGIN = 16
 LARGEST_INSET = 152
-STEPS = 20
 SEED = 42
 LARGEST_FILE = 60_000
 EXAMPLE = "example.png"
@@ -64,30 +63,27 @@ def slices(pictures: Sequence[Image.Image]) -> Image.Image:
 def two_middles(pictures: Sequence[Image.Image]) -> Image.Image:
     """The middle of the left and of the right part of one wide picture."""
     wide = pictures[-1]
-    parts = [
-        square(wide.crop((left, 0, left + wide.height, wide.height)))
-        for left in (0, wide.width - wide.height)
-    ]
-    thumbnail = Image.new("RGB", (SIDE, SIDE), "white")
-    width = (SIDE - LINE) // 2
-    for i, part in enumerate(parts):
-        thumbnail.paste(
-            part.crop(((SIDE - width) // 2, 0, (SIDE + width) // 2, SIDE)), (i * (width + LINE), 0)
-        )
-    return thumbnail
+    lefts = (0, wide.width - wide.height)
+    parts = [wide.crop((left, 0, left + wide.height, wide.height)) for left in lefts]
+    return tiles(parts, HALF, SIDE)
 
 
 def grid(pictures: Sequence[Image.Image]) -> Image.Image:
     """The last four, two in a row."""
+    return tiles(pictures[-4:], HALF, HALF)
+
+
+def tiles(pictures: Sequence[Image.Image], width: int, height: int) -> Image.Image:
+    """Two in a row, each cropped to a size."""
     thumbnail = Image.new("RGB", (SIDE, SIDE), "white")
-    side = (SIDE - LINE) // 2
-    for i, picture in enumerate(pictures[-4:]):
-        thumbnail.paste(square(picture, side), (i % 2 * (side + LINE), i // 2 * (side + LINE)))
+    for i, picture in enumerate(pictures):
+        place = (i % 2 * (width + LINE), i // 2 * (height + LINE))
+        thumbnail.paste(ImageOps.fit(picture.convert("RGB"), (width, height), LANCZOS), place)
     return thumbnail
 
 
 def square(picture: Image.Image, side: int = SIDE) -> Image.Image:
-    return ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+    return ImageOps.fit(picture.convert("RGB"), (side, side), LANCZOS)
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ class Recipe:
     compose: Compose
     base_side: int = BASE_SIDE
     region_text: str | None = None
-    bypassed: str | None = None
+    bypassed: str = ""
 
 
 RECIPES = {
@@ -126,50 +122,24 @@ FROM_A_PICTURE = ("freescale_image_to_image", "freescale_flux_to_4k")
 
 def main() -> int:
     names = sys.argv[1:] or list(RECIPES)
-    host = selected_host(DEFAULT_HOST, None)
-    server = ComfyServer(host.comfyui, host.base)
+    server = default_server()
     with server as client:
         for name in names:
             if name in FROM_A_PICTURE:
-                base, *_ = pictures_of(client, "freescale_text_to_image_2k", RECIPES[name])
+                base, *_ = made_by(client, "freescale_text_to_image_2k", RECIPES[name])
                 base.save(server.folder / "input" / EXAMPLE)
-            save(
-                RECIPES[name].compose(pictures_of(client, name, RECIPES[name])),
-                workflow.TEMPLATES / f"{name}.jpg",
-            )
+            thumbnail = RECIPES[name].compose(made_by(client, name, RECIPES[name]))
+            save(thumbnail, workflow.TEMPLATES / f"{name}.jpg")
     return 0
 
 
-def pictures_of(client: ComfyClient, name: str, recipe: Recipe) -> list[Image.Image]:
+def made_by(client: ComfyClient, name: str, recipe: Recipe) -> list[Image.Image]:
     """What a template loads, shows and saves, from the smallest to the largest; equal sizes in the order of
     its nodes."""
     graph = workflow.load(workflow.TEMPLATES / f"{name}.json")
-    for node in graph["nodes"]:
-        if node["type"] == recipe.bypassed:
-            node["mode"] = workflow.BYPASSED
-    prompt = workflow.api_prompt(graph, client.get("/object_info"))
-    prompt = for_demo_model(
-        prompt,
-        steps=STEPS,
-        text=recipe.text,
-        region_text=recipe.region_text,
-        seed=SEED,
-        base_side=recipe.base_side,
-    )
-    run = client.run(prompt, graph)
-    if run.outcome != "success":
-        raise RuntimeError(f"{name}: expected a finished run, got {run.outcome}: {run.error}")
-    return sorted((client.picture(file) for file in files(prompt, run)), key=lambda picture: picture.width)
-
-
-def files(prompt: Prompt, run: Run) -> list[dict[str, str]]:
-    loaded = [node["inputs"]["image"] for node in prompt.values() if node["class_type"] == "LoadImage"]
-    made = [
-        node_id for node_id, node in prompt.items() if node["class_type"] in ("PreviewImage", "SaveImage")
-    ]
-    return [{"filename": name, "type": "input"} for name in loaded] + [
-        file for node_id in made for file in run.files(node_id)
-    ]
+    changes = {"text": recipe.text, "region_text": recipe.region_text, "base_side": recipe.base_side}
+    prompt = template_prompt(client, graph, recipe.bypassed, seed=SEED, **changes)
+    return sorted(pictures_of(client, prompt, graph)[0], key=lambda picture: picture.width)
 
 
 def save(thumbnail: Image.Image, file: Path) -> None:

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.freescale_core.presets import SPEEDS
 
 from tools.bench.on_gpu.clock import GIB, timed
 from tools.bench.on_gpu.record import Row
 from tools.bench.on_gpu.subject import Subject, sample
-from tools.bench.performance.counting import VARIANTS
+from tools.bench.performance.counting import VARIANT_OF_SPEED
 from tools.bench.performance.results import load
 
 ROUNDS = {1: 3, 2: 5, 4: 2, 8: 1}
@@ -18,11 +17,6 @@ ROUNDS = {1: 3, 2: 5, 4: 2, 8: 1}
 UNCOUNTED = {1: 1, 2: 1, 4: 0, 8: 0}
 """Rounds before them, in which kernels are chosen and small tables made."""
 ONE_STEP = (900.0, 880.0)
-VARIANT_OF_SPEED = {
-    speed: next(n for n, fusion in VARIANTS.items() if fusion == chosen.fusion)
-    for speed, chosen in SPEEDS.items()
-}
-"""The names under which operations are counted."""
 
 
 def small_calls(subject: Subject) -> Iterator[Row]:

@@ -1,11 +1,12 @@
 """One process of the benchmark: starts ComfyUI with its flags and runs its steps until there is no time
 left."""
 
-import argparse
+import json
 import sys
 import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tools.bench.on_gpu import host_process
@@ -14,9 +15,11 @@ from tools.bench.on_gpu.steps import STEPS
 
 
 def main(arguments: list[str]) -> int:
-    options = _options(arguments)
-    flags = options.flags.split()
-    host_process.start(options.comfyui, [*(host_process.ON_CPU if options.device == "cpu" else ()), *flags])
+    """arguments: one, the JSON that run.py writes."""
+    options = SimpleNamespace(**json.loads(arguments[0]))
+    flags: list[str] = options.flags
+    on_cpu = host_process.ON_CPU if options.device == "cpu" else ()
+    host_process.start(Path(options.comfyui), [*on_cpu, *flags])
     import torch
     from comfy import model_management
 
@@ -25,11 +28,11 @@ def main(arguments: list[str]) -> int:
 
     device = model_management.get_torch_device()
     subject = Subject(options.tiny, device, torch.float32 if device.type == "cpu" else torch.float16)
-    record = Record(options.results)
+    record = Record(Path(options.results))
     if not flags or "machine" not in record.data:
         record.data["machine"] = _machine(device)
     with torch.inference_mode():  # As ComfyUI executes nodes.
-        for name in options.steps.split(","):
+        for name in options.steps:
             if time.time() + STEPS[name].seconds > options.deadline:
                 record.end(name, "no time left")
                 continue
@@ -56,19 +59,6 @@ def _answers(device: Any) -> bool:
         return device.type == "cpu" or bool((torch.ones(8, device=device).sum() == 8).item())
     except RuntimeError:
         return False
-
-
-def _options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--comfyui", type=Path)
-    parser.add_argument("--results", type=Path)
-    parser.add_argument("--steps")
-    parser.add_argument("--flags", default="")
-    parser.add_argument("--device")
-    parser.add_argument("--deadline", type=float)
-    parser.add_argument("--commit")
-    parser.add_argument("--tiny", action="store_true")
-    return parser.parse_args(arguments)
 
 
 def _machine(device: Any) -> dict[str, Any]:

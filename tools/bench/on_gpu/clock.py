@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from freescale_pack.nodes.host.releases import out_of_memory
 
 GIB = 2**30
 
@@ -82,6 +83,21 @@ def allocated(device: torch.device) -> int:
 def peak(device: torch.device) -> int:
     """The most since the last reset; 0 on a CPU."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def attempted(device: torch.device, call: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
+    """What a call returns, or None, and a row: outcome, and if memory was enough seconds and peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    start = time.perf_counter()
+    try:
+        out = call()
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        return None, {"outcome": "out of memory", "message": str(error)[:200]}
+    seconds = time.perf_counter() - start
+    return out, {"outcome": "runs", "seconds": seconds, "peak_gib": peak(device) / GIB}
 
 
 def median_milliseconds(device: torch.device, call: Callable[[], Any], rounds: int) -> float:

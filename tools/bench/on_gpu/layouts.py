@@ -57,10 +57,9 @@ def compiled(subject: Subject) -> Iterator[Row]:
     patched = subject.patched(fused, compiled_model)
     with Heard() as heard:
         out = sample(subject, patched, subject.cells(2))
-    told = [line for line in heard.lines if "compile" in line.lower()]
     yield {
         "size": "twice the base",
         "variant": fused,
         "error": relative_error(out, expected),
-        "log": told[:3],
+        "log": heard.about("compile")[:3],
     }

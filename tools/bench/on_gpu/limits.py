@@ -1,6 +1,5 @@
 """What happens on a smaller card: the rest of this one's memory is taken away, for real."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,9 +8,8 @@ from unittest import mock
 
 import torch
 from comfy import model_management
-from freescale_pack.nodes.host.releases import out_of_memory
 
-from tools.bench.on_gpu.clock import GIB, timed
+from tools.bench.on_gpu.clock import GIB, attempted, timed
 from tools.bench.on_gpu.log_lines import Heard
 from tools.bench.on_gpu.record import Row
 from tools.bench.on_gpu.subject import Subject, sample
@@ -56,26 +54,17 @@ def limits(subject: Subject) -> Iterator[Row]:
         for gib in CARDS_GIB:
             with card_of(gib, subject.device), Heard() as heard:
                 row = _outcome(subject, model, size, expected)
-            told = [
-                line
-                for line in heard.lines
-                if "FreeScale" in line or "loaded" in line.lower() or "memory" in line.lower()
-            ]
+            told = heard.about("freescale", "loaded", "memory")
             yield {"card_gib": gib, "side": subject.base * scale, "variant": speed, **row, "log": told[:12]}
 
 
 def _outcome(subject: Subject, model: Any, size: Any, expected: torch.Tensor) -> Row:
     clone, calls = timed(model, subject.device)
-    start = time.perf_counter()
-    try:
-        out = sample(subject, clone, size)
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        return {"outcome": "out of memory", "message": str(error)[:200]}
+    out, row = attempted(subject.device, lambda: sample(subject, clone, size))
+    if out is None:
+        return row
     return {
-        "outcome": "runs",
-        "seconds": time.perf_counter() - start,
+        **row,
         "milliseconds": calls.milliseconds(),
         "rows": calls.rows,
         "peak_gib": max(calls.peaks) / GIB,

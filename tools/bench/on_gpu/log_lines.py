@@ -15,6 +15,10 @@ class Heard(logging.Handler):
         if line not in self.lines:
             self.lines.append(line)
 
+    def about(self, *words: str) -> list[str]:
+        """The lines that hold one of some words in small letters."""
+        return [line for line in self.lines if any(word in line.lower() for word in words)]
+
     def __enter__(self) -> "Heard":
         logging.getLogger().addHandler(self)
         return self

@@ -17,12 +17,15 @@ from torch import Tensor
 from tools.bench.on_gpu.clock import median_milliseconds
 from tools.bench.on_gpu.record import Row
 from tools.bench.on_gpu.subject import Subject
-from tools.bench.performance.attention import LoneAttention
 from tools.bench.performance.counting import VARIANTS
 
 LEVELS = ((64, 640, 10), (32, 1280, 20))
 """SDXL's: side of the window in tokens at half and quarter resolution, channels, heads."""
 WINDOWS_AT_ONCE = 9
+
+Level = tuple[Size, Size, int, int]
+"""Window and grid in tokens, channels, heads."""
+Calls = dict[str, Callable[[], Any]]
 
 
 def pieces(subject: Subject) -> Iterator[Row]:
@@ -31,38 +34,25 @@ def pieces(subject: Subject) -> Iterator[Row]:
     for scale in (2,) if subject.tiny else (2, 4):
         for window, channels, heads in LEVELS[1:] if subject.tiny else LEVELS:
             window = 8 if subject.tiny else window
-            grid, median = (
-                Size(window * scale, window * scale),
-                partial(median_milliseconds, subject.device, rounds=3),
-            )
-            like = {"device": subject.device, "dtype": subject.dtype}
-            level = (Size(window, window), grid, channels, heads)
-            plain = LoneAttention(*level[:2], None, *level[2:], **like)
-            yield _row(scale, channels, "plain attention", median(plain.attend))
-            for name in ("exact, 3-D", "fast, 3-D", "fast neighbourhoods, 3-D"):
-                block = LoneAttention(*level[:2], VARIANTS[name], *level[2:], **like)
-                yield _row(scale, channels, f"{name}: both branches", median(block.attend))
-                both = block.attend()
-                yield _row(scale, channels, f"{name}: blur", median(partial(_fuse, block, both)))
-            yield from (
-                _row(scale, channels, name, median(call))
-                for name, call in _blurs(subject, scale, grid, channels)
-            )
-            yield from (_row(scale, channels, name, median(call)) for name, call in _gathers(subject, level))
+            level = (Size(window, window), Size(window * scale, window * scale), channels, heads)
+            calls = {**_branches(subject, level), **_blurs(subject, scale, level), **_gathers(subject, level)}
+            for name, call in calls.items():
+                milliseconds = median_milliseconds(subject.device, call, 3)
+                yield {"scale": scale, "channels": channels, "piece": name, "milliseconds": milliseconds}
 
 
-def _row(scale: int, channels: int, name: str, milliseconds: float) -> Row:
-    return {"scale": scale, "channels": channels, "piece": name, "milliseconds": milliseconds}
+def _branches(subject: Subject, level: Level) -> Calls:
+    calls: Calls = {"plain attention": subject.self_attention(*level, None).attend}
+    for name in ("exact, 3-D", "fast, 3-D", "fast neighbourhoods, 3-D"):
+        block = subject.self_attention(*level, VARIANTS[name])
+        calls[f"{name}: both branches"] = block.attend
+        calls[f"{name}: blur"] = partial(block.fuse, block.attend())
+    return calls
 
 
-def _fuse(block: LoneAttention, both: Tensor) -> Tensor:
-    return block.fuse(both)
-
-
-def _blurs(
-    subject: Subject, scale: int, grid: Size, channels: int
-) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _blurs(subject: Subject, scale: int, level: Level) -> Calls:
     """One blur over (h, w, c) of one picture: ours, and convolutions of the same kernel."""
+    _, grid, channels, _ = level
     taps = blur_kernel_size(float(scale))
     x = torch.randn(1, *grid, channels, device=subject.device, dtype=subject.dtype)
     kernel = get_gaussian_kernel1d(taps, 1.0)[0].to(subject.device, subject.dtype)
@@ -80,12 +70,11 @@ def _blurs(
         cube = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
         return F.conv3d(x[None], cube[None, None], padding=taps // 2)
 
-    yield f"blur of {taps} taps: banded products", banded
-    yield f"blur of {taps} taps: separable convolutions", separable
-    yield f"blur of {taps} taps: one dense convolution", dense
+    ways = {"banded products": banded, "separable convolutions": separable, "one dense convolution": dense}
+    return {f"blur of {taps} taps: {way}": call for way, call in ways.items()}
 
 
-def _gathers(subject: Subject, level: tuple[Size, Size, int, int]) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _gathers(subject: Subject, level: Level) -> Calls:
     """All windows of q, k and v of two pictures: by one table, and sliced one by one."""
     window, grid, channels, _ = level
     tokens = [
@@ -110,5 +99,4 @@ def _gathers(subject: Subject, level: tuple[Size, Size, int, int]) -> Iterator[t
             for image in images:
                 torch.cat([image[:, w.top : w.bottom, w.left : w.right].flatten(1, 2) for w in drawn[some]])
 
-    yield "windows of q, k, v: by a table", by_table
-    yield "windows of q, k, v: padded and sliced", sliced
+    return {"windows of q, k, v: by a table": by_table, "windows of q, k, v: padded and sliced": sliced}

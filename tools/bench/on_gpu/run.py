@@ -2,6 +2,7 @@
 only."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def measure(options: argparse.Namespace, comfyui: Path) -> Record:
             print(f"ComfyUI {' '.join(flags) or 'without flags'}: {', '.join(left)}", flush=True)
             begun = _child(options, comfyui, flags, left, deadline)
             if not begun and flags == SAFE_FLAGS:
-                _note_failure(options.out, left, "ComfyUI did not start; see the log.")
+                record = Record(options.out)
+                for name in left:
+                    record.end(name, "failed", "ComfyUI did not start; see the log.")
                 break
             if not begun:
                 flags = SAFE_FLAGS
@@ -50,22 +53,20 @@ def _child(
     options: argparse.Namespace, comfyui: Path, flags: tuple[str, ...], steps: list[str], deadline: float
 ) -> list[str]:
     """Which of the steps one process began."""
-    words = [
-        "--comfyui",
-        comfyui,
-        "--results",
-        options.out,
-        "--device",
-        options.device,
-        "--deadline",
-        deadline,
-    ]
-    words += ["--steps", ",".join(steps), f"--flags={' '.join(flags)}", *(["--tiny"] if options.tiny else [])]
-    words += ["--commit", options.commit] if options.commit else []
+    told = {
+        "comfyui": str(comfyui),
+        "results": str(options.out),
+        "device": options.device,
+        "deadline": deadline,
+        "steps": steps,
+        "flags": flags,
+        "tiny": options.tiny,
+        "commit": options.commit,
+    }
     quiet = OPENMP if options.device == "cpu" else {}
     started = time.time()
     with options.out.with_suffix(".log").open("ab") as log:
-        command = [*COMMAND, CHILD, *map(str, words)]
+        command = [*COMMAND, CHILD, json.dumps(told)]
         child = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **quiet}
         )
@@ -81,12 +82,6 @@ def _child(
     if child.returncode == 0:
         return steps
     return [name for name in steps if record.steps.get(name, {}).get("begun", 0.0) >= started]
-
-
-def _note_failure(results: Path, steps: list[str], error: str) -> None:
-    record = Record(results)
-    for name in steps:
-        record.end(name, "failed", error)
 
 
 def _hangs(results: Path, started: float) -> bool:

@@ -16,9 +16,11 @@ from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from freescale_pack.freescale_core.geometry import Size, to_cells
 from freescale_pack.freescale_core.presets import SPEEDS
+from freescale_pack.freescale_core.settings import FusionSettings
 from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
 from torch import Tensor
 
+from tools.bench.performance.attention import LoneAttention
 from tools.bench.performance.configs import SDXL, VAE
 from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
 
@@ -73,6 +75,12 @@ class Subject:
         return FreeScaleModelPatch.execute(
             model or self.model, "SDXL", speed, ALPHA, self.base, self.base
         ).result[0]
+
+    def self_attention(
+        self, window: Size, grid: Size, channels: int, heads: int, fusion: FusionSettings | None
+    ) -> LoneAttention:
+        """One of a block, alone on the device."""
+        return LoneAttention(window, grid, fusion, channels, heads, device=self.device, dtype=self.dtype)
 
     def variants(self) -> dict[str, Any]:
         """The MODEL unpatched, and at each speed."""

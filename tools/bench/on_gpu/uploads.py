@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,18 +25,14 @@ def uploads(subject: Subject) -> Iterator[Row]:
         return
     a = torch.randn(BUSY, BUSY, device=subject.device, dtype=subject.dtype)
     for size in UPLOADS:
-        pageable, pinned = (
-            torch.zeros(size, dtype=torch.uint8),
-            torch.zeros(size, dtype=torch.uint8).pin_memory(),
-        )
+        pageable = torch.zeros(size, dtype=torch.uint8)
+        pinned, device = pageable.pin_memory(), subject.device
         copies: dict[str, Callable[[], Any]] = {
-            "blocking": lambda pageable=pageable: pageable.to(subject.device),
-            "not blocking": lambda pageable=pageable: pageable.to(subject.device, non_blocking=True),
-            "pinned": lambda pinned=pinned: pinned.to(subject.device, non_blocking=True),
-            "pinned now": lambda pageable=pageable: pageable.pin_memory().to(
-                subject.device, non_blocking=True
-            ),
-            "upload": lambda pageable=pageable: upload(pageable.view(-1, 8).numpy(), subject.device),
+            "blocking": partial(pageable.to, device),
+            "not blocking": partial(pageable.to, device, non_blocking=True),
+            "pinned": partial(pinned.to, device, non_blocking=True),
+            "pinned now": lambda p=pageable: p.pin_memory().to(subject.device, non_blocking=True),
+            "upload": partial(upload, pageable.view(-1, 8).numpy(), device),
         }
         for how, copy in copies.items():
             copy()

@@ -1,6 +1,5 @@
 """What decoding a large picture takes, by tile and number type."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,10 +7,9 @@ import torch
 from comfy import model_management
 from freescale_pack.freescale_core.geometry import LATENT_CELL
 from freescale_pack.nodes.cascade.vae import decode_tiled
-from freescale_pack.nodes.host.releases import out_of_memory
 from torch import Tensor
 
-from tools.bench.on_gpu.clock import GIB, peak
+from tools.bench.on_gpu.clock import attempted
 from tools.bench.on_gpu.log_lines import Heard
 from tools.bench.on_gpu.record import Row
 from tools.bench.on_gpu.subject import Subject, noise
@@ -38,20 +36,11 @@ def vae_tiles(subject: Subject) -> Iterator[Row]:
 
 
 def _decoded(subject: Subject, vae: Any, samples: Tensor, tile: int | None) -> Row:
-    if subject.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(subject.device)
-    start = time.perf_counter()
+    decode = (lambda: decode_tiled(vae, samples, tile)) if tile else (lambda: vae.decode(samples))
     with Heard() as heard:
-        try:
-            picture = vae.decode(samples) if tile is None else decode_tiled(vae, samples, tile)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            return {"outcome": "out of memory"}
-    fell_back = any("tiled" in line.lower() for line in heard.lines)
-    return {
-        "outcome": "tiled by ComfyUI, since memory ran out" if fell_back else "runs",
-        "seconds": time.perf_counter() - start,
-        "peak_gib": peak(subject.device) / GIB,
-        "finite": bool(picture.isfinite().all()),
-    }
+        picture, row = attempted(subject.device, decode)
+    if picture is not None:
+        row["finite"] = bool(picture.isfinite().all())
+        if heard.about("tiled"):
+            row["outcome"] = "tiled by ComfyUI, since memory ran out"
+    return row

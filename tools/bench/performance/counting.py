@@ -23,6 +23,12 @@ VARIANTS = {
 }
 
 
+VARIANT_OF_SPEED = {
+    speed: next(name for name, fusion in VARIANTS.items() if fusion == chosen.fusion)
+    for speed, chosen in SPEEDS.items()
+}
+
+
 def _cpu_attention(q: torch.Size, k: torch.Size, v: torch.Size, *args: Any, **kwargs: Any) -> int:
     return int(sdpa_flop_count(q, k, v))
 
@@ -77,9 +83,8 @@ def cascade_share(
 
 def speed_share(flops: dict[str, dict[int, int]], speed: str, target: int) -> float:
     """`cascade_share` of the model patch's speed."""
-    chosen = SPEEDS[speed]
-    variant = next(name for name, fusion in VARIANTS.items() if fusion == chosen.fusion)
-    return cascade_share(flops, variant, target, min(STEPS, chosen.max_later_steps or STEPS))
+    later_steps = min(STEPS, SPEEDS[speed].max_later_steps or STEPS)
+    return cascade_share(flops, VARIANT_OF_SPEED[speed], target, later_steps)
 
 
 def per_call_ratios(flops: dict[str, dict[int, int]], variant: str) -> dict[int, float]:

@@ -42,14 +42,9 @@ def costs(data: dict[str, Any]) -> str:
     names = list(data["calls"])
     models = "\n\n".join(f"### {name}\n\n{markdown(*tables.call_costs(data, name))}" for name in names)
     cascade = markdown(*tables.cascade_costs(data, names[0]))
-    return TEXTS["costs"].format(
-        models=models, name=names[0], cascade=cascade, speeds=markdown(*tables.speed_costs(data, quality()))
-    )
-
-
-def quality() -> dict[str, Any] | None:
-    path = DOCS / "quality.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    quality = json.loads((DOCS / "quality.json").read_text(encoding="utf-8"))
+    speeds = markdown(*tables.speed_costs(data, quality))
+    return TEXTS["costs"].format(models=models, name=names[0], cascade=cascade, speeds=speeds)
 
 
 def memory(data: dict[str, Any]) -> str:

@@ -3,8 +3,8 @@ patches in place."""
 
 from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import comfy.ops
 import torch
@@ -71,14 +71,12 @@ class MetaCall:
             run, free = SamplerRun(to_cells(base), cells, 0), scarce(batch * widest_output(model, cells))
             scale_fusion.install(self.options, run, fusion, attention_blocks(self.unet), free)
         if freeu:
-            self.options.setdefault("patches", {})["output_block_patch"] = [
-                freeu_patch(model.config["model_channels"])
-            ]
+            patch = freeu_patch(model.config["model_channels"])
+            self.options.setdefault("patches", {})["output_block_patch"] = [patch]
         self.x = _meta(batch, 4, *cells)
         self.context = _meta(batch, CONTEXT_TOKENS, model.config["context_dim"])
-        self.y = (
-            None if model.config["adm_in_channels"] is None else _meta(batch, model.config["adm_in_channels"])
-        )
+        pooled = model.config["adm_in_channels"]
+        self.y = None if pooled is None else _meta(batch, pooled)
 
     def __call__(self) -> Tensor:
         timesteps = torch.empty(len(self.x), device="meta")
@@ -86,27 +84,12 @@ class MetaCall:
             return self.unet(self.x, timesteps, self.context, y=self.y, transformer_options=self.options)
 
 
-class _PatchTaker:
-    """A stand-in for a MODEL that keeps what the FreeU node patches it with."""
-
-    def __init__(self, model_channels: int) -> None:
-        self.model = SimpleNamespace(
-            model_config=SimpleNamespace(unet_config={"model_channels": model_channels})
-        )
-        self.patch: Any = None
-
-    def clone(self) -> "_PatchTaker":
-        return self
-
-    def set_model_output_block_patch(self, patch: Any) -> None:
-        self.patch = patch
-
-
 def freeu_patch(model_channels: int) -> Any:
     """The output block patch of ComfyUI's FreeU node, with the authors' values."""
-    taker = _PatchTaker(model_channels)
-    FreeU().patch(taker, 1.1, 1.2, 0.6, 0.4)
-    return taker.patch
+    model = MagicMock()
+    model.model.model_config.unet_config = {"model_channels": model_channels}
+    FreeU().patch(model, 1.1, 1.2, 0.6, 0.4)
+    return model.clone.return_value.set_model_output_block_patch.call_args.args[0]
 
 
 def scarce(output_bytes: int) -> scale_fusion.FreeMemory:
@@ -131,19 +114,15 @@ def flash_attention(
     return rearrange(torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)[0], "b h n d -> b n (h d)")
 
 
-@cache
 def _unet(model: CountedModel) -> Any:
-    return UNetModel(
-        **model.config, device="meta", dtype=torch.float16, operations=comfy.ops.disable_weight_init
-    )
+    operations = comfy.ops.disable_weight_init
+    return UNetModel(**model.config, device="meta", dtype=torch.float16, operations=operations)
 
 
 @cache
 def _first_blocks(model: CountedModel) -> tuple[Any, dict[str, int]]:
     """A UNet with chains of one block, and path of that block -> real length of the chain."""
-    unet = UNetModel(
-        **model.config, device="meta", dtype=torch.float16, operations=comfy.ops.disable_weight_init
-    )
+    unet = _unet(model)
     depths = {}
     for path, module in unet.named_modules():
         if isinstance(module, SpatialTransformer):

@@ -55,10 +55,8 @@ def allocator_peak(call: Callable[[], Any]) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call()
     now, peak = 0, 0
-    for event in sorted(
-        _allocations(profiled.profiler.kineto_results.experimental_event_tree()),
-        key=lambda e: e.start_time_ns,
-    ):
+    events = _allocations(profiled.profiler.kineto_results.experimental_event_tree())
+    for event in sorted(events, key=lambda event: event.start_time_ns):
         now += event.extra_fields.alloc_size  # negative when memory is given back
         peak = max(peak, now)
     return peak

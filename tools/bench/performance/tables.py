@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tools.bench.picture_quality.measures import MEASURES
 from tools.bench.picture_quality.report import heading
+from tools.bench.picture_quality.settings import MEASURES
 
 USE = {
     None: "SD1.5",
@@ -44,14 +44,12 @@ SPEED_ROWS = {"Exact": "full", "Balanced": "balanced", "Fast": "fast"}
 """Speed -> its row in docs/quality.json."""
 
 
-def speed_costs(counts: dict[str, Any], quality: dict[str, Any] | None) -> Table:
+def speed_costs(counts: dict[str, Any], quality: dict[str, Any]) -> Table:
     """What a speed costs, and beside it what its pictures are like on the demo model at 4x."""
     header = ["speed", *(f"cascade to {scale}x" for scale in counts["speeds"]["Exact"])]
     rows: list[list[object]] = [
         [name, *(f"{share:.2f}" for share in shares.values())] for name, shares in counts["speeds"].items()
     ]
-    if quality is None:
-        return header, rows
     judged = quality["tables"]["4x"]["rows"]
     for row in rows:
         found = judged[SPEED_ROWS[str(row[0])]]
@@ -60,21 +58,14 @@ def speed_costs(counts: dict[str, Any], quality: dict[str, Any] | None) -> Table
 
 
 def attention_memory(data: dict[str, Any]) -> Table:
-    header = (
-        "one self-attention",
-        "attention",
-        "blur after the projection",
-        "allocator, attention",
-        "allocator, blur",
-    )
-    return header, [
-        [
-            row["name"],
-            *(
-                ("" if row[key] is None else f"{row[key]:.2f}")
-                for key in ("attend", "fuse", "attend_cpu", "fuse_cpu")
-            ),
-        ]
+    columns = {
+        "attention": "attend",
+        "blur after the projection": "fuse",
+        "allocator, attention": "attend_cpu",
+        "allocator, blur": "fuse_cpu",
+    }
+    return ("one self-attention", *columns), [
+        [row["name"], *("" if row[key] is None else f"{row[key]:.2f}" for key in columns.values())]
         for row in data["attention"]
     ]
 

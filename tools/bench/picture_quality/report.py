@@ -1,48 +1,34 @@
 """The figures as tables, sentences and data."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
-from tools.bench.picture_quality.measures import KNOWN, MEASURES, OURS, Figure
+from tools.bench.picture_quality.figures import Figure
+from tools.bench.picture_quality.settings import KNOWN, MEASURES, OURS
 
 Table = dict[str, dict[str, Figure]]
-SCALED = {1.0: "", 1e-3: ", x 1000"}
 
 
-def as_text(labels: dict[str, str], table: Table) -> str:
-    """For the terminal."""
-    rows = [("", *(heading(name) for name in MEASURES)), *_cells(labels, table)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def as_markdown(labels: dict[str, str], table: Table) -> str:
-    head = ("", *(heading(name) for name in MEASURES))
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *_cells(labels, table)))
+def header() -> list[str]:
+    return ["", *map(heading, MEASURES)]
 
 
 def heading(measure: str) -> str:
-    return MEASURES[measure].label + SCALED[MEASURES[measure].unit]
+    return MEASURES[measure].label + {1.0: "", 1e-3: ", x 1000"}[MEASURES[measure].unit]
 
 
-def _cells(labels: dict[str, str], table: Table) -> Iterable[tuple[str, ...]]:
-    for name, row in table.items():
-        yield (labels[name], *(_cell(measure, row.get(measure)) for measure in MEASURES))
+def rows(labels: dict[str, str], table: Table) -> list[list[str]]:
+    return [
+        [labels[name], *(_cell(measure, row.get(measure)) for measure in MEASURES)]
+        for name, row in table.items()
+    ]
 
 
 def _cell(measure: str, figure: Figure | None) -> str:
     if figure is None:
         return ""
-    unit = MEASURES[measure].unit
-    shown = _number(figure.value / unit)
-    if figure.interval is None or any(map(math.isnan, figure.interval)):
-        return shown
-    low, high = (_number(end / unit) for end in figure.interval)
-    return f"{shown} ({low} to {high})"
+    value, *ends = (_number(x / MEASURES[measure].unit) for x in (figure.value, *(figure.interval or ())))
+    return f"{value} ({' to '.join(ends)})" if ends and "nan" not in ends else value
 
 
 def _number(value: float) -> str:
@@ -52,44 +38,28 @@ def _number(value: float) -> str:
 def findings(labels: dict[str, str], table: Table, against: dict[str, str]) -> list[str]:
     """A sentence for each method: in what it is better or worse than its row of `against`, as far as the
     intervals say."""
-    judged = {name: row for name, row in table.items() if name not in (OURS, *KNOWN) and _compared(row)}
-    return [_finding(labels[name], labels[against[name]], row) for name, row in judged.items()]
+    found = []
+    for name, row in table.items():
+        changes: dict[str, list[str]] = {"worse": [], "better": [], "no difference shown": []}
+        for measure, figure in row.items():
+            if figure.difference and MEASURES[measure].better:
+                changes[_verdict(measure, figure.difference)].append(_change(measure, figure.difference))
+        parts = [f"{word} in {', '.join(told)}" for word, told in changes.items() if told]
+        if parts and name not in (OURS, *KNOWN):
+            found.append(f"**{labels[name]}** against {labels[against[name]]}: {'; '.join(parts)}.")
+    return found
 
 
-def _compared(row: dict[str, Figure]) -> dict[str, int]:
-    """Measures with a difference to another row -> 1 better than it, -1 worse, 0 not shown."""
-    return {
-        name: _verdict(MEASURES[name].better, row[name].difference)
-        for name in row
-        if MEASURES[name].better and row[name].difference
-    }
-
-
-def _verdict(better: int, difference: tuple[float, float, float]) -> int:
-    """The sign of a difference whose whole interval lies on one side of 0, seen as better (1) or worse
-    (-1)."""
+def _verdict(measure: str, difference: tuple[float, float, float]) -> str:
+    """Whether the whole interval lies on the better or the worse side of 0."""
     _, low, high = difference
-    return better * ((low > 0) - (high < 0))
-
-
-def _finding(label: str, other: str, row: dict[str, Figure]) -> str:
-    verdicts = _compared(row)
-
-    def names(wanted: int) -> str:
-        return ", ".join(_change(name, row[name]) for name, verdict in verdicts.items() if verdict == wanted)
-
-    parts = [
-        f"{word} in {names(verdict)}"
-        for verdict, word in ((-1, "worse"), (1, "better"), (0, "no difference shown"))
-        if names(verdict)
+    return {1: "better", -1: "worse", 0: "no difference shown"}[
+        MEASURES[measure].better * ((low > 0) - (high < 0))
     ]
-    return f"**{label}** against {other}: {'; '.join(parts)}."
 
 
-def _change(measure: str, figure: Figure) -> str:
-    assert figure.difference is not None
-    unit = MEASURES[measure].unit
-    value, low, high = (f"{end / unit:+.2f}" for end in figure.difference)
+def _change(measure: str, difference: tuple[float, float, float]) -> str:
+    value, low, high = (f"{end / MEASURES[measure].unit:+.2f}" for end in difference)
     return f"{MEASURES[measure].label} ({value}, {low} to {high})"
 
 
@@ -97,13 +67,11 @@ def as_data(table: Table) -> dict[str, Any]:
     """Plain data; what cannot be told (not a number) is null."""
 
     def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items() if item is not None}
         if isinstance(value, tuple):
             return [plain(item) for item in value]
         return None if math.isnan(value) else round(value, 6)
 
-    return {
-        name: {measure: plain(asdict(figure)) for measure, figure in row.items()}
-        for name, row in table.items()
-    }
+    def known(figure: Figure) -> dict[str, Any]:
+        return {key: plain(value) for key, value in figure._asdict().items() if value is not None}
+
+    return {name: {measure: known(figure) for measure, figure in row.items()} for name, row in table.items()}

@@ -1,115 +1,99 @@
-"""The figures of one table: every method by every measure, with intervals, and its difference from
-FreeScale."""
+"""The table of a group: every method by every measure, and its difference from another row."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from tools.bench.picture_quality import settings
 from tools.bench.picture_quality.features import features, frechet, kernel
-from tools.bench.picture_quality.intervals import Statistic, interval, mean_of
-from tools.bench.picture_quality.kid import kid_terms
-from tools.bench.picture_quality.measures import OURS, Figure
-from tools.bench.picture_quality.metrics import consistency, repetition, resized, sharpness
-from tools.bench.picture_quality.settings import Group
+from tools.bench.picture_quality.figures import Figure, figure, kid, mean, weights_of
+from tools.bench.picture_quality.jobs import Done, Job, base_jobs
+from tools.bench.picture_quality.metrics import as_tensor, consistency, repetition, resized, sharpness
+from tools.bench.picture_quality.settings import OURS, Extent, Group
+from tools.bench.picture_quality.store import Store
+from tools.demo.train.pictures import render_picture
+
+PLACES = {f"{concept} {place}": (concept, place) for concept, place in settings.PROMPTS}
+Pictures = Callable[[], Iterator[Tensor]]
+"""Makes (1, 3, h, w) in 0..1 one after the other: a table has more of them than fit in memory."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """Pictures of one method, (1, 3, h, w) each. bases: their base pictures, or None for a row that has
-    none."""
+def table_of(group: Group, extent: Extent, done: Done, store: Store) -> dict[str, dict[str, Figure]]:
+    """Rows are the methods, the base pictures and true renders, all over the same prompts and seeds."""
 
-    pictures: Sequence[Tensor]
-    bases: Sequence[Tensor] | None
+    def stored(jobs: Iterable[Job]) -> Iterator[Tensor]:
+        return (as_tensor(store.picture(job.key)) for job in jobs)
 
+    def rendered(wheres: Iterable[tuple[str, int]]) -> Iterator[Tensor]:
+        return (as_tensor(render_picture(*PLACES[text], group.target[::-1], seed)) for text, seed in wheres)
 
-@dataclass(frozen=True)
-class Reference:
-    """What rows are compared with: the model's own base pictures (of other seeds), and true renders at the
-    target size."""
+    def shrunk(pictures: Iterable[Tensor]) -> Iterator[Tensor]:
+        return (resized(picture, group.base[::-1]) for picture in pictures)
 
-    whole: Tensor
-    crops: Tensor
-
-    @classmethod
-    def of(cls, bases: Sequence[Tensor], renders: Sequence[Tensor], group: Group) -> "Reference":
-        return cls(whole_features(bases, group), crop_features(renders, group))
-
-
-def figures(
-    group: Group, rows: dict[str, Row], prompts: Sequence[str], reference: Reference
-) -> dict[str, dict[str, Figure]]:
-    """rows: all over the same prompts and seeds, in one order; prompts: the prompt of each picture.
-
-    Differences are from row "full", which is FreeScale, unless the method names another.
-    """
-    known: dict[str, dict[str, float | Statistic]] = {}
-    for name, row in rows.items():
-        known[name] = _statistics(group, row, reference)
-        print(f"  judged {group.name} {name}", flush=True)
-    weights = np.ones(len(prompts))
-    others = {name: known[group.methods[name].against if name in group.methods else OURS] for name in rows}
-    return {
-        name: {
-            measure: _figure(value, others[name].get(measure), weights, prompts)
-            for measure, value in found.items()
-        }
-        for name, found in known.items()
+    known = base_jobs(group, settings.REFERENCE_SEEDS[: extent.reference_seeds])
+    renders = rendered((job.text, job.seed) for job in known)
+    judge = Judge(group, [text for text, _ in done], stored(known), renders)
+    bases: Pictures = lambda: stored(jobs["base"] for jobs in done.values())  # noqa: E731
+    samples = {
+        "base": judge.samples(bases, None),
+        "render": judge.samples(lambda: rendered(done), lambda: shrunk(rendered(done))),
     }
+    for name in group.methods:
+        samples[name] = judge.samples(lambda n=name: stored(jobs[n] for jobs in done.values()), bases)
+        print(f"  judged {group.name} {name}", flush=True)
+    return {name: _figures(found, samples[_other(group, name)]) for name, found in samples.items()}
 
 
-def _figure(
-    value: float | Statistic, ours: float | Statistic | None, weights: np.ndarray, prompts: Sequence[str]
-) -> Figure:
-    if not callable(value):
-        return Figure(value)
-    shown, difference = value(weights), None
-    if callable(ours) and ours is not value:
-        less: Statistic = lambda w: value(w) - ours(w)  # noqa: E731
-        difference = (less(weights), *interval(less, prompts))
-    return Figure(shown, interval(value, prompts), difference)
+def _other(group: Group, name: str) -> str:
+    """The row that a row is compared with."""
+    return group.methods[name].against if name in group.methods else OURS
 
 
-def _statistics(group: Group, row: Row, reference: Reference) -> dict[str, float | Statistic]:
-    found: dict[str, float | Statistic] = {}
-    whole = whole_features(row.pictures, group)
-    found["kid"], found["fd"] = _kid(whole, reference.whole, 1), frechet(reference.whole, whole)
-    if row.pictures[0].shape[2:] == group.target[::-1]:
-        crops = crop_features(row.pictures, group)
-        found["kid_crops"] = _kid(crops, reference.crops, crops_per_picture(group))
-        found["fd_crops"] = frechet(reference.crops, crops)
-        found["sharpness"] = mean_of([sharpness(picture, group.base[::-1]) for picture in row.pictures])
-    if row.bases is not None:
-        for name, measure in (("repetition", repetition), ("consistency", consistency)):
-            found[name] = mean_of(
-                [measure(picture, base) for picture, base in zip(row.pictures, row.bases, strict=True)]
-            )
-    return found
+def _figures(found: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, Figure]:
+    return {measure: figure(sample, other.get(measure)) for measure, sample in found.items()}
 
 
-def _kid(made: Tensor, reference: Tensor, crops: int) -> Statistic:
-    return kid_terms(kernel(made, made), kernel(made, reference), kernel(reference, reference), crops).value
+class Judge:
+    """Knows what rows are compared with: the model's own base pictures, and true renders, of other seeds."""
 
+    def __init__(
+        self, group: Group, prompts: list[str], bases: Iterable[Tensor], renders: Iterable[Tensor]
+    ) -> None:
+        self.group, self.weights = group, weights_of(prompts)
+        self.whole, self.crops = self._seen(bases, self._shrunk), self._seen(renders, self._cut)
 
-def crops_per_picture(group: Group) -> int:
-    return (group.target[0] // group.base[0]) * (group.target[1] // group.base[1])
+    def samples(self, pictures: Pictures, bases: Pictures | None) -> dict[str, np.ndarray]:
+        """By measure. bases: the base pictures, or None for a row that has none."""
+        group, weights = self.group, self.weights
+        found = self._distances("", self._seen(pictures(), self._shrunk), self.whole, 1)
+        if next(pictures()).shape[2:] == group.target[::-1]:
+            crops = (group.target[0] // group.base[0]) * (group.target[1] // group.base[1])
+            found |= self._distances("_crops", self._seen(pictures(), self._cut), self.crops, crops)
+            found["sharpness"] = mean([sharpness(p, group.base[::-1]) for p in pictures()], weights)
+        if bases is not None:
+            for name, measure in (("repetition", repetition), ("consistency", consistency)):
+                found[name] = mean(
+                    [measure(*pair) for pair in zip(pictures(), bases(), strict=True)], weights
+                )
+        return found
 
+    def _distances(self, suffix: str, made: Tensor, known: Tensor, crops: int) -> dict[str, np.ndarray]:
+        kernels = (kernel(a, b).numpy() for a, b in ((made, made), (made, known), (known, known)))
+        return {
+            f"kid{suffix}": kid(*kernels, crops, self.weights),
+            f"fd{suffix}": np.array([frechet(known, made)]),
+        }
 
-def whole_features(pictures: Sequence[Tensor], group: Group) -> Tensor:
-    """(n, FEATURES) of pictures shrunk to the base size."""
-    return _in_turn(pictures, lambda picture: resized(picture, group.base[::-1]))
+    def _shrunk(self, picture: Tensor) -> Tensor:
+        return resized(picture, self.group.base[::-1])
 
+    def _cut(self, picture: Tensor) -> Tensor:
+        """Tiles of the base size, as they are."""
+        width, height = self.group.base
+        return rearrange(picture, "1 c (y h) (x w) -> (y x) c h w", h=height, w=width)
 
-def crop_features(pictures: Sequence[Tensor], group: Group) -> Tensor:
-    """(n crops, FEATURES) of pictures cut into tiles of the base size, as they are."""
-    width, height = group.base
-    return _in_turn(
-        pictures, lambda picture: rearrange(picture, "1 c (y h) (x w) -> (y x) c h w", h=height, w=width)
-    )
-
-
-def _in_turn(pictures: Sequence[Tensor], prepare: Callable[[Tensor], Tensor]) -> Tensor:
-    return torch.cat([features(prepare(picture)) for picture in pictures])
+    def _seen(self, pictures: Iterable[Tensor], prepare: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat([features(prepare(picture)) for picture in pictures])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tools.harness import demo_prompts
 
@@ -15,6 +16,30 @@ FAST_STEPS = 15
 SAMPLER, SCHEDULER = "euler", "ddim_uniform"
 THREADS = 1
 """One, so that two processes can share the work."""
+
+OURS = "full"
+KNOWN = {"base": "base picture", "render": "true render"}
+"""Rows that are no methods: what the best values are."""
+
+
+class Measure(NamedTuple):
+    """One column. better: +1 more is better, -1 less is better, 0 neither (compare it with the row of true
+    renders)."""
+
+    label: str
+    unit: float
+    better: int
+
+
+MEASURES = {
+    "kid": Measure("KID of the whole", 1e-3, -1),
+    "fd": Measure("FD of the whole", 1.0, -1),
+    "kid_crops": Measure("KID of crops", 1e-3, -1),
+    "fd_crops": Measure("FD of crops", 1.0, -1),
+    "repetition": Measure("repetition", 1.0, -1),
+    "consistency": Measure("consistency", 1.0, 1),
+    "sharpness": Measure("sharpness", 1e-3, 0),
+}
 
 SEEDS = (100, 200, 300)
 """Stage r samples with seed + r, as the cascade does."""
@@ -99,15 +124,9 @@ WITHIN_FREE = replace(FREE, against="alpha_2.0")
 EXTRA = {
     "direct": {"patched_direct": Method("direct, fusion and dilation", kind="direct", alpha=None)},
     "alpha": {
-        f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha)
-        for alpha in (0.5, 1.0, 2.0, 3.0)
-        if alpha != ALPHA
+        f"alpha_{alpha}": replace(FULL, label=f"alpha {alpha}", alpha=alpha) for alpha in (1.0, 2.0, 3.0)
     },
-    "restart": {
-        f"restart_{part}": replace(FULL, label=f"restart {part}", restart=part)
-        for part in (0.3, 0.5)
-        if part != RESTART
-    },
+    "restart": {"restart_0.5": replace(FULL, label="restart 0.5", restart=0.5)},
     "denoise": {
         f"hires_{part}": Method(f"hires-fix, denoise {1 - part:.1f}", patched=False, restart=part)
         for part in (0.5, 0.6, 0.7, 0.8)
@@ -145,15 +164,23 @@ class Group:
     def target(self) -> tuple[int, int]:
         return self.stages[-1]
 
+    @property
+    def title(self) -> str:
+        base, size = ("x".join(map(str, sides)) for sides in (self.base, self.target))
+        return TABLES[self.name].format(base=base, size=size)
 
-@dataclass(frozen=True)
-class Extent:
-    """How many of the prompts and seeds are used; few: of the tables other than 2x."""
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of the table's rows."""
+        return KNOWN | {name: method.label for name, method in self.methods.items()}
+
+
+class Extent(NamedTuple):
+    """How many of the prompts and seeds are used; few: of the tables other than 2x, which have one seed."""
 
     prompts: int
     few_prompts: int
     seeds: int
-    few_seeds: int
     reference_seeds: int
 
 
@@ -164,27 +191,22 @@ TABLES = {
     "2x_more": "2x, further rows: {size} from {base}",
 }
 """Name and title of the tables, the last one of the rows of --extra."""
-FULL_TABLE = Extent(
-    prompts=14, few_prompts=6, seeds=len(SEEDS), few_seeds=1, reference_seeds=len(REFERENCE_SEEDS)
-)
-SMOKE = Extent(prompts=2, few_prompts=2, seeds=1, few_seeds=1, reference_seeds=2)
+FULL_TABLE = Extent(prompts=14, few_prompts=6, seeds=len(SEEDS), reference_seeds=len(REFERENCE_SEEDS))
+SMOKE = Extent(prompts=2, few_prompts=2, seeds=1, reference_seeds=2)
 
 
 def groups(extent: Extent, extra: Sequence[str] = ()) -> tuple[Group, ...]:
     """The tables; extra: keys of EXTRA whose rows get a 2x table of their own."""
     square, twice = (BASE_SIDE, BASE_SIDE), (2 * BASE_SIDE, 2 * BASE_SIDE)
-    seeds, few_seeds = SEEDS[: extent.seeds], SEEDS[: extent.few_seeds]
     few = {name: METHODS[name] for name in ("lanczos", "direct", "hires_fix", "full", "balanced", "fast")}
-    more = {name: METHODS[name] for name in ("direct", "hires_fix", "full")} | {
-        name: m for word in extra for name, m in EXTRA[word].items()
-    }
+    more = {name: METHODS[name] for name in ("direct", "hires_fix", "full")}
+    for word in extra:
+        more |= EXTRA[word]
+    seeds, rest = SEEDS[: extent.seeds], (SEEDS[:1], extent.few_prompts)
     tables = (
         Group("2x", square, (twice,), METHODS, seeds, extent.prompts),
-        Group("4x", square, (twice, (4 * BASE_SIDE, 4 * BASE_SIDE)), few, few_seeds, extent.few_prompts),
-        Group("wide", (320, 192), ((640, 384),), few, few_seeds, extent.few_prompts),
+        Group("4x", square, (twice, (4 * BASE_SIDE, 4 * BASE_SIDE)), few, *rest),
+        Group("wide", (320, 192), ((640, 384),), few, *rest),
+        Group("2x_more", square, (twice,), more, *rest),
     )
-    return (
-        (*tables, Group("2x_more", square, (twice,), more, few_seeds, extent.few_prompts))
-        if extra
-        else tables
-    )
+    return tables if extra else tables[:-1]
