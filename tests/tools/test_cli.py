@@ -19,6 +19,7 @@ def done(monkeypatch):
         return tier, 3, 0, 0, 0.1
 
     monkeypatch.setattr(cli, "set_up", lambda host, group=None: seen.append(f"set up {group or 'tests'}"))
+    monkeypatch.setattr(cli, "set_up_batch", lambda: seen.append("set up batch"))
     monkeypatch.setattr(cli, "ensure_browser", lambda python: seen.append("find a browser"))
     monkeypatch.setattr(cli, "become", lambda command, environment: seen.append(" ".join(command[1:])))
     monkeypatch.setattr(tiers, "_run_tier", run)
@@ -31,6 +32,8 @@ def done(monkeypatch):
     [
         (["test", "core"], ["set up tests", "core"]),
         (["test", "browser"], ["set up tests", "find a browser", "browser"]),
+        (["test", "batch"], ["set up tests", "set up batch", "batch"]),
+        (["batch-demo", "--keep"], ["set up tests", "set up batch", "-m tools.demo.batch_demo --keep"]),
         (["bench", "quality", "--smoke"], ["set up tools/bench", "-m tools.bench.quality --smoke"]),
         (["train", "--minutes", "5"], ["set up tools/demo/train", "-m tools.demo.train.run --minutes 5"]),
         (["tables"], ["set up tests", "-m tests.print_tables"]),

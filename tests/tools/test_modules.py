@@ -8,7 +8,8 @@ import pytest
 
 from tools import ROOT
 
-FILES = sorted([*(ROOT / "tools").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
+FOLDERS = ("tools", "tests", "freescale_batch")
+FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 
 
 def file_of(module: str) -> Path:
@@ -34,7 +35,7 @@ def test_what_a_module_imports_from_here_is_there(file):
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and not node.level and node.module:
             top = node.module.split(".")[0]
-            if top in ("tools", "tests", "freescale_core") or node.module.startswith("freescale_pack."):
+            if top in (*FOLDERS, "freescale_core") or node.module.startswith("freescale_pack."):
                 assert {alias.name for alias in node.names} <= defined(file_of(node.module))
             else:
                 beside = (file.parent / f"{top}.py", ROOT / "tests" / "server" / f"{top}.py")
@@ -45,5 +46,5 @@ def spec_exists(name: str) -> bool:
     """Whether a package can be imported, or is ComfyUI's or one that a group of packages brings."""
     brought = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "latent_preview", "execution"}
     brought |= {"folder_paths", "nodes", "comfyui_version", "freescale_pack", "server", "comfy_aimdo"}
-    groups = ("matplotlib", "resvg_py", "torchmetrics", "efficientnet")
+    groups = ("matplotlib", "ray", "fsspec", "resvg_py", "torchmetrics", "efficientnet")
     return name in brought or name.startswith(groups) or importlib.util.find_spec(name) is not None

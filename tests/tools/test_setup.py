@@ -100,6 +100,15 @@ def test_packages_are_installed_once_until_a_file_asks_for_more(packages, capsys
     assert "of_new_tests" in packages.ensure()
 
 
+def test_freescale_batch_has_an_environment_without_comfyuis_packages(packages, monkeypatch):
+    monkeypatch.setattr(environments, "BATCH", packages.folder / "batch")
+    monkeypatch.setattr(environments, "BATCH_TESTS", packages.folder / "group" / "requirements.txt")
+    packages.require("requirements-batch.txt", "of_batch")
+    environments.ensure_batch_venv()
+    installed = {path.stem for path in (packages.folder / "batch" / "venv").rglob("of_*.py")}
+    assert installed == {"of_batch", "of_group"}
+
+
 def test_packages_of_a_killed_set_up_are_installed_anew(packages, monkeypatch):
     def killed(command, *_, **__):
         subprocess.run([str(word) for word in command], check=True)

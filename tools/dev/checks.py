@@ -20,8 +20,13 @@ SHIPPED = ("freescale_core", "nodes")
 def run_checks(host: Host) -> int:
     python = str(host.python)
     link_entries(TYPES / TYPED_PACKAGE, ["__init__.py", *SHIPPED])
-    link(TYPES / "tools", ROOT / "tools")
-    packages = [*(f"--package={TYPED_PACKAGE}.{name}" for name in SHIPPED), "--package=tools.dev"]
+    for name in ("tools", "freescale_batch"):
+        link(TYPES / name, ROOT / name)
+    packages = [
+        *(f"--package={TYPED_PACKAGE}.{name}" for name in SHIPPED),
+        "--package=tools.dev",
+        "--package=freescale_batch",
+    ]
     ruff = [python, "-m", "ruff"]
     quiet = ["--quiet", "--output-format=concise", "."]
     oxlint = [str(host.python.with_name("oxlint")), "--config=tools/dev/oxlintrc.json", "--format=unix"]

@@ -16,7 +16,7 @@ from tools.dev.mutate import mutate, read_mutations
 from tools.dev.paths import Host
 from tools.dev.process import become, host_environment
 from tools.dev.releases import RELEASES
-from tools.dev.setup_host import selected_host, set_up
+from tools.dev.setup_host import selected_host, set_up, set_up_batch
 from tools.harness.server_command import server_command
 
 DEFAULT_HOST = "0.30.0"
@@ -26,13 +26,14 @@ commands:
   serve [--port N] [--gpu] [...]
                            set everything up, then ComfyUI in the browser; the rest goes to its main.py
   test [tier ...] [...]    the tests; paths narrow them, the rest goes to pytest
-                           tiers: core pack tools host server browser
+                           tiers: core pack tools host server batch browser
   check                    format, lint, types, registry rules
   mutate [name ...]        break the pack in small ways, one by one, and see a test fail each time;
                            --list: in which
   tables                   the tables the tests execute, as Markdown
   locales                  write locales/en from the nodes' own texts
   pictures                 draw the pictures of the help pages anew, in a browser
+  batch-demo [...]         six jobs on two servers with the demo model, by freescale_batch
   bench [name] [...]       a benchmark; without a name: which there are
   train [...]              train the demo model anew
 """
@@ -76,6 +77,7 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
         "tables": partial(_module, "tests.print_tables"),
         "locales": partial(_module, "tools.pictures.locales"),
         "pictures": _pictures,
+        "batch-demo": _batch_demo,
         "bench": _bench,
         "train": partial(_module, "tools.demo.train.run", group="tools/demo/train"),
     }
@@ -91,6 +93,8 @@ def _test(host: Host, arguments: list[str]) -> int:
     if "browser" in chosen:
         _hand_on_browser()
     set_up(host)
+    if "batch" in chosen:
+        set_up_batch()
     if "browser" in chosen:
         try:
             ensure_browser(host.python)
@@ -143,6 +147,12 @@ def _require_free_port(port: int) -> None:
 def _pictures(host: Host, arguments: list[str]) -> int:
     _hand_on_browser()
     return _module("tools.pictures.node_pictures", host, arguments)
+
+
+def _batch_demo(host: Host, arguments: list[str]) -> int:
+    set_up(host)
+    set_up_batch()
+    become([tiers.BATCH_PYTHON, "-m", "tools.demo.batch_demo", *arguments], host_environment(host))
 
 
 def _bench(host: Host, arguments: list[str]) -> int:

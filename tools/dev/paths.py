@@ -11,7 +11,12 @@ LOGS = DEV / "logs"
 UV_VENV = DEV / "uv"
 TESTS = ROOT / "tests"
 PACK = "ComfyUI-FreeScale"
-NOT_SHIPPED = ("tests", "tools", "docs", "dev.py", ".github", ".ci", "requirements-dev.txt")
+BATCH = DEV / "batch"
+"""Where freescale_batch's packages are: an environment apart from ComfyUI's."""
+NOT_SHIPPED = (
+    *("tests", "tools", "docs", "dev.py", ".github", ".ci", "requirements-dev.txt"),
+    *("freescale_batch", "requirements-batch.txt"),
+)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ def clean_environment() -> dict[str, str]:
 
 def host_environment(host: Host) -> dict[str, str]:
     names = {"FREESCALE_COMFYUI": str(host.comfyui), "FREESCALE_BASE": str(host.base)}
+    names |= {"FREESCALE_PYTHON": str(host.python)}
     external = {"PYTHONDONTWRITEBYTECODE": "1"} if host.is_external else {}
     return clean_environment() | names | {"FREESCALE_HOST": host.release} | external
 

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from tools.dev.base_directory import ensure_base
-from tools.dev.environments import ensure_host_venv, ensure_uv
+from tools.dev.environments import ensure_batch_venv, ensure_host_venv, ensure_uv
 from tools.dev.errors import DevError
 from tools.dev.paths import DEV, Host
 from tools.dev.releases import RELEASES, ensure_tree, tree_version
@@ -32,3 +32,10 @@ def set_up(host: Host, group: str | None = None) -> None:
             ensure_tree(RELEASES[host.release], host.comfyui)
         ensure_host_venv(host, group)
         ensure_base(host)
+
+
+def set_up_batch() -> None:
+    """Make the environment of freescale_batch, if it is missing."""
+    with exclusive(DEV / "lock"):
+        ensure_uv()
+        ensure_batch_venv()

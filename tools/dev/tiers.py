@@ -8,10 +8,11 @@ from pathlib import Path
 
 from tools import ROOT
 from tools.dev.errors import DevError
-from tools.dev.paths import LOGS, TESTS, Host, shown
+from tools.dev.paths import BATCH, LOGS, TESTS, Host, shown, venv_program
 from tools.dev.process import host_environment, run_shown
 
-TIERS = ("core", "pack", "tools", "host", "server", "browser")
+TIERS = ("core", "pack", "tools", "host", "server", "batch", "browser")
+BATCH_PYTHON = venv_program(BATCH / "venv", "python")
 NOTHING_COLLECTED = 5  # pytest's exit status
 
 
@@ -81,7 +82,8 @@ def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> 
     report = LOGS / f"junit-{tier}-{os.getpid()}.xml"
     print(f"\n== {tier}", flush=True)
     start = time.monotonic()
-    pytest = [host.python, "-m", "pytest", f"--junitxml={report}", *paths, *arguments]
+    python = BATCH_PYTHON if tier == "batch" else host.python
+    pytest = [python, "-m", "pytest", f"--junitxml={report}", *paths, *arguments]
     status = run_shown(pytest, host_environment(host))
     counts = read_report(report, status)
     report.unlink(missing_ok=True)
