@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import comfy.sample
 import torch
-from comfy import model_management
+from comfy import model_management, model_patcher
 from comfy.ldm.modules import attention
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import io
@@ -56,6 +56,20 @@ def free_memory_of(patcher: Any) -> Callable[[torch.device], float]:
         patcher, "get_free_memory", model_management.get_free_memory
     )
     return free
+
+
+def patcher_of(model: Any, load_device: torch.device, offload_device: torch.device) -> Any:
+    """A MODEL of a network without weights. Newer hosts choose the class by what the platform can do."""
+    patcher = getattr(model_patcher, "CoreModelPatcher", model_patcher.ModelPatcher)
+    return patcher(model, load_device=load_device, offload_device=offload_device)
+
+
+def load_weights(model: Any, weights: dict[str, torch.Tensor], patcher: Any) -> None:
+    """Fill a network. Newer hosts may keep the file's own tensors and move them when they are needed."""
+    if getattr(patcher, "is_dynamic", lambda: False)():
+        model.load_model_weights(weights, "", assign=True)
+    else:
+        model.load_model_weights(weights, "")
 
 
 def out_of_memory(error: BaseException) -> bool:
