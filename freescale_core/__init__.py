@@ -10,5 +10,6 @@ Needs torch, numpy, kornia and einops only. Costly operations come in as callabl
     detail      eq. 4: pull x towards the noised, upsampled latent; alpha as a number or as a map of regions
     masks       masks of any size on the grid of a stage or of a UNet level
     attention/  scale fusion, eq. 7, and prompts of regions
+    rope/       rotary positions of transformers above their training size
     planning/   sizes, cost and memory of a cascade before it runs
 """

@@ -68,3 +68,12 @@ def ddim_uniform_timesteps(steps: int) -> Sequence[int]:
     For 6 steps it has 7.
     """
     return range(1, TIMESTEPS, max(TIMESTEPS // steps, 1))[::-1]
+
+
+def flow_sigmas(steps: int, shift: float) -> list[float]:
+    """Noise levels of a flow model, the last one 0: shift u / (1 + (shift - 1) u), u from 1 to 0 evenly.
+
+    ComfyUI's scheduler "simple" gives the same where `steps` divides 1000.
+    """
+    levels = [1.0 - step / steps for step in range(steps + 1)]
+    return [shift * u / (1.0 + (shift - 1.0) * u) for u in levels]

@@ -125,6 +125,53 @@ class PromptRegion:
 
 
 @dataclass(frozen=True)
+class RopeSettings:
+    """Rotary positions of a transformer above its training size (CineScale). Sizes are in tokens.
+
+    `None` = derived from the training size.
+    """
+
+    mode: Literal["ntk", "rectified"] = "ntk"
+    """ntk: theta is larger, which costs nothing. rectified: queries in tiles, keys within the training size.
+
+    They exclude each other: keys are turned on by the theta that the model turned them with.
+    """
+    theta_factor: float | None = None
+    """ntk: a number for both axes, such as CineScale's 20 and 25 for its LoRAs; None = s^(d/(d-2)) an axis."""
+    tile: Size | None = None
+    """rectified: queries that share their keys' positions; None = 0.4 of the training size."""
+    threshold: Size | None = None
+    """rectified: how far around a tile keys keep their positions; None = 0.2 of the training size."""
+    max_relative: Size | None = None
+    """rectified: largest distance of a key; None = the training size - 1."""
+    temperature: float | Literal["off", "sqrt log", "CineScale"] = "off"
+    """Factor on the logits of attention: a number, or computed from the tokens of the run."""
+    end_percent: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.mode in ("ntk", "rectified"), "mode ntk or rectified", self.mode)
+        _check(
+            self.theta_factor is None or self.theta_factor >= 1,
+            "theta_factor of 1 or more",
+            self.theta_factor,
+        )
+        _check(0 <= self.end_percent <= 1, "end_percent between 0 and 1", self.end_percent)
+        for name, least in (("tile", 1), ("threshold", 0), ("max_relative", 1)):
+            size: Size | None = getattr(self, name)
+            _check(size is None or min(size) >= least, f"{name} of at least {least}", size)
+        if isinstance(self.temperature, str):
+            known = self.temperature in ("off", "sqrt log", "CineScale")
+            _check(known, "temperature off, sqrt log, CineScale or a number", self.temperature)
+        else:
+            _check(self.temperature > 0, "temperature above 0", self.temperature)
+
+    @property
+    def end_timestep(self) -> float:
+        """The lowest t at which positions are changed."""
+        return _end_timestep(self.end_percent)
+
+
+@dataclass(frozen=True)
 class FreeScaleSettings:
     """Everything one patched model does. A part that is None is off."""
 
@@ -141,6 +188,10 @@ class FreeScaleSettings:
     dilation: DilationSettings | None = field(default_factory=DilationSettings)
     detail: DetailSettings | None = field(default_factory=DetailSettings)
     prompt_regions: tuple[PromptRegion, ...] = ()
+    rope: RopeSettings | None = None
+    """Of transformers alone."""
+    base_step: int = BASE_STEP
+    """Pixels: the sides of a training size that follows the run's aspect are multiples of it."""
 
     def __post_init__(self) -> None:
         if self.base is not None and min(self.base) < MIN_BASE_SIDE:
@@ -159,9 +210,9 @@ class FreeScaleSettings:
     def base_for(self, aspect_of: Size) -> Size:
         """The training size in pixels.
 
-        It is `base`, or else the area base_side^2 in another size's aspect, in steps of BASE_STEP.
+        It is `base`, or else the area base_side^2 in another size's aspect, in steps of `base_step`.
         """
-        return self.base or size_of_area(self.base_side, aspect_of, BASE_STEP)
+        return self.base or size_of_area(self.base_side, aspect_of, self.base_step)
 
 
 def _end_timestep(end_percent: float) -> float:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 
 from ...freescale_core.geometry import MIN_SCALE, Size, scale_between, to_cells, to_pixels
-from ...freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings
+from ...freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings, RopeSettings
 from ..host.noise_level import timestep
 from ..host.types import ModelSampling
 
@@ -32,7 +32,7 @@ class SamplerRun:
         """s of a model call on `size` latent cells."""
         return scale_between(self.base, size)
 
-    def is_on(self, part: FusionSettings | DilationSettings, sigma: float) -> bool:
+    def is_on(self, part: FusionSettings | DilationSettings | RopeSettings, sigma: float) -> bool:
         """Whether a part acts at a noise level: while t >= (1 - end_percent) * 1000."""
         return timestep(self.model_sampling, sigma) >= part.end_timestep
 
