@@ -137,7 +137,8 @@ class RopeSettings:
     They exclude each other: keys are turned on by the theta that the model turned them with.
     """
     theta_factor: float | None = None
-    """ntk: a number for both axes, such as CineScale's 20 and 25 for its LoRAs; None = s^(d/(d-2)) an axis."""
+    """ntk: a number for both axes, such as CineScale's 20 and 25 for its LoRAs; None = s^(d/(d-2)) an
+    axis."""
     tile: Size | None = None
     """rectified: queries that share their keys' positions; None = 0.4 of the training size."""
     threshold: Size | None = None

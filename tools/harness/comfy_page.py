@@ -53,18 +53,25 @@ HOST_NOISE = (
 WATCH = """() => {
     const seen = { titles: [], pictures: {} };
     const note = (list, value) => list.at(-1) === value || list.push(value);
+    const isCurrent = () => window.freescaleSeen === seen;
     const look = () => {
-        if (window.freescaleSeen !== seen) return;
+        if (!isCurrent()) return;
         note(seen.titles, document.title);
         for (const node of app.graph.nodes) {
             const html = document.querySelectorAll(`[data-node-id="${node.id}"] img`);
             const shown = [...(html.length ? html : (node.imgs ?? []))].map((image) => image.src);
             if (shown.length) note((seen.pictures[node.id] ??= []), shown.join(" "));
         }
-        requestAnimationFrame(look);
+    };
+    const everyFrame = () => {
+        look();
+        if (isCurrent()) requestAnimationFrame(everyFrame);
     };
     window.freescaleSeen = seen;
-    look();
+    everyFrame();
+    // On a busy machine several changes fall between two frames.
+    const changes = { attributeFilter: ["src"], characterData: true, childList: true, subtree: true };
+    new MutationObserver(look).observe(document, changes);
 }"""
 
 SET_WIDGETS = """(changes) => {
