@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from ..freescale_core.geometry import LATENT_CELL, to_cells
 from ..freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FusionSettings
 from . import widgets
-from .backbones.unet import auto_preset, require_unet
+from .backbones.backbone import auto_preset
 from .host.releases import search_aliases
 from .host.types import Model
 from .input_checks import expect_cells, expect_inputs, size_or_none
@@ -178,7 +178,5 @@ def _based(model: Model) -> Model:
     """The MODEL with the base size of preset Auto and all parts off, unless it carries settings already."""
     if settings_of(model) is not None:
         return model
-    require_unet(model)
-    return with_settings(
-        model, dataclasses.replace(auto_preset(model), fusion=None, dilation=None, detail=None)
-    )
+    settings = dataclasses.replace(auto_preset(model), fusion=None, dilation=None, detail=None, rope=None)
+    return with_settings(model, settings)
