@@ -1,24 +1,33 @@
 """The cascade and the blend of eq. 4 on flow models: images and videos, cells of 8 and 16 pixels."""
 
+import dataclasses
+
 import comfy.samplers
 import pytest
 import torch
 from freescale_pack.freescale_core.detail import blend_weight
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.presets import PRESETS
-from freescale_pack.freescale_core.settings import DetailRegion, DetailSettings, FreeScaleSettings
+from freescale_pack.freescale_core.settings import (
+    DetailRegion,
+    DetailSettings,
+    FreeScaleSettings,
+    RopeSettings,
+)
 from freescale_pack.nodes.backbones.backbone import auto_preset, backbone_of
 from freescale_pack.nodes.cascade.stages import SamplerChoice, Stage
 from freescale_pack.nodes.cascade.upscale import resize_latent
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.host.noise_level import timestep, variance_exploding_sigma
 from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
+from freescale_pack.nodes.part_nodes import FreeScaleDilatedConv, FreeScaleRoPE, FreeScaleScaleFusion
 from freescale_pack.nodes.patching.detail_blend import with_detail_blend
 from freescale_pack.nodes.patching.model import settings_of, with_settings
 from freescale_pack.nodes.plan_node import FreeScalePlan
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
 import nodes as host_nodes
+from tools.harness.demo_checkpoint import demo_checkpoint
 from tools.harness.tiny_transformers import TinyVae, latent, prompt, tiny_transformer
 
 STEPS, SEED = 4, 11
@@ -204,6 +213,58 @@ def test_a_detail_region_equals_a_run_with_its_alpha_to_the_bit(family):
 )
 def test_auto_knows_the_preset(family, preset):
     assert auto_preset(tiny_transformer(family)) is PRESETS[preset]
+
+
+def test_the_part_node_sets_each_number_of_the_positions():
+    widgets = {i.id: i.default for i in FreeScaleRoPE.define_schema().inputs if i.id != "model"}
+    assert settings_of(FreeScaleRoPE.execute(tiny_transformer("FLUX"), **widgets).result[0]) == (
+        dataclasses.replace(PRESETS["FLUX.1, Chroma"], detail=None)
+    )
+    sizes = {"tile": Size(12, 21), "threshold": Size(9, 16), "max_relative": Size(44, 79)}
+    for name, (height, width) in sizes.items():
+        widgets |= {f"{name}_height": height, f"{name}_width": width}
+    changes = {"mode": "rectified", "temperature": "number", "temperature_factor": 1.1, "end_percent": 0.5}
+    before = patched("Wan", alpha=0.7)
+    found = settings_of(FreeScaleRoPE.execute(before, **widgets | changes).result[0])
+    rope = RopeSettings("rectified", temperature=1.1, end_percent=0.5, **sizes)
+    assert found == dataclasses.replace(settings_of(before), rope=rope)
+    assert settings_of(FreeScaleRoPE.execute(before, **widgets | {"mode": "off"}).result[0]).rope is None
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (FreeScaleScaleFusion, "FreeScale Scale Fusion needs a Stable Diffusion UNet .*, got Flux with Flux"),
+        (FreeScaleDilatedConv, "FreeScale Dilated Conv needs a Stable Diffusion UNet .*, got Flux with Flux"),
+    ],
+)
+def test_parts_of_a_unet_refuse_a_transformer_by_name(node, said):
+    widgets = {i.id: i.default for i in node.define_schema().inputs if i.id != "model"}
+    with pytest.raises(ValueError, match=said):
+        node.execute(tiny_transformer("FLUX"), **widgets)
+
+
+def test_what_has_no_positions_to_turn_is_refused_by_name():
+    widgets = {i.id: i.default for i in FreeScaleRoPE.define_schema().inputs if i.id != "model"}
+    for model, said in (
+        (tiny_transformer("SD3.5"), "rotary positions over y and x .*, got .*: set rope to off"),
+        (demo_checkpoint()[0], "rotary positions over y and x .*, got UNetModel: set rope to off"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            FreeScaleRoPE.execute(model, **widgets)
+    dype, scaled = tiny_transformer("FLUX").clone(), tiny_transformer("FLUX").clone()
+    dype.add_object_patch("diffusion_model.pe_embedder", torch.nn.Identity())
+    scaled.model_options["transformer_options"]["rope_options"] = {"scale_x": 0.5}
+    for model, said in ((dype, "got Identity of another node"), (scaled, "got those of a ScaleROPE node")):
+        with pytest.raises(ValueError, match=said):
+            FreeScaleRoPE.execute(model, **widgets)
+
+
+def test_a_preset_of_another_kind_of_network_is_refused():
+    with pytest.raises(ValueError, match="preset SDXL is for Stable Diffusion UNets, got Flux with Flux"):
+        FreeScaleModelPatch.execute(tiny_transformer("FLUX"), "SDXL", "Exact", 2.0, 0, 0)
+    with pytest.raises(ValueError, match="preset SD3.5 is for models without a UNet, got SDXL with UNet"):
+        FreeScaleModelPatch.execute(demo_checkpoint()[0], "SD3.5", "Exact", 2.0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,8 @@ def _randomise(network, seed):
             else:
                 fan = weight[0].numel()
                 weight.copy_(torch.randn(weight.shape, generator=generator) * fan**-0.5)
+        if isinstance(table := getattr(network, "pos_embed", None), torch.Tensor):  # SD3.5's, a buffer.
+            table.copy_(torch.randn(table.shape, generator=generator) * 0.1)
 
 
 def prompt(seed=5, batch=1):
