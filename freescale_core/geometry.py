@@ -31,14 +31,14 @@ MEGAPIXEL = Size(1024, 1024)
 """Pixels. The unit of areas, here and in ComfyUI's own nodes."""
 
 
-def to_cells(size: Size) -> Size:
-    """Pixels -> latent cells."""
-    return Size(size.height // LATENT_CELL, size.width // LATENT_CELL)
+def to_cells(size: Size, cell: int = LATENT_CELL) -> Size:
+    """Pixels -> latent cells of `cell` pixels."""
+    return Size(size.height // cell, size.width // cell)
 
 
-def to_pixels(cells: Size) -> Size:
-    """Latent cells -> pixels."""
-    return Size(cells.height * LATENT_CELL, cells.width * LATENT_CELL)
+def to_pixels(cells: Size, cell: int = LATENT_CELL) -> Size:
+    """Latent cells of `cell` pixels -> pixels."""
+    return Size(cells.height * cell, cells.width * cell)
 
 
 def scale_between(base: Size, target: Size) -> float:
@@ -90,16 +90,16 @@ def scaled(size: Size, factor: float, multiple: int) -> Size:
     return Size(_round_to(size.height * factor, multiple), _round_to(size.width * factor, multiple))
 
 
-def enlarged(size: Size, factor: float) -> Size:
-    """`size` (pixels) times `factor`, both sides rounded to latent cells.
+def enlarged(size: Size, factor: float, multiple: int = LATENT_CELL) -> Size:
+    """`size` (pixels) times `factor`, both sides rounded to `multiple`.
 
     A factor of MIN_SCALE or more gives at least MIN_SCALE times the size: where rounding would miss it, both
     sides are rounded up.
     """
-    nearest = scaled(size, factor, LATENT_CELL)
+    nearest = scaled(size, factor, multiple)
     if factor < MIN_SCALE or scale_between(size, nearest) >= MIN_SCALE:
         return nearest
-    return Size(*(math.ceil(side * factor / LATENT_CELL) * LATENT_CELL for side in size))
+    return Size(*(math.ceil(side * factor / multiple) * multiple for side in size))
 
 
 def _round_to(value: float, multiple: int) -> int:

@@ -16,7 +16,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .cascade_node import FreeScaleCascade
 from .model_patch_node import FreeScaleModelPatch
-from .part_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleScaleFusion
+from .part_nodes import FreeScaleDetailControl, FreeScaleDilatedConv, FreeScaleRoPE, FreeScaleScaleFusion
 from .plan_node import FreeScalePlan
 from .region_nodes import FreeScaleDetailRegion, FreeScalePromptRegion
 from .stage_override_node import FreeScaleStageOverride
@@ -36,4 +36,5 @@ class FreeScaleExtension(ComfyExtension):
             FreeScaleStageOverride,
             FreeScaleDetailRegion,
             FreeScalePromptRegion,
+            FreeScaleRoPE,
         ]

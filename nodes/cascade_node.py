@@ -1,7 +1,7 @@
 """FreeScaleCascade: like KSampler, but it goes on from the base size to the target size, stage by stage."""
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import comfy.samplers
@@ -14,12 +14,13 @@ from ..freescale_core.planning.stages import doubling_stages
 from ..freescale_core.presets import SCHEDULER, STEPS
 from ..freescale_core.settings import FreeScaleSettings
 from . import widgets
-from .backbones.unet import auto_preset
+from .backbones.backbone import auto_preset, backbone_of
 from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
-from .cascade.run import run_cascade
+from .cascade.run import is_video, run_cascade
 from .cascade.stages import SamplerChoice, Stage, StageOverride, stages_of
 from .cascade.start import FromLatent, Start, start_from
+from .cascade.vae import encode_video
 from .host.releases import lasting_previews, search_aliases
 from .host.types import Conditioning, LatentDict, Model, Vae
 from .input_checks import (
@@ -54,7 +55,7 @@ class FreeScaleCascade(io.ComfyNode):
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="An SDXL or SD1.5 model. Without a FreeScale patch, the preset Auto is applied.",
+                    tooltip="SDXL, SD1.5 or a flow model. Without a FreeScale patch, preset Auto is applied.",
                 ),
                 io.Conditioning.Input("positive", tooltip="What the image should show."),
                 io.Conditioning.Input("negative", tooltip="What the image should not show."),
@@ -151,9 +152,12 @@ class FreeScaleCascade(io.ComfyNode):
         expect_vae("FreeScale Cascade", vae)
         if image is not None:
             expect_image("FreeScale Cascade", image)
+        backbone = backbone_of(model)
         if latent is not None:
-            expect_latent("FreeScale Cascade", latent)
-        start = start_from(model, latent, image)
+            expect_latent("FreeScale Cascade", latent, videos=not backbone.is_unet)
+        if backbone.is_video and image is not None and image.shape[0] > 1:
+            latent, image = {"samples": encode_video(vae, image, "auto")}, None
+        start = start_from(model, latent, image, backbone.cell)
         if isinstance(start, FromLatent):
             channels, advice = (
                 model.model.latent_format.latent_channels,
@@ -164,17 +168,20 @@ class FreeScaleCascade(io.ComfyNode):
         choice = SamplerChoice(seed, steps, cfg, sampler_name, scheduler)
         base = Stage(model, settings, positive, negative, choice)
         if plan is None:
-            plan = _plan_by_factor(settings, start.size, factor)
+            plan = _plan_by_factor(settings, start.size, factor, backbone.multiple)
             stages = stages_of(base, plan, overrides)
         else:
+            plan = plan.rounded(backbone.multiple)
             stages = [stage.with_base(plan.base) for stage in stages_of(base, plan, overrides)]
         _check_start(plan, start)
+        _check_conditioning(start, (*positive, *negative))
         for stage in stages[1:]:
             _check_sampler(stage)
         _warn_about_areas(stages[1:])
         results = run_cascade(stages, vae, plan, start, _origin(getattr(cls, "hidden", None)))
         images = [result.image for result in results if result.image is not None]
-        return io.NodeOutput(results[-1].latent, images[-1], images, ui=_stage_previews(cls, images))
+        last = images[-1] if images else None
+        return io.NodeOutput(results[-1].latent, last, images, ui=_stage_previews(cls, images))
 
 
 def _origin(hidden: Any) -> Hashable:
@@ -187,10 +194,10 @@ def _auto_settings(model: Model) -> FreeScaleSettings:
     return auto_preset(model)
 
 
-def _plan_by_factor(settings: FreeScaleSettings, start: Size, factor: float) -> CascadePlan:
+def _plan_by_factor(settings: FreeScaleSettings, start: Size, factor: float, multiple: int) -> CascadePlan:
     """Doubling stages from `start`. Base: the patch's, else the preset's area in the aspect of the start."""
     base = settings.base_for(start)
-    return CascadePlan(base, doubling_stages(start, enlarged(start, factor)))
+    return CascadePlan(base, doubling_stages(start, enlarged(start, factor, multiple), multiple))
 
 
 def _check_start(plan: CascadePlan, start: Start) -> None:
@@ -212,6 +219,18 @@ def _check_start(plan: CascadePlan, start: Start) -> None:
         )
 
 
+def _check_conditioning(start: Start, conditioning: Sequence[tuple[Tensor, dict[str, Any]]]) -> None:
+    """The image of image-to-video is encoded for one size; later stages would need it anew."""
+    if not isinstance(start, FromLatent) or not is_video(start.latent):
+        return
+    if any("concat_latent_image" in options for _, options in conditioning):
+        raise ValueError(
+            "FreeScale Cascade expects conditioning without an image of image-to-video, which is made for "
+            "one size, got concat_latent_image: sample each stage with a KSampler and its own conditioning "
+            "node, with FreeScale Model Patch and FreeScale Upscale."
+        )
+
+
 def _check_sampler(stage: Stage) -> None:
     if stage.settings.detail is not None:
         check_sampler(comfy.samplers.sampler_object(stage.choice.sampler_name))
@@ -227,8 +246,10 @@ def _warn_about_areas(stages: list[Stage]) -> None:
         )
 
 
-def _stage_previews(cls: type[io.ComfyNode], images: list[Tensor]) -> ui.PreviewImage:
+def _stage_previews(cls: type[io.ComfyNode], images: list[Tensor]) -> ui.PreviewImage | None:
     """Some images of each stage for the node, none larger than the node can show."""
+    if not images:
+        return None
     previews = [ui.PreviewImage(shrunk(image[:SHOWN_PER_STAGE]), cls=cls) for image in images]
     for preview in previews[1:]:
         previews[0].values.extend(preview.values)

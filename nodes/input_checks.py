@@ -122,10 +122,13 @@ def expect_result_size(node: str, size: Size) -> None:
         )
 
 
-def expect_latent(node: str, latent: Any) -> None:
-    """A LATENT holds images (b, c, h, w) and perhaps a noise mask, both of finite numbers."""
+def expect_latent(node: str, latent: Any, videos: bool = False) -> None:
+    """A LATENT holds images (b, c, h, w) and perhaps a noise mask, both of finite numbers.
+
+    videos: whether those (b, c, t, h, w) are taken, too.
+    """
     samples: Any = latent.get("samples") if isinstance(latent, dict) else None
-    if not _is_filled(samples, 4):
+    if not _is_filled(samples, 4) and not (videos and _is_filled(samples, 5)):
         raise ValueError(
             f"{node} expects a latent of shape (images, channels, height, width) with floating-point values, "
             f"got {_shown(samples if isinstance(latent, dict) else latent)}: connect one of an image model."

@@ -7,10 +7,10 @@ from comfy_api.latest import io
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.planning.plan import CascadePlan
-from ..freescale_core.presets import PRESETS, SPEEDS
+from ..freescale_core.presets import PRESETS, SPEEDS, TRANSFORMER
 from ..freescale_core.settings import DetailRegion, DetailSettings, FreeScaleSettings, PromptRegion
 from . import widgets
-from .backbones.unet import auto_preset, require_unet
+from .backbones.backbone import Backbone, auto_preset, backbone_of
 from .host.releases import search_aliases
 from .input_checks import expect_inputs, size_or_none
 from .patching.model import with_settings
@@ -27,7 +27,7 @@ class FreeScaleModelPatch(io.ComfyNode):
             description="Makes the model draw coherent images far above its training size. At the training "
             "size it changes nothing.",
             inputs=[
-                io.Model.Input("model", tooltip=widgets.MODEL_TOOLTIP),
+                io.Model.Input("model", tooltip=widgets.ANY_MODEL_TOOLTIP),
                 io.Combo.Input(
                     "preset",
                     options=widgets.PRESET_NAMES,
@@ -64,6 +64,7 @@ class FreeScaleModelPatch(io.ComfyNode):
                     optional=True,
                     tooltip="FreeScale Prompt Regions: masks with a text of their own in all later stages.",
                 ),
+                widgets.rope(),
             ],
             outputs=[widgets.patched_model("The patched model, good for all stages.")],
             **search_aliases("high resolution", "4k", "scale fusion", "deep shrink", "hidiffusion"),
@@ -81,24 +82,26 @@ class FreeScaleModelPatch(io.ComfyNode):
         plan: CascadePlan | None = None,
         detail_regions: tuple[DetailRegion, ...] = (),
         prompt_regions: tuple[PromptRegion, ...] = (),
+        rope: str = widgets.ROPE_BY_PRESET,
     ) -> io.NodeOutput:
-        choices = {"preset": preset, "speed": speed}
+        choices = {"preset": preset, "speed": speed, "rope": rope}
         sizes = {"base_width": base_width, "base_height": base_height}
         expect_inputs(cls.define_schema(), model=model, alpha=alpha, **choices, **sizes)
-        require_unet(model)
+        base = plan.base if plan else size_or_none(base_width, base_height, "base size")
+        backbone = backbone_of(model)
+        found = _preset_settings(model, backbone, preset, base)
         settings = dataclasses.replace(
-            _preset_settings(
-                model, preset, plan.base if plan else size_or_none(base_width, base_height, "base size")
-            ),
-            fusion=SPEEDS[speed].fusion,
+            found,
+            fusion=SPEEDS[speed].fusion if backbone.is_unet else None,
             max_later_steps=SPEEDS[speed].max_later_steps,
             detail=DetailSettings(alpha, detail_regions),
             prompt_regions=prompt_regions,
+            rope=found.rope if rope == widgets.ROPE_BY_PRESET else widgets.ROPES[rope],
         )
         return io.NodeOutput(with_settings(model, settings))
 
 
-def _preset_settings(model: Any, preset: str, base: Size | None) -> FreeScaleSettings:
+def _preset_settings(model: Any, backbone: Backbone, preset: str, base: Size | None) -> FreeScaleSettings:
     if preset == CUSTOM and base is None:
         raise ValueError(
             "FreeScale Model Patch: preset Custom expects a base size, got 0x0: set base_width and "
@@ -106,4 +109,18 @@ def _preset_settings(model: Any, preset: str, base: Size | None) -> FreeScaleSet
         )
     if preset == AUTO:
         return dataclasses.replace(auto_preset(model), base=base)
-    return dataclasses.replace(FreeScaleSettings() if preset == CUSTOM else PRESETS[preset], base=base)
+    if preset == CUSTOM:
+        return dataclasses.replace(_custom(backbone), base=base)
+    if (PRESETS[preset].dilation is not None) != backbone.is_unet:
+        kind = "models without a UNet" if backbone.is_unet else "Stable Diffusion UNets"
+        raise ValueError(
+            f"FreeScale Model Patch: preset {preset} is for {kind}, got {backbone.name}: choose Auto."
+        )
+    return dataclasses.replace(PRESETS[preset], base=base)
+
+
+def _custom(backbone: Backbone) -> FreeScaleSettings:
+    """What any model of a kind starts with."""
+    if backbone.is_unet:
+        return FreeScaleSettings()
+    return TRANSFORMER if backbone.turns_positions else dataclasses.replace(TRANSFORMER, rope=None)

@@ -6,10 +6,16 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..freescale_core.geometry import LATENT_CELL, to_cells
-from ..freescale_core.settings import DetailRegion, DetailSettings, DilationSettings, FusionSettings
+from ..freescale_core.settings import (
+    DetailRegion,
+    DetailSettings,
+    DilationSettings,
+    FusionSettings,
+    RopeSettings,
+)
 from . import widgets
-from .backbones.unet import auto_preset, require_unet
-from .host.releases import search_aliases
+from .backbones.backbone import auto_preset
+from .host.releases import advanced, search_aliases
 from .host.types import Model
 from .input_checks import expect_cells, expect_inputs, size_or_none
 from .patching.model import settings_of, with_changes, with_settings
@@ -23,6 +29,10 @@ FUSIONS: dict[str, dict[str, Any]] = {
     "fast neighbourhood": {"mode": "fast", "local": "neighbourhoods"},
 }
 """Widget value -> both branches of attention."""
+ROPE_MODES: dict[str, Any] = {"off": None, "NTK": "ntk", "rectified": "rectified"}
+"""Widget value -> mode of RopeSettings."""
+A_NUMBER = "number"
+TEMPERATURES = ["off", "sqrt log", "CineScale", A_NUMBER]
 BLUR_AXES = ["3-D (h, w, channel)", "2-D (h, w)"]
 
 
@@ -174,11 +184,109 @@ class FreeScaleDetailControl(io.ComfyNode):
         )
 
 
+class FreeScaleRoPE(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FreeScaleRoPE",
+            display_name="FreeScale RoPE",
+            category="FreeScale/parts",
+            description="Rotary positions of a transformer above its training size: what dilation and fusion "
+            "are for a UNet.",
+            inputs=[
+                io.Model.Input(
+                    "model",
+                    tooltip="FLUX, Chroma, Qwen-Image, Lumina 2, Z-Image or Wan. Put FreeScale after LoRAs "
+                    "and other patches.",
+                ),
+                io.Combo.Input(
+                    "mode",
+                    options=list(ROPE_MODES),
+                    default="NTK",
+                    tooltip="NTK turns more slowly and costs nothing. rectified squeezes the positions of "
+                    "far keys, in tiles of queries. off = as the model does.",
+                ),
+                io.Float.Input(
+                    "theta_factor",
+                    default=0.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.1,
+                    tooltip="NTK: what theta is multiplied with; 0 = s^(d/(d-2)) of each axis, 20 or 25 for "
+                    "CineScale's LoRAs.",
+                ),
+                io.Combo.Input(
+                    "temperature",
+                    options=TEMPERATURES,
+                    default="off",
+                    tooltip="Sharper attention over more tokens: sqrt(log n / log n0), CineScale's, "
+                    "or the number below.",
+                ),
+                io.Float.Input(
+                    "temperature_factor",
+                    default=1.0,
+                    min=0.1,
+                    max=4.0,
+                    step=0.01,
+                    tooltip="Factor on the logits where temperature is number.",
+                ),
+                widgets.end_percent(
+                    1.0, "Share of the noise after which positions are the model's: 0.7 = t 300."
+                ),
+                *_tokens(
+                    "tile", "rectified: queries that share their keys' positions, in tokens; 0 = 0.4 of base."
+                ),
+                *_tokens(
+                    "threshold", "rectified: keys this near a tile keep their positions; 0 = 0.2 of base."
+                ),
+                *_tokens("max_relative", "rectified: largest distance of a key, in tokens; 0 = base - 1."),
+            ],
+            outputs=[widgets.patched_model()],
+            **search_aliases("ntk", "yarn", "dype", "cinescale", "positional embedding"),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        mode: str,
+        theta_factor: float,
+        temperature: Any,
+        temperature_factor: float,
+        end_percent: float,
+        **sides: int,
+    ) -> io.NodeOutput:
+        numbers = {"theta_factor": theta_factor, "temperature_factor": temperature_factor}
+        choices = {"mode": mode, "temperature": temperature, "end_percent": end_percent}
+        expect_inputs(cls.define_schema(), model=model, **numbers, **choices, **sides)
+        sizes = {
+            name: size_or_none(sides.get(f"{name}_width", 0), sides.get(f"{name}_height", 0), name)
+            for name in ("tile", "threshold", "max_relative")
+        }
+        rope = None
+        if ROPE_MODES[mode] is not None:
+            rope = RopeSettings(
+                ROPE_MODES[mode],
+                theta_factor or None,
+                temperature=temperature_factor if temperature == A_NUMBER else temperature,
+                end_percent=end_percent,
+                **sizes,
+            )
+        return io.NodeOutput(with_changes(_based(model), rope=rope))
+
+
+def _tokens(name: str, tooltip: str) -> list[io.Input]:
+    """Width and height of a size in tokens."""
+    folded = advanced(io.Int.Input)
+    return [
+        io.Int.Input(f"{name}_{side}", default=0, min=0, max=1024, tooltip=tooltip, **folded)
+        for side in ("width", "height")
+    ]
+
+
 def _based(model: Model) -> Model:
     """The MODEL with the base size of preset Auto and all parts off, unless it carries settings already."""
     if settings_of(model) is not None:
         return model
-    require_unet(model)
-    return with_settings(
-        model, dataclasses.replace(auto_preset(model), fusion=None, dilation=None, detail=None)
-    )
+    settings = dataclasses.replace(auto_preset(model), fusion=None, dilation=None, detail=None, rope=None)
+    return with_settings(model, settings)

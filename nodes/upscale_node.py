@@ -4,11 +4,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..freescale_core.geometry import LATENT_CELL, MIN_BASE_SIDE, Size, scaled
+from ..freescale_core.geometry import LATENT_CELL, MIN_BASE_SIDE, Size, scaled, to_cells, to_pixels
+from ..freescale_core.planning.plan import LATENT_METHOD
 from . import widgets
-from .cascade.upscale import resize
-from .cascade.vae import decode, encode
+from .cascade.run import is_video
+from .cascade.upscale import is_of_latents, resize, resize_latent
+from .cascade.vae import decode, encode, knows_frames
 from .host.releases import search_aliases, without_grid_hints
+from .host.types import LatentDict
 from .input_checks import (
     expect_cells,
     expect_channels,
@@ -84,23 +87,43 @@ class FreeScaleUpscale(io.ComfyNode):
         expect_cells("FreeScale Upscale", "next stage", set_size, MIN_BASE_SIDE)
         expect_one("FreeScale Upscale", samples, image)
         expect_vae("FreeScale Upscale", vae)
+        cell = vae.spacial_compression_decode()
         if samples is None:
             expect_image("FreeScale Upscale", image)
             start = Size(*image.shape[1:3])
         else:
-            expect_latent("FreeScale Upscale", samples)
+            expect_latent("FreeScale Upscale", samples, videos=knows_frames(vae))
             expect_channels(
                 "FreeScale Upscale",
                 vae.latent_channels,
                 samples["samples"],
                 "connect the VAE that made the latent",
             )
-            start = Size(*(side * vae.spacial_compression_decode() for side in samples["samples"].shape[2:]))
-        size = set_size or scaled(start, factor, LATENT_CELL)
+            start = to_pixels(Size(*samples["samples"].shape[-2:]), cell)
+        size = set_size or scaled(start, factor, max(cell, LATENT_CELL))
         expect_result_size("FreeScale Upscale", size)
+        if samples is not None and (is_of_latents(method) or is_video(samples)):
+            return io.NodeOutput(_enlarged_latent(samples, to_cells(size, cell), method))
         if samples is not None:
             image = decode(vae, samples["samples"], tiling)
+        if is_of_latents(method):
+            found = resize_latent(encode(vae, image, tiling), to_cells(size, cell), method)
+            return io.NodeOutput({"samples": found})
         latent = {} if samples is None else without_grid_hints(samples)
         return io.NodeOutput(
             {**latent, "samples": encode(vae, resize(image, size, method, upscale_model), tiling)}
         )
+
+
+def _enlarged_latent(latent: LatentDict, cells: Size, method: str) -> LatentDict:
+    """The latent, frame by frame, with sides of `cells`; it keeps noise mask and batch index.
+
+    Raises:
+        ValueError: it is a video and the method is one of images.
+    """
+    if not is_of_latents(method):
+        raise ValueError(
+            f"FreeScale Upscale expects method {LATENT_METHOD} for a video, got {method}: choose that, or "
+            "decode the frames and connect them as an image."
+        )
+    return {**without_grid_hints(latent), "samples": resize_latent(latent["samples"], cells, method)}

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..freescale_core.geometry import LATENT_CELL, MAX_SIDE, MIN_SCALE
 from ..freescale_core.planning.plan import MAX_SCALE, METHODS, TILINGS
 from ..freescale_core.presets import PRESETS, SPEEDS
-from ..freescale_core.settings import DetailSettings
+from ..freescale_core.settings import DetailSettings, RopeSettings
 
 PlanType = io.Custom("FREESCALE_PLAN")
 OverridesType = io.Custom("FREESCALE_STAGE_OVERRIDES")
@@ -17,9 +17,20 @@ PromptRegionsType = io.Custom("FREESCALE_PROMPT_REGIONS")
 AUTO, CUSTOM = "Auto", "Custom"
 PRESET_NAMES = [AUTO, *PRESETS, CUSTOM]
 SPEED_NAMES = list(SPEEDS)
+ROPE_BY_PRESET = "by preset"
+ROPES: dict[str, RopeSettings | None] = {
+    "off": None,
+    "NTK": RopeSettings("ntk"),
+    "rectified": RopeSettings("rectified"),
+}
+"""Widget value -> rotary positions, beside those of the preset."""
 MAX_BASE_SIDE = 4096
 """Pixels. Larger than any model is trained for."""
 MODEL_TOOLTIP = "An SDXL or SD1.5 model. Put FreeScale after LoRAs and other patches."
+ANY_MODEL_TOOLTIP = (
+    "SDXL, SD1.5, or a flow model: FLUX, Qwen-Image, Lumina 2, Z-Image, Wan, SD3.5. Put FreeScale after "
+    "LoRAs and other patches."
+)
 DETAIL_REGIONS_TOOLTIP = (
     "FreeScale Detail Regions: masks with an alpha of their own. Outside them the alpha above counts."
 )
@@ -52,6 +63,17 @@ def factor(tooltip: str, min_factor: float = MIN_SCALE) -> io.Input:
 
 def cfg(default: float, tooltip: str) -> io.Input:
     return io.Float.Input("cfg", default=default, min=0.0, max=100.0, step=0.1, round=0.01, tooltip=tooltip)
+
+
+def rope() -> io.Input:
+    return io.Combo.Input(
+        "rope",
+        options=[ROPE_BY_PRESET, *ROPES],
+        default=ROPE_BY_PRESET,
+        optional=True,
+        tooltip="Rotary positions of transformers above the training size. NTK costs nothing, rectified "
+        "keeps every key within the training size.",
+    )
 
 
 def method(tooltip: str) -> io.Input:

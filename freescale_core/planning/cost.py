@@ -36,6 +36,8 @@ MOVED_PER_ELEMENT = 25_000
 operations that the UNet would do in that time. Measured on an H100 at 4096 and 8192 px, exact and fast alike
 (docs/PERFORMANCE.md)."""
 
+TRANSFORMER_WIDTH = 3072
+"""Channels of FLUX.1, Chroma and Qwen-Image; Wan 14B has 5120, Z-Image 3840."""
 WEIGHTS_GIB = 2_567_463_684 * 2 / GIB
 """The UNet's parameters in fp16: 5.1 GB."""
 ACTIVATIONS_GIB = 0.33
@@ -92,6 +94,14 @@ def fused_cost(base: Size, size: Size, mode: Literal["exact", "fast"]) -> float:
     """
     moved = sum(level.layers * _grid(size, level).area * level.channels for level in ATTENTION)
     return fused_operations(base, size, mode) + MOVED_PER_ELEMENT * moved
+
+
+def transformer_cost(tokens: int, width: int = TRANSFORMER_WIDTH) -> float:
+    """Operations of one layer of a transformer over `tokens`: what grows with them, and their attention.
+
+    Good for the shares of stages, not as an absolute number.
+    """
+    return 24.0 * tokens * width**2 + 4.0 * tokens**2 * width
 
 
 def unet_gib(size: Size) -> float:

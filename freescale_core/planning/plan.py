@@ -1,13 +1,16 @@
 """What a cascade is going to do, before anything runs."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..geometry import LATENT_CELL, MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, enlarged, scale_between
+from ..geometry import LATENT_CELL, MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, enlarged, scale_between, scaled
 
 MAX_SCALE = 16.0
-Method = Literal["bicubic", "lanczos"]
+Method = Literal["bicubic", "lanczos", "latent bilinear"]
 Tiling = Literal["auto", "on", "off"]
+LATENT_METHOD: Method = "latent bilinear"
+"""For videos, whose stages grow without the VAE (CineScale)."""
 METHODS: tuple[str, ...] = get_args(Method)
 TILINGS: tuple[str, ...] = get_args(Tiling)
 MAX_SHOWN = 40
@@ -40,11 +43,21 @@ class CascadePlan:
                 f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}: choose a number in "
                 "between"
             )
+        if self.upscale_model is not None and self.method == LATENT_METHOD:
+            raise ValueError(
+                f"FreeScale plan: expected a method for images beside an upscale model, got {self.method}: "
+                "choose another method or disconnect the upscale model"
+            )
         for value, known in ((self.method, METHODS), (self.tiling, TILINGS)):
             if value not in known:
                 raise ValueError(
                     f"FreeScale plan: expected one of {', '.join(known)}, got {value}: choose one of the list"
                 )
+
+    def rounded(self, multiple: int) -> "CascadePlan":
+        """The plan with sides in multiples of `multiple` pixels, for networks whose tokens are larger."""
+        stages = tuple(scaled(size, 1.0, multiple) for size in self.stages)
+        return self if stages == self.stages else dataclasses.replace(self, stages=stages)
 
     def _check_sizes(self) -> None:
         if not self.stages:

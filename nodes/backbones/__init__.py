@@ -1,5 +1,7 @@
-"""What FreeScale knows of a network: where its layers are (unet), and what one attention call says
-(attention_call).
+"""What FreeScale knows of networks. Another family is another file here.
 
-Another family of networks is another file here.
+backbone        what a network is, by its structure, and the preset that fits it
+unet            Stable Diffusion's UNets: where their layers are
+transformer     transformers with rotary positions: where their tokens stand
+attention_call  what one attention of a UNet says to its patches
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 import comfy.model_base
 from comfy.ldm.modules.attention import SpatialTransformer
-from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock
 from torch import Tensor, nn
 
 from ...freescale_core.presets import PRESETS
@@ -34,18 +34,6 @@ def auto_preset(model: Model) -> FreeScaleSettings:
             "size by hand."
         )
     return PRESETS["SD1.5"]
-
-
-def require_unet(model: Model) -> None:
-    """Raise ValueError unless the MODEL is a Stable Diffusion UNet."""
-    network = model.get_model_object("diffusion_model")
-    if not isinstance(network, UNetModel):
-        raise ValueError(
-            "FreeScale needs a Stable Diffusion UNet (SDXL and its relatives, SD1.5), got "
-            f"{type(model.model).__name__} with "
-            f"{type(network).__name__}: load an SDXL checkpoint, or feed this model's image to FreeScale "
-            "with an SDXL model as an IMAGE."
-        )
 
 
 def require_text_width(model: Model, context: Tensor) -> None:

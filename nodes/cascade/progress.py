@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ...freescale_core.geometry import LATENT_CELL, MIN_SCALE, Size, scale_between, scaled
-from ...freescale_core.planning.cost import fused_cost, unet_operations
+from ...freescale_core.geometry import LATENT_CELL, MIN_SCALE, Size, scale_between, scaled, to_cells
+from ...freescale_core.planning.cost import fused_cost, transformer_cost, unet_operations
 from ..host.releases import say_at_node
 from ..host.types import Callback, Model
 from .stages import Stage
@@ -31,8 +31,10 @@ class StageWork:
 
     @property
     def step_cost(self) -> float:
-        """Of one sampler step, as SDXL's UNet would take it."""
-        settings = self.stage.settings
+        """Of one sampler step, as SDXL's UNet would take it, or as a transformer does."""
+        settings, backbone = self.stage.settings, self.stage.backbone
+        if not backbone.is_unet:
+            return transformer_cost(to_cells(self.size, backbone.multiple).area)
         base = settings.base_for(self.size)
         if settings.fusion is None or scale_between(base, self.size) < MIN_SCALE:
             return unet_operations(self.size)
@@ -106,10 +108,12 @@ def _duration(seconds: float) -> str:
 
 
 def small_latent(x0: Tensor) -> Tensor:
-    """The first latent (b, c, h, w), shrunk to what a preview can show.
+    """The first latent (b, c, h, w), or first frame of (b, c, t, h, w), shrunk to what a preview can show.
 
     Previewers decode all they get, in memory that stages need.
     """
+    if x0.ndim == 5:
+        return small_latent(x0[:, :, 0])[:, :, None]
     return _within(x0[:1], PREVIEW_SIDE // LATENT_CELL)
 
 

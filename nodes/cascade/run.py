@@ -10,8 +10,8 @@ import comfy.sample
 import comfy.utils
 from torch import Tensor
 
-from ...freescale_core.geometry import Size
-from ...freescale_core.planning.plan import CascadePlan
+from ...freescale_core.geometry import Size, to_cells
+from ...freescale_core.planning.plan import LATENT_METHOD, CascadePlan
 from ..host.releases import CatchOutOfMemory, without_grid_hints
 from ..host.types import Callback, LatentDict, Vae
 from ..patching.model import with_settings
@@ -19,7 +19,7 @@ from .kept import KEPT, stage_keys
 from .progress import CascadeProgress, StageWork
 from .stages import Stage
 from .start import FromImage, FromLatent, Start
-from .upscale import resize
+from .upscale import is_of_latents, resize, resize_latent
 from .vae import decode, encode
 
 log = logging.getLogger("FreeScale")
@@ -32,7 +32,7 @@ class StageResult:
     latent: LatentDict | None
     """None for an image that came in."""
     image: Tensor | None
-    """(b, H, W, 3); None if memory ran out while decoding."""
+    """(b, H, W, 3); None if memory ran out while decoding, and between the stages of a video."""
 
 
 def run_cascade(
@@ -78,7 +78,10 @@ def run_cascade(
                 )
                 return results
             with CatchOutOfMemory() as decoding:
-                image = _decoded(vae, latent, plan, size, progress)
+                if is_video(latent) and r < len(plan.stages):
+                    image = None
+                else:
+                    image = _decoded(vae, latent, plan, size, progress)
             if decoding.ran_out:
                 KEPT.unfinished += 1
                 log.error(
@@ -116,8 +119,8 @@ def _base(
     vae: Vae,
     plan: CascadePlan,
     progress: CascadeProgress,
-) -> tuple[LatentDict | None, Tensor]:
-    """Latent and image (b, H, W, 3) of stage 0; no latent if an image came in."""
+) -> tuple[LatentDict | None, Tensor | None]:
+    """Latent and image (b, H, W, 3) of stage 0; no latent if an image came in, no image of a video."""
     if isinstance(start, FromImage):
         return None, start.image
     latent = start.latent
@@ -126,7 +129,15 @@ def _base(
     elif start.is_empty:
         latent = sample(stage, latent, progress.next_stage())
         KEPT.put(key, latent["samples"])
+    if is_video(latent):
+        return latent, None
     return latent, _decoded(vae, latent, plan, start.size, progress)[..., :3]
+
+
+def is_video(latent: LatentDict) -> bool:
+    """Whether a latent holds more than one frame: its stages then grow without the VAE."""
+    samples = latent["samples"]
+    return samples.ndim == 5 and samples.shape[2] > 1
 
 
 def _decoded(
@@ -143,19 +154,33 @@ def _sampled(
     stage: Stage,
     r: int,
     before: LatentDict | None,
-    image: Tensor,
+    image: Tensor | None,
     size: Size,
     vae: Vae,
     plan: CascadePlan,
     progress: CascadeProgress,
 ) -> LatentDict:
-    """Stage r from the image of the stage before. Its noise mask and batch index travel along."""
+    """Stage r from the image or latent of the stage before. Its noise mask and batch index travel along."""
     steps = len(stage.sigmas()) - 1
     stages = len(plan.stages)
     log.info("FreeScale: stage %d of %d, %s, from step %d of %d.", r, stages, size, stage.start_step, steps)
-    image = resize(image, size, plan.method, plan.upscale_model)
-    start: LatentDict = {**(before or {}), "samples": encode(vae, image, plan.tiling)}
+    start: LatentDict = {**(before or {}), "samples": _enlarged(stage, before, image, size, vae, plan)}
     return sample(stage, start, progress.next_stage())
+
+
+def _enlarged(
+    stage: Stage, before: LatentDict | None, image: Tensor | None, size: Size, vae: Vae, plan: CascadePlan
+) -> Tensor:
+    """The latent that a stage of `size` (pixels) begins with."""
+    if image is not None and not is_of_latents(plan.method):
+        return encode(vae, resize(image, size, plan.method, plan.upscale_model), plan.tiling)
+    method = plan.method if is_of_latents(plan.method) else LATENT_METHOD
+    if before is not None:
+        samples = before["samples"]
+    else:
+        assert image is not None
+        samples = encode(vae, image, plan.tiling)
+    return resize_latent(samples, to_cells(size, stage.backbone.cell), method)
 
 
 def sample(stage: Stage, latent: LatentDict, callback: Callback) -> LatentDict:

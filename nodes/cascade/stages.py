@@ -11,6 +11,7 @@ from ...freescale_core.geometry import Size
 from ...freescale_core.planning.plan import CascadePlan
 from ...freescale_core.schedule import restart_step
 from ...freescale_core.settings import FreeScaleSettings
+from ..backbones.backbone import Backbone, backbone_of
 from ..host.noise_level import timestep
 from ..host.types import Conditioning, Model
 from ..patching.model import settings_of
@@ -45,6 +46,11 @@ class Stage:
     choice: SamplerChoice
     start_step: int | None = None
     """None = the whole schedule (stage 0)."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """What the MODEL's network is."""
+        return backbone_of(self.model)
 
     def with_base(self, base: Size) -> "Stage":
         """The stage with another base size (pixels)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ...freescale_core.geometry import Size, to_pixels
+from ...freescale_core.geometry import LATENT_CELL, Size, to_pixels
 from ..host.releases import empty_latent_for, without_grid_hints
 from ..host.types import LatentDict, Model
 
@@ -20,11 +20,13 @@ class FromLatent:
     is_empty: bool
     source: Tensor
     """The samples as they came in."""
+    cell: int = LATENT_CELL
+    """Pixels of a latent cell."""
 
     @property
     def size(self) -> Size:
         """In pixels."""
-        return to_pixels(Size(*self.latent["samples"].shape[2:]))
+        return to_pixels(Size(*self.latent["samples"].shape[-2:]), self.cell)
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,21 @@ class FromImage:
 Start = FromLatent | FromImage
 
 
-def start_from(model: Model, latent: LatentDict | None, image: Tensor | None) -> Start:
-    """Decide once what came in. Exactly one of latent and image is given."""
+def start_from(
+    model: Model, latent: LatentDict | None, image: Tensor | None, cell: int = LATENT_CELL
+) -> Start:
+    """Decide once what came in. Exactly one of latent and image is given. cell: of the MODEL's latents."""
     if latent is None:
         assert image is not None
         return FromImage(source=image, image=image[..., :3])
     if not latent["samples"].any():
         empty = without_grid_hints(latent)
         empty["samples"] = empty_latent_for(model, latent)
-        return FromLatent(empty, is_empty=True, source=latent["samples"])
+        return FromLatent(empty, is_empty=True, source=latent["samples"], cell=cell)
     if latent.get("noise_mask") is not None:
         log.info(
             "FreeScale: the latent with a noise mask counts as the finished stage 0: it is not inpainted "
             "now, "
             "later stages only refine it inside the mask."
         )
-    return FromLatent(latent, is_empty=False, source=latent["samples"])
+    return FromLatent(latent, is_empty=False, source=latent["samples"], cell=cell)

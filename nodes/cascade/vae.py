@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+import torch
 from comfy import model_management
 from torch import Tensor
 
@@ -26,21 +27,24 @@ PIXEL_BYTES = 2178 * 2
 
 
 def decode(vae: Vae, samples: Tensor, tiling: Tiling) -> Tensor:
-    """Latent (b, c, h, w) -> image (b, H, W, 3), 0..1."""
+    """Latent (b, c, h, w) or (b, c, t, h, w) -> images (b, H, W, 3) or (b * t, H, W, 3), 0..1."""
 
     def needed(shape: tuple[int, ...]) -> float:
         return vae.memory_used_decode(shape, vae.vae_dtype)
 
     if not _tiled("decode", vae, needed(samples.shape), tiling):
-        return vae.decode(samples)
-    cell = vae.spacial_compression_decode()
-    return decode_tiled(
-        vae, samples, _tile_side(vae, lambda side: needed((1, samples.shape[1], side // cell, side // cell)))
-    )
+        return _frames_apart(vae.decode(samples))
+    cell, outer = vae.spacial_compression_decode(), (1, *samples.shape[1:-2])
+    side = _tile_side(vae, lambda side: needed((*outer, side // cell, side // cell)))
+    return _frames_apart(decode_tiled(vae, samples, side))
 
 
 def encode(vae: Vae, image: Tensor, tiling: Tiling) -> Tensor:
-    """Image (b, H, W, 3) -> latent (b, c, h, w)."""
+    """Images (b, H, W, 3) -> latent (b, c, h, w), or (b, c, 1, h, w) of a VAE that knows frames."""
+    if knows_frames(vae):
+        # It would take a batch for the frames of one video.
+        apart = [_encode_frames(vae, one[None], tiling) for one in image]
+        return torch.cat(apart)
 
     def needed(shape: tuple[int, ...]) -> float:
         return vae.memory_used_encode(shape, vae.vae_dtype)
@@ -48,6 +52,30 @@ def encode(vae: Vae, image: Tensor, tiling: Tiling) -> Tensor:
     if not _tiled("encode", vae, needed((image.shape[0], 3, image.shape[1], image.shape[2])), tiling):
         return vae.encode(image[..., :3])
     return encode_tiled(vae, image, _tile_side(vae, lambda side: needed((1, 3, side, side))))
+
+
+def encode_video(vae: Vae, frames: Tensor, tiling: Tiling) -> Tensor:
+    """Frames (n, H, W, 3) of one video -> its latent (1, c, t, h, w)."""
+    return _encode_frames(vae, frames, tiling)
+
+
+def knows_frames(vae: Vae) -> bool:
+    """Whether the latents of a VAE have an axis of frames, which may hold a single one."""
+    return getattr(vae, "latent_dim", 2) == 3
+
+
+def _encode_frames(vae: Vae, frames: Tensor, tiling: Tiling) -> Tensor:
+    def needed(height: int, width: int) -> float:
+        return vae.memory_used_encode((1, 3, len(frames), height, width), vae.vae_dtype)
+
+    if not _tiled("encode", vae, needed(*frames.shape[1:3]), tiling):
+        return vae.encode(frames[..., :3])
+    return encode_tiled(vae, frames, _tile_side(vae, lambda side: needed(side, side)))
+
+
+def _frames_apart(images: Tensor) -> Tensor:
+    """Images (b, H, W, 3) as they are, frames of videos (b, t, H, W, 3) one after the other."""
+    return images if images.ndim == 4 else images.flatten(0, 1)
 
 
 def decode_tiled(vae: Vae, samples: Tensor, tile: int) -> Tensor:

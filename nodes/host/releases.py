@@ -14,7 +14,11 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 from comfy_execution.validation import validate_node_input
 
+from ...freescale_core.geometry import LATENT_CELL
 from .types import LatentDict, Model
+
+CELLS_BY_FORMAT = {"Wan22": 16, "Flux2": 16, "HunyuanVideo15": 16, "HunyuanImage21": 32, "LTXV": 32}
+"""Pixels of a latent cell where it is not LATENT_CELL."""
 
 
 def search_aliases(*aliases: str) -> dict[str, Any]:
@@ -48,6 +52,16 @@ def without_grid_hints(latent: LatentDict) -> LatentDict:
     """A copy of the latent dict without the hints that newer hosts put on empty latents only."""
     kept: Any = {k: v for k, v in latent.items() if not k.startswith("downscale_ratio_")}
     return cast(LatentDict, kept)
+
+
+def latent_cell(model: Model) -> int:
+    """Pixels of a latent cell of the MODEL, per side."""
+    latent_format = model.get_model_object("latent_format")
+    known: int | None = getattr(latent_format, "spacial_downscale_ratio", None)
+    if known is not None:
+        return known
+    # Releases before 0.4 do not say it: there the format's name does.
+    return CELLS_BY_FORMAT.get(type(latent_format).__name__, LATENT_CELL)
 
 
 def free_memory_of(patcher: Any) -> Callable[[torch.device], float]:

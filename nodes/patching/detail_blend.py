@@ -22,7 +22,7 @@ def with_detail_blend(sampler: Any, settings: DetailSettings, noise: Tensor, mod
     Or, with a warning, the SAMPLER as it is, if nobody knows which of its calls opens a step.
 
     Args:
-        noise: eps of the run, unscaled, (b, c, h, w).
+        noise: eps of the run, unscaled, (b, c, h, w) or (b, c, t, h, w).
 
     Raises:
         ValueError: the sampler never hands its own state to the model.
@@ -122,7 +122,8 @@ class StepOpener:
 
 
 def _alpha_for(settings: DetailSettings, noise: Tensor) -> float | Tensor:
-    """alpha, or its map on the latent grid of the run: (b, 1, h, w)."""
+    """alpha, or its map on the latent grid of the run: (b, 1, h, w), or (b, 1, 1, h, w) for all frames."""
     if not settings.regions:
         return settings.alpha
-    return alpha_map(settings.alpha, settings.regions, noise.shape[0], Size(*noise.shape[2:]))
+    found = alpha_map(settings.alpha, settings.regions, noise.shape[0], Size(*noise.shape[-2:]))
+    return found if noise.ndim == 4 else found[:, :, None]

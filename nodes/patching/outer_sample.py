@@ -9,7 +9,8 @@ from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch import Tensor
 
 from ...freescale_core.geometry import Size, to_pixels
-from ...freescale_core.settings import DetailSettings, FreeScaleSettings
+from ...freescale_core.settings import DetailSettings, FreeScaleSettings, RopeSettings
+from ..backbones.backbone import backbone_of
 from ..backbones.unet import attention_blocks, dilation_convs
 from ..host.noise_level import timestep
 from ..host.releases import free_memory_of, without_compiled_model
@@ -17,6 +18,8 @@ from ..host.types import Guider, ModelSampling
 from . import prompt_regions, scale_fusion
 from .detail_blend import with_detail_blend
 from .dilation import DilatedCalls
+from .rope import RopeCalls, require_rope
+from .rope import install as install_rope
 from .sampler_run import SamplerRun, sampler_run
 from .size_conditioning import with_base_size
 
@@ -47,18 +50,25 @@ class OuterSample:
         guider, settings = executor.class_obj, self.settings
         model_sampling = guider.model_patcher.get_model_object("model_sampling")
         is_packed = len(kwargs.get("latent_shapes") or ()) > 1
-        run = None
-        if latent_image.ndim == 4 and not is_packed:
-            run = sampler_run(settings, Size(*latent_image.shape[2:]), model_sampling, seed)
+        run, backbone = None, backbone_of(guider.model_patcher)
+        if backbone.takes(latent_image.ndim) and not is_packed:
+            size = Size(*latent_image.shape[-2:])
+            run = sampler_run(settings, size, model_sampling, seed, backbone.cell)
         if run is None:
             return executor(noise, latent_image, sampler, *rest, **kwargs)
+        backbone.expect_fits(run.target)
+        if settings.rope is not None:
+            require_rope(guider.model_patcher)  # Other nodes may have come after FreeScale.
         _log_restart(settings, latent_image, sigmas, model_sampling)
         if settings.detail is not None:
             sampler = _detail_sampler(settings.detail, noise, latent_image, sampler, model_sampling)
         saved = guider.model_options
         calls = DilatedCalls(run, settings.dilation)
-        guider.model_options = _patched_options(saved, settings, run, guider, calls)
-        guider.conds = with_base_size(guider.conds, to_pixels(run.base))
+        if backbone.is_unet:
+            guider.model_options = _patched_options(saved, settings, run, guider, calls)
+            guider.conds = with_base_size(guider.conds, to_pixels(run.base))
+        elif settings.rope is not None:
+            guider.model_options = _turned_options(saved, settings.rope, run, guider)
         try:
             result: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
         finally:
@@ -71,6 +81,24 @@ class OuterSample:
         return result
 
 
+def _turned_options(
+    model_options: dict[str, Any], rope: RopeSettings, run: SamplerRun, guider: Guider
+) -> dict[str, Any]:
+    """A copy of the guider's model options with the rotary positions of the run."""
+    options = create_model_options_clone(model_options)
+    _uncompile(options)
+    install_rope(options.setdefault("transformer_options", {}), rope, free_memory_of(guider.model_patcher))
+    add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, RopeCalls(run, rope), options, is_model_options=True)
+    return options
+
+
+def _uncompile(options: dict[str, Any]) -> None:
+    if without_compiled_model(options):
+        log.info(
+            "FreeScale: the model is compiled (TorchCompileModel): runs above the base size go uncompiled."
+        )
+
+
 def _patched_options(
     model_options: dict[str, Any],
     settings: FreeScaleSettings,
@@ -81,10 +109,8 @@ def _patched_options(
     """A copy of the guider's model options with the patches of the run."""
     options = create_model_options_clone(model_options)
     changes_network = settings.fusion or settings.dilation or settings.prompt_regions
-    if changes_network and without_compiled_model(options):
-        log.info(
-            "FreeScale: the model is compiled (TorchCompileModel): runs above the base size go uncompiled."
-        )
+    if changes_network:
+        _uncompile(options)
     unet = guider.model_patcher.get_model_object("diffusion_model")
     blocks, transformer_options = attention_blocks(unet), options.setdefault("transformer_options", {})
     if settings.fusion is not None:

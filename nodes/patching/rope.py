@@ -209,13 +209,11 @@ def _call(attend: Callable[..., Any], given: dict[str, Any]) -> Any:
     return attend(given["q"], given["k"], given["v"], given["heads"], **rest)
 
 
-def install(
-    transformer_options: dict[str, Any], settings: RopeSettings, free_memory: FreeMemory, said: WarnOnce
-) -> None:
+def install(transformer_options: dict[str, Any], settings: RopeSettings, free_memory: FreeMemory) -> None:
     """Put the run's attention in front of what the options hold. The options are the run's own copy."""
     if settings.mode == "rectified" or settings.temperature != "off":
         before = transformer_options.get(OVERRIDE_KEY)
-        attention = RopeAttention(before, MemoryBudget(free_memory), said)
+        attention = RopeAttention(before, MemoryBudget(free_memory), WarnOnce())
         transformer_options[OVERRIDE_KEY] = uncompiled(attention)
 
 

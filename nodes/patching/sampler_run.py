@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 
-from ...freescale_core.geometry import MIN_SCALE, Size, scale_between, to_cells, to_pixels
+from ...freescale_core.geometry import LATENT_CELL, MIN_SCALE, Size, scale_between, to_cells, to_pixels
 from ...freescale_core.settings import DilationSettings, FreeScaleSettings, FusionSettings, RopeSettings
 from ..host.noise_level import timestep
 from ..host.types import ModelSampling
@@ -23,6 +23,8 @@ class SamplerRun:
     target: Size
     seed: int
     model_sampling: ModelSampling | None = field(default=None, repr=False)
+    cell: int = LATENT_CELL
+    """Pixels of a latent cell."""
 
     def acts_on(self, size: Size) -> bool:
         """Whether a model call on `size` latent cells is above the training size."""
@@ -38,14 +40,18 @@ class SamplerRun:
 
 
 def sampler_run(
-    settings: FreeScaleSettings, target: Size, model_sampling: ModelSampling | None, seed: int | None
+    settings: FreeScaleSettings,
+    target: Size,
+    model_sampling: ModelSampling | None,
+    seed: int | None,
+    cell: int = LATENT_CELL,
 ) -> SamplerRun | None:
-    """The run for a latent of size `target` (cells).
+    """The run for a latent of size `target`, in cells of `cell` pixels.
 
     Returns None, and logs why, when the latent is less than MIN_SCALE times the base size.
     """
-    base_px, size_px = settings.base_for(target), to_pixels(target)
-    run = SamplerRun(to_cells(base_px), target, seed or 0, model_sampling)
+    base_px, size_px = settings.base_for(target), to_pixels(target, cell)
+    run = SamplerRun(to_cells(base_px, cell), target, seed or 0, model_sampling, cell)
     scale = run.scale_of(target)
     if not run.acts_on(target):
         log.info(

@@ -12,6 +12,7 @@ from freescale_pack.freescale_core.planning.cost import fused_cost, unet_operati
 from freescale_pack.freescale_core.planning.plan import CascadePlan
 from freescale_pack.freescale_core.settings import FreeScaleSettings
 from freescale_pack.nodes import cascade_node
+from freescale_pack.nodes.backbones.backbone import backbone_of
 from freescale_pack.nodes.cascade import progress as progress_module
 from freescale_pack.nodes.cascade.progress import CascadeProgress, StageWork
 from freescale_pack.nodes.cascade.run import StageResult, run_cascade
@@ -44,8 +45,12 @@ COST = round(fused_cost(BASE, TWICE, "exact") / unet_operations(BASE))
 
 
 def stage(steps, settings=None):
-    """A stage of so many steps, of which nothing but their number and the settings is asked."""
-    return SimpleNamespace(settings=settings or FreeScaleSettings(base=BASE), step_count=lambda: steps)
+    """A stage of so many steps, of which nothing but their number, the settings and the network is asked."""
+    return SimpleNamespace(
+        settings=settings or FreeScaleSettings(base=BASE),
+        step_count=lambda: steps,
+        backbone=backbone_of(demo_checkpoint()[0]),
+    )
 
 
 def work(number, steps):

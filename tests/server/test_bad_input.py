@@ -142,14 +142,14 @@ CASES = {
         "both sides of the next stage or neither, got 512x0",
     ),
     "a model without a UNet": (
-        changed(CASCADE, "5", model=["30", 0])
+        changed(CASCADE, "5", model=["30", 0], preset="SDXL")
         | {
             "30": {
                 "class_type": "UNETLoader",
                 "inputs": {"unet_name": "tiny_sd3.safetensors", "weight_dtype": "default"},
             }
         },
-        "FreeScale needs a Stable Diffusion UNet (SDXL and its relatives, SD1.5), got SD3 with",
+        "FreeScale Model Patch: preset SDXL is for Stable Diffusion UNets, got SD3 with",
     ),
     "a detail region whose mask is cropped to nothing": (
         changed(CASCADE, "5", detail_regions=["43", 0])

@@ -16,6 +16,7 @@ NODES = [
     "FreeScaleStageOverride",
     "FreeScaleDetailRegion",
     "FreeScalePromptRegion",
+    "FreeScaleRoPE",
 ]
 
 

@@ -14,7 +14,6 @@ from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.settings import RopeSettings
 from freescale_pack.nodes.backbones.transformer import NotedIds, embedded_by, grid_of, noting
 from freescale_pack.nodes.patching.rope import CALL_KEY, OVERRIDE_KEY, RopeCall, install, theta_factors
-from freescale_pack.nodes.patching.warn_once import WarnOnce
 
 from tools import ROOT
 
@@ -109,7 +108,7 @@ class Case:
         if settings is None:
             return run(options)
         embedder, grid = self.network.rope_embedder, grid_of(Size(*self.cells[1:]), self.network)
-        install(options, settings, lambda device: 2**30, WarnOnce())
+        install(options, settings, lambda device: 2**30)
         # A training size of 1 token, so that a theta factor that is not given would be seen.
         call = RopeCall(settings, embedder, NotedIds(grid), Size(1, 1))
         factors = theta_factors(settings, embedder, call.base, grid)

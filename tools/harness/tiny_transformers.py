@@ -87,12 +87,27 @@ FAMILIES = {
     "Wan 2.2 5B": ("WAN22_T2V", {**WAN, "in_dim": 48, "out_dim": 48}),
 }
 VIDEOS = ("Wan", "Wan 2.2 5B")
+SD3 = {
+    "input_size": None,
+    "patch_size": 2,
+    "in_channels": 16,
+    "out_channels": 16,
+    "depth": 1,
+    "adm_in_channels": 8,
+    "context_embedder_config": {
+        "target": "torch.nn.Linear",
+        "params": {"in_features": 12, "out_features": 64},
+    },
+    "num_patches": 24 * 24,
+    "pos_embed_max_size": 24,
+}
+"""Its table of positions is learned, so it is none of the families; sides of up to 384 px."""
 TEXT_TOKENS, TEXT_WIDTH = 7, 12
 
 
 def tiny_transformer(family, seed=0, **changes):
-    """A fresh MODEL of a family, float32 on the CPU."""
-    name, config = FAMILIES[family]
+    """A fresh MODEL of a family or SD3.5, float32 on the CPU."""
+    name, config = FAMILIES.get(family, ("SD3", SD3))
     known = {parameter for parameter in inspect.signature(FluxParams).parameters}
     config = {**config, **changes}
     if family == "FLUX" and "txt_ids_dims" not in known:  # ComfyUI before 0.4.
@@ -117,6 +132,8 @@ def _randomise(network, seed):
             else:
                 fan = weight[0].numel()
                 weight.copy_(torch.randn(weight.shape, generator=generator) * fan**-0.5)
+        if isinstance(table := getattr(network, "pos_embed", None), torch.Tensor):  # SD3.5's, a buffer.
+            table.copy_(torch.randn(table.shape, generator=generator) * 0.1)
 
 
 def prompt(seed=5, batch=1):
@@ -133,3 +150,39 @@ def latent(family, height, width, seed=1, batch=1, frames=2):
     frames = (frames,) if family in VIDEOS else (1,) if family == "Qwen-Image" else ()
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(batch, channels, *frames, height, width, generator=generator)
+
+
+class TinyVae:
+    """Stands for a VAE: the mean of each cell, its difference to the neighbours lost. Without a network.
+
+    Latents have `channels` channels and, with frames, an axis of them; every frame of a video is a latent's.
+    """
+
+    device, vae_dtype, first_stage_model = torch.device("cpu"), torch.float32, None
+
+    def __init__(self, channels=16, cell=8, frames=False):
+        self.latent_channels, self._cell, self.latent_dim = channels, cell, 3 if frames else 2
+        self.first_stage_model = self
+        self.encoded, self.decoded = [], []
+
+    def encode(self, pixels):
+        self.encoded.append(tuple(pixels.shape))
+        small = torch.nn.functional.avg_pool2d(pixels.movedim(-1, 1), self._cell)
+        samples = small.repeat(1, -(-self.latent_channels // 3), 1, 1)[:, : self.latent_channels] * 2 - 1
+        return samples.movedim(0, 1)[None] if self.latent_dim == 3 else samples
+
+    def decode(self, samples):
+        self.decoded.append(tuple(samples.shape))
+        flat = samples.movedim(2, 1).flatten(0, 1) if samples.ndim == 5 else samples
+        large = torch.nn.functional.interpolate(flat[:, :3], scale_factor=self._cell, mode="nearest")
+        images = ((large + 1) / 2).clamp(0, 1).movedim(1, -1)
+        return images.unflatten(0, (len(samples), -1)) if samples.ndim == 5 else images
+
+    def memory_used_decode(self, shape, dtype):
+        return 0.0
+
+    def memory_used_encode(self, shape, dtype):
+        return 0.0
+
+    def spacial_compression_decode(self):
+        return self._cell
