@@ -21,6 +21,11 @@ from .plan_node import FreeScalePlan
 from .region_nodes import FreeScaleDetailRegion, FreeScalePromptRegion
 from .stage_override_node import FreeScaleStageOverride
 from .upscale_node import FreeScaleUpscale
+from .video_nodes import (
+    FreeScaleVideoCrafterLoader,
+    FreeScaleVideoCrafterSampler,
+    FreeScaleVideoCrafterTextToVideo,
+)
 
 
 class FreeScaleExtension(ComfyExtension):
@@ -37,4 +42,7 @@ class FreeScaleExtension(ComfyExtension):
             FreeScaleDetailRegion,
             FreeScalePromptRegion,
             FreeScaleRoPE,
+            FreeScaleVideoCrafterLoader,
+            FreeScaleVideoCrafterTextToVideo,
+            FreeScaleVideoCrafterSampler,
         ]

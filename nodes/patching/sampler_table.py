@@ -50,6 +50,7 @@ ONE_CALL = frozenset(
         "gradient_estimation",
         "gradient_estimation_cfg_pp",
         "er_sde",
+        "videocrafter_ddim",
     ]
 )
 

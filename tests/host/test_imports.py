@@ -23,7 +23,7 @@ def test_the_pack_loads_without_a_module_of_one_feature(monkeypatch, missing):
     monkeypatch.setitem(sys.modules, "freescale_again", again)
     try:
         spec.loader.exec_module(again)
-        assert len(asyncio.run(again.FreeScaleExtension().get_node_list())) == 11
+        assert len(asyncio.run(again.FreeScaleExtension().get_node_list())) == 14
     finally:
         for name in [name for name in sys.modules if name.startswith("freescale_again.")]:
             del sys.modules[name]

@@ -6,11 +6,12 @@ import pytest
 
 from tools import ROOT
 
-IDS = {
-    name
+NAMES = {
+    node: name
     for path in (ROOT / "nodes").glob("*.py")
-    for name in re.findall(r'node_id="(\w+)"', path.read_text())
+    for node, name in re.findall(r'node_id="(\w+)",\s*display_name="([^"]+)"', path.read_text())
 }
+IDS = NAMES.keys()
 PAGES = sorted((ROOT / "web" / "docs").glob("*.md"))
 
 
@@ -25,7 +26,7 @@ def test_every_node_has_a_help_page_and_every_page_a_node():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_help_page_says_what_the_node_does_and_when_to_change_what(page):
     title, what, *rest = page.read_text(encoding="utf-8").split("\n\n")
-    assert title.startswith("# FreeScale ")
+    assert title == f"# {NAMES[page.stem]}"
     assert len(re.findall(r"[.;:](?:\s|$)", what)) >= 2, (
         "a sentence on what it does and one on how it is used"
     )

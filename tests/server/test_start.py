@@ -17,6 +17,9 @@ NODES = [
     "FreeScaleDetailRegion",
     "FreeScalePromptRegion",
     "FreeScaleRoPE",
+    "FreeScaleVideoCrafterLoader",
+    "FreeScaleVideoCrafterTextToVideo",
+    "FreeScaleVideoCrafterSampler",
 ]
 
 
@@ -28,7 +31,8 @@ def test_a_node_is_listed_and_explains_every_input_and_output(object_info: dict,
         for section in ("required", "optional")
         for name, spec in info["input"].get(section, {}).items()
     }
-    assert info["display_name"].startswith("FreeScale ")
+    assert info["display_name"].startswith(("FreeScale ", "VideoCrafter2 ", "Load VideoCrafter2"))
+    assert info["category"].split("/")[0] == "FreeScale"
     assert info["description"]
     assert [name for name, spec in inputs.items() if not spec[1].get("tooltip")] == []
     assert len(info["output_tooltips"]) == len(info["output"]) > 0
