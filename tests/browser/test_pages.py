@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tools.harness.comfy_client import ComfyClient
+from tools.harness.comfy_client import ComfyClient, Prompt
 from tools.harness.comfy_page import VIEW, ComfyPage
-from tools.harness.workflow import TEMPLATES
+from tools.harness.workflow import API_PROMPTS, TEMPLATE, TEMPLATES
 
 FILES = sorted(TEMPLATES.glob("*.json"))
 APP = TEMPLATES / "FreeScale 03 Text to 4k.app.json"
@@ -44,8 +44,8 @@ def test_the_template_browser_shows_all_templates(ui: ComfyPage) -> None:
     for file in FILES:
         expect(ui.template_card(file.stem)).to_be_visible()
         expect(ui.template_card(file.stem)).to_contain_text(file.stem)
+        ui.template_card(file.stem).scroll_into_view_if_needed()
         picture = ui.template_card(file.stem).locator("img").first
-        picture.scroll_into_view_if_needed()
         expect(picture).to_have_js_property("complete", True)
         assert picture.evaluate("(image) => image.naturalWidth") > 0
     ui.screenshot("template_browser")
@@ -84,10 +84,26 @@ def test_a_template_opens_legible_on_a_small_screen_with_all_its_nodes(
     ui.screenshot(f"template_{file.stem}")
     assert ui.unknown_nodes() == []
     assert any(node["type"].startswith("FreeScale") for node in nodes)
+    if (saved := API_PROMPTS / file.name).is_file():
+        assert without_titles(ui.prompt()) == without_titles(json.loads(saved.read_text(encoding="utf-8")))
     assert ui.page.evaluate("() => app.canvas.ds.scale") >= LEGIBLE
     left, top, right, bottom = ui.page.evaluate(SEEN)
     for (x, y), (width, height) in ((node["pos"], node["size"]) for node in nodes):
         assert left <= x and top <= y - TITLE and x + width <= right and y + height <= bottom
+
+
+def without_titles(prompt: Prompt) -> Prompt:
+    """Of each node what the server reads."""
+    return {
+        node: {"class_type": values["class_type"], "inputs": values["inputs"]}
+        for node, values in prompt.items()
+    }
+
+
+def test_export_for_programs_gives_the_file_that_lies_beside_the_templates(ui: ComfyPage) -> None:
+    ui.open_file(TEMPLATE)
+    saved = (API_PROMPTS / TEMPLATE.name).read_text(encoding="utf-8")
+    assert without_titles(json.loads(ui.export_api())) == without_titles(json.loads(saved))
 
 
 CLICK_AT = """(title) => {

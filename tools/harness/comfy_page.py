@@ -280,6 +280,14 @@ class ComfyPage:
 
     # Files
 
+    def export_api(self) -> bytes:
+        """File > Export (API): the file that the page gives."""
+        with self.page.expect_download() as download:
+            self.command("Comfy.ExportWorkflowAPI")
+            self.page.locator(".prompt-dialog-content input").fill("exported")
+            self.page.get_by_role("button", name="Confirm").click()
+        return Path(download.value.path()).read_bytes()
+
     def save_as(self, name: str) -> None:
         """Ctrl+S, give the name, confirm."""
         self.page.keyboard.press("Control+s")

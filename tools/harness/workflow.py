@@ -10,6 +10,8 @@ from tools import ROOT
 from tools.harness.comfy_client import Prompt
 
 TEMPLATES = ROOT / "workflows"
+API_PROMPTS = TEMPLATES / "api"
+"""Templates as the page exports them for programs."""
 TEMPLATE = TEMPLATES / "FreeScale 01 Text to 4k.json"
 NOTES = ("Note", "MarkdownNote")
 MUTED, BYPASSED = 2, 4
