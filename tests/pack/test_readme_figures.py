@@ -59,6 +59,6 @@ def test_what_chunks_do_to_rounding():
 
 def test_how_much_longer_a_step_at_8k_takes_at_the_other_speeds():
     took = {row["variant"]: row["milliseconds"] for row in MEASURED["large_calls"]["rows"]}
-    note = (ROOT / "workflows/freescale_text_to_image_8k.json").read_text(encoding="utf-8")
+    note = (ROOT / "workflows/FreeScale 11 Text to 8k.json").read_text(encoding="utf-8")
     assert f"a step is {took['Balanced'] / took['Fast']:.1f} times as long" in note
     assert f"as published, {took['Exact'] / took['Fast']:.0f} times as long (an 8k step on an H100)" in note

@@ -52,10 +52,10 @@ def test_the_pack_and_the_demo_model_load_without_complaint(server: ComfyServer,
 
 
 def test_the_template_is_offered_with_its_picture(client: ComfyClient) -> None:
-    assert "freescale_text_to_image_4k" in client.get("/workflow_templates")["ComfyUI-FreeScale"]
+    assert "FreeScale 01 Text to 4k" in client.get("/workflow_templates")["ComfyUI-FreeScale"]
     folder = "/api/workflow_templates/ComfyUI-FreeScale"
-    assert client.get(f"{folder}/freescale_text_to_image_4k.json")["version"] == 0.4
-    assert client.picture_at(f"{folder}/freescale_text_to_image_4k.jpg").format == "JPEG"
+    assert client.get(f"{folder}/FreeScale 01 Text to 4k.json")["version"] == 0.4
+    assert client.picture_at(f"{folder}/FreeScale 01 Text to 4k.jpg").format == "JPEG"
 
 
 def test_the_texts_of_the_nodes_are_offered_in_english_and_chinese(client: ComfyClient) -> None:

@@ -14,20 +14,23 @@ STEPS = 4
 BASE = 64
 """Side in pixels that 1024 px become here: enough to see every size, small enough for a CPU."""
 SAVED = {
-    "freescale_text_to_image_2k": [(64, 64), (128, 128)],
-    "freescale_text_to_image_4k": [(64, 64), (128, 128), (256, 256)],
-    "freescale_text_to_image_8k": [(64, 64), (128, 128), (256, 256), (512, 512)],
-    "freescale_image_to_image": [(128, 128)],
-    "freescale_stage_by_stage": [(256, 256)],
-    "freescale_few_step": [(64, 64), (128, 128)],
-    "freescale_compare_direct": [(128 + 16 + 128, 128)],
-    "freescale_controlnet_4k": [(256, 256)],
-    "freescale_detail_regions": [(128, 128)],
-    "freescale_flux_to_4k": [(256, 256)],
-    "freescale_prompt_regions": [(128, 128)],
-    "freescale_ablation": [(128, 128)] * 4,
+    "FreeScale 01 Text to 4k": [(64, 64), (128, 128), (256, 256)],
+    "FreeScale 02 Text to 2k": [(64, 64), (128, 128)],
+    "FreeScale 03 Text to 4k.app": [(64, 64), (128, 128), (256, 256)],
+    "FreeScale 04 Any image to 2k": [(128, 128)],
+    "FreeScale 05 Best of four": [(256, 256)],
+    "FreeScale 06 Any model to 4k": [(256, 256)],
+    "FreeScale 07 Few steps to 2k": [(64, 64), (128, 128)],
+    "FreeScale 08 ControlNet at 4k": [(256, 256)],
+    "FreeScale 09 Detail in a region": [(128, 128)],
+    "FreeScale 10 Prompt in a region": [(128, 128)],
+    "FreeScale 11 Text to 8k": [(64, 64), (128, 128), (256, 256), (512, 512)],
+    "FreeScale 12 Stage by stage": [(256, 256)],
+    "FreeScale 13 Versus direct": [(128 + 16 + 128, 128)],
+    "FreeScale 14 Parts switched off": [(128, 128)] * 4,
 }
-"""Template -> sizes of the pictures that it saves."""
+"""Template -> sizes of the pictures that it saves, with all its groups on."""
+MUTED_AT_FIRST = "FreeScale 05 Best of four"
 
 each_template = pytest.mark.parametrize(
     "name", sorted(file.stem for file in workflow.TEMPLATES.glob("*.json"))
@@ -48,7 +51,8 @@ def small(graph: workflow.Workflow, object_info: dict) -> Prompt:
 def test_it_runs_and_saves_pictures_of_the_right_sizes(
     client: ComfyClient, object_info: dict, name: str
 ) -> None:
-    graph = load(name)
+    graph = unmuted(load(name)) if name == MUTED_AT_FIRST else load(name)
+    graph = without_newer_nodes(graph, object_info)
     prompt = small(graph, object_info)
     run = client.run(prompt, graph)
     assert run.outcome == "success", run.error
@@ -62,8 +66,29 @@ def test_it_runs_and_saves_pictures_of_the_right_sizes(
     assert all(file["subfolder"] == "FreeScale" for file in saved)
 
 
+def test_the_best_of_four_makes_four_base_images_and_no_more_at_first(
+    client: ComfyClient, object_info: dict
+) -> None:
+    prompt = small(load(MUTED_AT_FIRST), object_info)
+    run = client.run(prompt)
+    assert [client.picture(file).size for file in run.files(only(prompt, "PreviewImage"))] == [
+        (BASE, BASE)
+    ] * 4
+    assert not any(node["class_type"].startswith("FreeScale") for node in prompt.values())
+
+
+def test_another_of_the_four_leaves_the_base_images_cached(client: ComfyClient, object_info: dict) -> None:
+    prompt = small(unmuted(load(MUTED_AT_FIRST)), object_info)
+    saved, pick = only(prompt, "SaveImage"), only(prompt, "ImageFromBatch")
+    first = pixels(client, client.run(prompt), saved)
+    run = client.run(changed(prompt, pick, batch_index=2))
+    (cached,) = (message["nodes"] for message in run.of("execution_cached"))
+    assert only(prompt, "KSampler") in cached
+    assert (pixels(client, run, saved) != first).any()
+
+
 def test_the_controlnet_acts_in_the_later_stages(client: ComfyClient, object_info: dict) -> None:
-    prompt = small(load("freescale_controlnet_4k"), object_info)
+    prompt = small(load("FreeScale 08 ControlNet at 4k"), object_info)
     prompt = changed(prompt, only(prompt, "FreeScaleCascade"), factor=2.0)
     apply, saved = only(prompt, "ControlNetApplyAdvanced"), only(prompt, "SaveImage")
     without, strong = (
@@ -74,7 +99,7 @@ def test_the_controlnet_acts_in_the_later_stages(client: ComfyClient, object_inf
 
 
 def test_a_bypassed_controlnet_hands_on_both_prompts(object_info: dict) -> None:
-    graph = load("freescale_controlnet_4k")
+    graph = load("FreeScale 08 ControlNet at 4k")
     (apply,) = [node for node in graph["nodes"] if node["type"] == "ControlNetApplyAdvanced"]
     apply["mode"] = workflow.BYPASSED
     prompt = workflow.api_prompt(graph, object_info)
@@ -86,7 +111,7 @@ def test_a_bypassed_controlnet_hands_on_both_prompts(object_info: dict) -> None:
 def test_its_sockets_are_the_nodes_own(object_info: dict, name: str) -> None:
     """Muted nodes too, which no run reaches: sockets by name, order and type; choices among those the node
     offers."""
-    for node in load(name)["nodes"]:
+    for node in without_newer_nodes(load(name), object_info)["nodes"]:
         if node["type"] in workflow.NOTES:
             continue
         info = object_info[node["type"]]
@@ -111,11 +136,26 @@ def test_the_server_offers_all_of_them_with_their_pictures(client: ComfyClient) 
         assert client.picture_at(f"/api/workflow_templates/ComfyUI-FreeScale/{name}.jpg").format == "JPEG"
 
 
+def unmuted(graph: workflow.Workflow) -> workflow.Workflow:
+    for node in graph["nodes"]:
+        node["mode"] = 0 if node["mode"] == workflow.MUTED else node["mode"]
+    return graph
+
+
+def without_newer_nodes(graph: workflow.Workflow, object_info: dict) -> workflow.Workflow:
+    """The app without its slider where ComfyUI has no Compare Images."""
+    graph["nodes"] = [
+        node for node in graph["nodes"] if node["type"] != "ImageCompare" or node["type"] in object_info
+    ]
+    return graph
+
+
 def sockets_of(info: dict) -> Iterator[tuple[str, str]]:
     """(name, type) of the inputs that are sockets and no widgets, in order."""
     for section in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(section, {}).items():
             if isinstance(kind, str) and (
-                kind not in workflow.WIDGET_TYPES or (rest and rest[0].get("forceInput"))
+                kind not in (*workflow.WIDGET_TYPES, *workflow.SOCKETLESS)
+                or (rest and rest[0].get("forceInput"))
             ):
                 yield name, kind

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, expect, sync_playwright
 
 from tools.dev.browser import ensure_browser
+from tools.dev.paths import PACK
 from tools.harness.comfy_client import ComfyClient, Prompt
 from tools.harness.workflow import Workflow
 
@@ -201,6 +202,20 @@ class ComfyPage:
             self.command("Comfy.OpenWorkflow")
             chooser.value.set_files(file)
 
+    def open_template_browser(self) -> None:
+        """With the templates of this pack."""
+        self.command("Comfy.BrowseTemplates")
+        self.page.get_by_role("button", name=PACK).click()
+
+    def template_card(self, name: str) -> Locator:
+        return self.page.get_by_test_id(f"template-workflow-{name}")
+
+    def open_template(self, name: str) -> None:
+        """Click on a template of this pack in the template browser."""
+        self.open_template_browser()
+        with self.loading():
+            self.template_card(name).click()
+
     def drop_picture(self, address: str) -> None:
         """Drop a picture of the server on the canvas."""
         with self.loading():
@@ -210,6 +225,10 @@ class ComfyPage:
         """Zoom so that all nodes are in view, the mouse away from them."""
         self.page.mouse.move(0, 0)
         self.command("Comfy.Canvas.FitView")
+        self.wait_for_view()
+
+    def wait_for_view(self) -> None:
+        """Wait until the view stands still."""
         self.wait_for(VIEW_STANDS_STILL)
 
     def unknown_nodes(self) -> list[str]:
@@ -260,6 +279,14 @@ class ComfyPage:
         self.page.get_by_label("Cancel current run").click()
 
     # Files
+
+    def export_api(self) -> bytes:
+        """File > Export (API): the file that the page gives."""
+        with self.page.expect_download() as download:
+            self.command("Comfy.ExportWorkflowAPI")
+            self.page.locator(".prompt-dialog-content input").fill("exported")
+            self.page.get_by_role("button", name="Confirm").click()
+        return Path(download.value.path()).read_bytes()
 
     def save_as(self, name: str) -> None:
         """Ctrl+S, give the name, confirm."""

@@ -26,6 +26,8 @@ SIDES = (
     "y",
 )
 """Inputs that are sizes or places in pixels of a picture, in any node."""
+LOADERS = {"UNETLoader": 0, "CLIPLoader": 1, "VAELoader": 2}
+"""Loaders of a single part of a model -> the output of Load Checkpoint that gives it."""
 BASE_SIDES = ("base_width", "base_height")
 SEEDS = ("seed", "noise_seed")
 
@@ -41,7 +43,7 @@ def for_demo_model(
 ) -> Prompt:
     """A copy of a prompt made for SDXL that runs on the demo model. Values that come from another node stay.
 
-    * Checkpoint: CHECKPOINT; ControlNet: CONTROL_NET.
+    * Checkpoint: CHECKPOINT, in place of LOADERS, too; ControlNet: CONTROL_NET.
     * Sizes (SIDES): 1024 -> base_side in proportion. 0 stays 0 (automatic), but a base size of 0 becomes
     base_side. The target
       of a plan in megapixels likewise.
@@ -55,7 +57,7 @@ def for_demo_model(
 
     The rest stays. base_side: the training size, or less for a quick run without quality.
     """
-    prompt = copy.deepcopy(prompt)
+    prompt = _with_one_checkpoint(prompt)
     shift = 0 if seed is None else seed - _smallest_seed(prompt)
     for node in prompt.values():
         own = {name: value for name, value in node["inputs"].items() if not isinstance(value, list)}
@@ -67,6 +69,23 @@ def for_demo_model(
         _set_text(prompt, "positive", text)
     if region_text is not None:
         _set_text(prompt, "conditioning", region_text)
+    return prompt
+
+
+def _with_one_checkpoint(prompt: Prompt) -> Prompt:
+    """A copy in which every loader of a part of a model is a Load Checkpoint."""
+    prompt = copy.deepcopy(prompt)
+    parts = {
+        node: LOADERS[values["class_type"]]
+        for node, values in prompt.items()
+        if values["class_type"] in LOADERS
+    }
+    for node in parts:
+        prompt[node] |= {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": CHECKPOINT}}
+    for node in prompt.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] in parts:
+                node["inputs"][name] = [value[0], parts[value[0]]]
     return prompt
 
 

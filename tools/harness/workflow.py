@@ -10,11 +10,15 @@ from tools import ROOT
 from tools.harness.comfy_client import Prompt
 
 TEMPLATES = ROOT / "workflows"
-TEMPLATE = TEMPLATES / "freescale_text_to_image_4k.json"
+API_PROMPTS = TEMPLATES / "api"
+"""Templates as the page exports them for programs."""
+TEMPLATE = TEMPLATES / "FreeScale 01 Text to 4k.json"
 NOTES = ("Note", "MarkdownNote")
 MUTED, BYPASSED = 2, 4
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 SEEDS = ("seed", "noise_seed")
+SOCKETLESS = {"IMAGECOMPARE": {"__value__": ["", ""]}}
+"""Widgets that no file keeps the value of: type -> what the page sends."""
 
 Workflow = dict[str, Any]
 ObjectInfo = dict[str, Any]
@@ -99,7 +103,10 @@ def _widget_values(node: dict[str, Any], object_info: ObjectInfo) -> dict[str, A
             f"{node['type']} {node['id']}: expected {len(names)} widget values "
             f"({', '.join(n or '-' for n in names)}), got {values}."
         )
-    return {name: value for name, value in zip(names, values, strict=True) if name is not None}
+    named = {name: value for name, value in zip(names, values, strict=True) if name is not None}
+    required = object_info[node["type"]]["input"].get("required", {})
+    sent = {name: SOCKETLESS.get(str(kind)) for name, (kind, *_) in required.items()}
+    return named | {name: value for name, value in sent.items() if value is not None}
 
 
 def _widget_names(info: dict[str, Any]) -> list[str | None]:

@@ -16,7 +16,6 @@ from PIL import Image, ImageOps
 from tools.demo.template_run import default_server, pictures_of, template_prompt
 from tools.harness import workflow
 from tools.harness.comfy_client import ComfyClient
-from tools.harness.demo_prompts import BASE_SIDE
 
 SIDE = 512
 LINE = 4
@@ -32,13 +31,13 @@ Compose = Callable[[Sequence[Image.Image]], Image.Image]
 """Pictures from the smallest to the largest -> one of SIDE x SIDE pixels."""
 
 
-def inset(pictures: Sequence[Image.Image], count: int = 1) -> Image.Image:
+def inset(pictures: Sequence[Image.Image], count: int = 1, largest: int = LARGEST_INSET) -> Image.Image:
     """The largest, and in a corner the `count` smallest: in true proportion, but no larger than
-    LARGEST_INSET."""
+    `largest` pixels."""
     thumbnail = square(pictures[-1])
     left = INSET_MARGIN
     for picture in pictures[:count]:
-        small = square(picture, min(SIDE * picture.width // pictures[-1].width, LARGEST_INSET))
+        small = square(picture, min(SIDE * picture.width // pictures[-1].width, largest))
         framed = ImageOps.expand(small, LINE, "white")
         thumbnail.paste(framed, (left, SIDE - INSET_MARGIN - framed.height))
         left += framed.width + INSET_MARGIN
@@ -68,6 +67,11 @@ def two_middles(pictures: Sequence[Image.Image]) -> Image.Image:
     return tiles(parts, HALF, SIDE)
 
 
+def four_and_one(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The largest, and in a row at its foot the four base pictures."""
+    return inset([*pictures[:4], pictures[-1]], 4, SIDE // 4 - INSET_MARGIN - 3 * LINE)
+
+
 def grid(pictures: Sequence[Image.Image]) -> Image.Image:
     """The last four, two in a row."""
     return tiles(pictures[-4:], HALF, HALF)
@@ -88,35 +92,37 @@ def square(picture: Image.Image, side: int = SIDE) -> Image.Image:
 
 @dataclass(frozen=True)
 class Recipe:
-    """base_side: side in pixels of the base picture. bypassed: a type of node to do without."""
+    """bypassed: a type of node to do without. unmuted: with all groups on."""
 
     text: str
     compose: Compose
-    base_side: int = BASE_SIDE
     region_text: str | None = None
     bypassed: str = ""
+    unmuted: bool = False
 
 
 RECIPES = {
-    "freescale_text_to_image_2k": Recipe("owl on a teal background", inset),
-    "freescale_text_to_image_4k": Recipe("house on a pink background", inset),
-    "freescale_text_to_image_8k": Recipe("castle on a blue background", inset, base_side=128),
-    "freescale_image_to_image": Recipe("sailboat on a orange background", slices),
-    "freescale_stage_by_stage": Recipe("panda on a green background", slices),
-    "freescale_few_step": Recipe("red car on a yellow background", inset),
-    "freescale_compare_direct": Recipe("penguin on a orange background", two_middles),
-    "freescale_ablation": Recipe("rocket on a purple background", grid),
-    "freescale_detail_regions": Recipe("house in a meadow", inset_with_map),
-    "freescale_prompt_regions": Recipe(
+    "FreeScale 01 Text to 4k": Recipe("red car on a orange background", inset),
+    "FreeScale 02 Text to 2k": Recipe("robot on a blue background", inset),
+    "FreeScale 03 Text to 4k.app": Recipe("owl on a teal background", slices),
+    "FreeScale 04 Any image to 2k": Recipe("sailboat on a white background", slices),
+    "FreeScale 05 Best of four": Recipe("penguin on a yellow background", four_and_one, unmuted=True),
+    "FreeScale 06 Any model to 4k": Recipe("bus on a pink background", slices),
+    "FreeScale 07 Few steps to 2k": Recipe("red car on a yellow background", inset),
+    # No ControlNet was trained for the demo model.
+    "FreeScale 08 ControlNet at 4k": Recipe(
+        "frog on a black background", slices, bypassed="ControlNetApplyAdvanced"
+    ),
+    "FreeScale 09 Detail in a region": Recipe("snowman in a meadow", inset_with_map),
+    "FreeScale 10 Prompt in a region": Recipe(
         "red apple on a white background", inset, region_text="strawberry on a white background"
     ),
-    # No ControlNet was trained for the demo model.
-    "freescale_controlnet_4k": Recipe(
-        "house on a pink background", slices, bypassed="ControlNetApplyAdvanced"
-    ),
-    "freescale_flux_to_4k": Recipe("house on a pink background", slices),
+    "FreeScale 11 Text to 8k": Recipe("castle on a purple background", inset),
+    "FreeScale 12 Stage by stage": Recipe("panda on a green background", slices),
+    "FreeScale 13 Versus direct": Recipe("rocket at night", two_middles),
+    "FreeScale 14 Parts switched off": Recipe("fox on a gray background", grid),
 }
-FROM_A_PICTURE = ("freescale_image_to_image", "freescale_flux_to_4k")
+FROM_A_PICTURE = ("FreeScale 04 Any image to 2k",)
 """Templates that load a picture: here one by the demo model."""
 
 
@@ -126,7 +132,7 @@ def main() -> int:
     with server as client:
         for name in names:
             if name in FROM_A_PICTURE:
-                base, *_ = made_by(client, "freescale_text_to_image_2k", RECIPES[name])
+                base, *_ = made_by(client, "FreeScale 02 Text to 2k", RECIPES[name])
                 base.save(server.folder / "input" / EXAMPLE)
             thumbnail = RECIPES[name].compose(made_by(client, name, RECIPES[name]))
             save(thumbnail, workflow.TEMPLATES / f"{name}.jpg")
@@ -137,7 +143,10 @@ def made_by(client: ComfyClient, name: str, recipe: Recipe) -> list[Image.Image]
     """What a template loads, shows and saves, from the smallest to the largest; equal sizes in the order of
     its nodes."""
     graph = workflow.load(workflow.TEMPLATES / f"{name}.json")
-    changes = {"text": recipe.text, "region_text": recipe.region_text, "base_side": recipe.base_side}
+    for node in graph["nodes"]:
+        if recipe.unmuted and node["mode"] == workflow.MUTED:
+            node["mode"] = 0
+    changes = {"text": recipe.text, "region_text": recipe.region_text}
     prompt = template_prompt(client, graph, recipe.bypassed, seed=SEED, **changes)
     return sorted(pictures_of(client, prompt, graph)[0], key=lambda picture: picture.width)
 
