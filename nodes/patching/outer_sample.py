@@ -19,6 +19,7 @@ from .detail_blend import with_detail_blend
 from .dilation import DilatedCalls
 from .sampler_run import SamplerRun, sampler_run
 from .size_conditioning import with_base_size
+from .step_times import StepClock, note_run, schedule_steps
 
 log = logging.getLogger("FreeScale")
 KEY = "freescale"
@@ -43,15 +44,20 @@ class OuterSample:
         seed: int | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        rest = (sigmas, denoise_mask, callback, disable_pbar, seed)
+        clock = StepClock(callback)
+        rest = (sigmas, denoise_mask, clock, disable_pbar, seed)
         guider, settings = executor.class_obj, self.settings
         model_sampling = guider.model_patcher.get_model_object("model_sampling")
         is_packed = len(kwargs.get("latent_shapes") or ()) > 1
+        is_image = latent_image.ndim == 4 and not is_packed
         run = None
-        if latent_image.ndim == 4 and not is_packed:
+        if is_image:
             run = sampler_run(settings, Size(*latent_image.shape[2:]), model_sampling, seed)
         if run is None:
-            return executor(noise, latent_image, sampler, *rest, **kwargs)
+            out: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
+            if is_image:
+                _note_time(guider, settings, latent_image, sigmas, clock)
+            return out
         _log_restart(settings, latent_image, sigmas, model_sampling)
         if settings.detail is not None:
             sampler = _detail_sampler(settings.detail, noise, latent_image, sampler, model_sampling)
@@ -68,7 +74,18 @@ class OuterSample:
                 "FreeScale: another node ran the UNet's layers itself (DeepCache, Kohya's HiresFix): "
                 "dilated convolutions were off in this run."
             )
+        _note_time(guider, settings, latent_image, sigmas, clock)
         return result
+
+
+def _note_time(
+    guider: Guider, settings: FreeScaleSettings, latent_image: Tensor, sigmas: Tensor, clock: StepClock
+) -> None:
+    """For the plan, which says how long a cascade will take here."""
+    is_empty = not torch.count_nonzero(latent_image)
+    steps = schedule_steps(settings, len(sigmas) - 1, is_empty)
+    kind, size = type(guider.model_patcher.model).__name__, to_pixels(Size(*latent_image.shape[2:]))
+    note_run(kind, settings, size, len(latent_image), steps, clock)
 
 
 def _patched_options(
