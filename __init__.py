@@ -1,6 +1,7 @@
 """ComfyUI-FreeScale: coherent 2k, 4k and 8k pictures from SDXL, without training."""
 
 from .nodes import FreeScaleExtension
+from .nodes.host.releases import listen_to_prompts
 from .nodes.plan_route import add_plan_route
 
 WEB_DIRECTORY = "./web"
@@ -8,6 +9,7 @@ WEB_DIRECTORY = "./web"
 
 async def comfy_entrypoint() -> FreeScaleExtension:
     add_plan_route()
+    listen_to_prompts()
     return FreeScaleExtension()
 
 

@@ -21,6 +21,7 @@ from .cascade.run import is_video, run_cascade
 from .cascade.stages import SamplerChoice, Stage, StageOverride, stages_of
 from .cascade.start import FromLatent, Start, start_from
 from .cascade.vae import encode_video
+from .host.prompt_graph import queued
 from .host.releases import lasting_previews, search_aliases
 from .host.types import Conditioning, LatentDict, Model, Vae
 from .input_checks import (
@@ -34,6 +35,7 @@ from .input_checks import (
 )
 from .patching.detail_blend import check_sampler
 from .patching.model import settings_of
+from .sampler_check import sampler_problem
 from .widgets import OverridesType, PlanType
 
 log = logging.getLogger("FreeScale")
@@ -119,7 +121,8 @@ class FreeScaleCascade(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, input_types: dict[str, str]) -> bool | str:
-        return link_problem(cls.define_schema(), input_types, "latent", "image") or True
+        problem = link_problem(cls.define_schema(), input_types, "latent", "image")
+        return problem or sampler_problem(queued(), _own_id(cls)) or True
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> int:
@@ -178,15 +181,21 @@ class FreeScaleCascade(io.ComfyNode):
         for stage in stages[1:]:
             _check_sampler(stage)
         _warn_about_areas(stages[1:])
-        results = run_cascade(stages, vae, plan, start, _origin(getattr(cls, "hidden", None)))
+        results = run_cascade(stages, vae, plan, start, _origin(cls))
         images = [result.image for result in results if result.image is not None]
         last = images[-1] if images else None
         return io.NodeOutput(results[-1].latent, last, images, ui=_stage_previews(cls, images))
 
 
-def _origin(hidden: Any) -> Hashable:
+def _origin(cls: type[io.ComfyNode]) -> Hashable:
     """What the node's MODELs, VAE and prompts come from; see `kept.origin_of`."""
-    return origin_of(getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None), ORIGIN_INPUTS)
+    prompt = getattr(getattr(cls, "hidden", None), "prompt", None)
+    return origin_of(prompt, _own_id(cls), ORIGIN_INPUTS)
+
+
+def _own_id(cls: type[io.ComfyNode]) -> str | None:
+    """The node's id in the prompt; None outside a server."""
+    return getattr(getattr(cls, "hidden", None), "unique_id", None)
 
 
 def _auto_settings(model: Model) -> FreeScaleSettings:

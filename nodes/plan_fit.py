@@ -9,6 +9,7 @@ from ..freescale_core.geometry import Size
 from ..freescale_core.planning.cost import GIB, RESERVE_GIB, WEIGHTS_GIB, unet_gib, vae_gib
 from ..freescale_core.planning.plan import CascadePlan
 from .cascade.vae import planned_tile
+from .plan_texts import Say, saying
 
 SAFE_SHARE = 0.5
 """Of the memory without the reserve.
@@ -40,29 +41,33 @@ def vae_gib_as_used(plan: CascadePlan, size: Size, card: Card) -> float:
     return vae_gib(size if tile is None else Size(tile, tile))
 
 
-def fit_line(plan: CascadePlan, card: Card) -> str:
-    """One sentence on one image of SDXL: the card, whether the last stage fits, and how the VAE goes."""
+def fit_line(plan: CascadePlan, card: Card, say: Say | None = None) -> str:
+    """One sentence on one image of SDXL: the card, whether the last stage fits, and how the VAE goes.
+
+    say: of `plan_texts.saying`; None = English.
+    """
+    say = say or saying()
     if card.name is None:
-        return "This server samples on a CPU: take the cost as a guide, and the memory as that of a GPU."
+        return say("fitCpu")
     last, room = plan.stages[-1], card.total_gib - RESERVE_GIB
     tile = planned_tile(last, plan.tiling, card.total_gib * GIB)
-    vae = "the VAE in one piece" if tile is None else f"the VAE in tiles of {tile} px"
+    vae = say("vaeWhole") if tile is None else say("vaeTiles", tile=tile)
     if vae_gib_as_used(plan, last, card) > room:
-        vae = "the VAE does not fit in one piece: set tiling to auto"
-    return f"{card.name}, {card.total_gib:.0f} GiB, one image of SDXL: {_unet(last, room)}; {vae}."
+        vae = say("vaeTooLarge")
+    return say("fit", card=card.name, gib=f"{card.total_gib:.0f}", unet=_unet(last, room, say), vae=vae)
 
 
-def _unet(size: Size, room_gib: float) -> str:
+def _unet(size: Size, room_gib: float, say: Say) -> str:
     whole = unet_gib(size)
     half = (whole - WEIGHTS_GIB) / 2
     if whole <= room_gib:
-        return f"{size} fits"
+        return say("fits", size=size)
     # ComfyUI calls cond and uncond apart where both do not fit at once, and then moves weights out of the
     # way.
     if WEIGHTS_GIB + half <= room_gib:
-        return f"{size} fits with cond and uncond apart"
+        return say("fitsApart", size=size)
     if half <= SAFE_SHARE * room_gib:
-        return f"{size} fits with a part of the model in system memory, which takes longer"
+        return say("fitsPartly", size=size)
     if half <= room_gib:
-        return f"{size} may fit, nobody has measured it: speed Fast needs least"
-    return f"{size} does not fit (about {half:.0f} GiB beside the model): choose a smaller target"
+        return say("fitsPerhaps", size=size)
+    return say("fitsNot", size=size, gib=f"{half:.0f}")

@@ -12,13 +12,16 @@ from comfy_api.latest import io
 
 from ..freescale_core.detail import weight_at
 from ..freescale_core.planning.plan import CascadePlan
-from ..freescale_core.planning.report import report, settings_lines
+from ..freescale_core.planning.report import PlanReport, report
 from ..freescale_core.presets import STEPS
 from ..freescale_core.schedule import TIMESTEPS
 from .host.releases import server_routes
 from .input_checks import expect_choice, expect_number
+from .patching.step_times import STEP_TIMES
 from .plan_fit import Card, fit_line, vae_gib_as_used
 from .plan_node import TARGETS, FreeScalePlan
+from .plan_texts import ENGLISH, Say, cost_bars, duration, saying, settings_texts, texts_in, translated
+from .widgets import MAX_ALPHA
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -26,8 +29,19 @@ if TYPE_CHECKING:
 PATH = "/freescale/plan"
 LINKED = "linked"
 """Query parameter with the names of inputs that get their value from another node, separated by commas."""
+LANGUAGE = "language"
+"""Query parameter: the page's language."""
+ALPHA = "alpha"
+"""Query parameter: the alpha of the FreeScale Model Patch that the plan is connected to."""
 ALPHAS = (0.5, 1.0, 2.0, 3.0)
+COST_KIND = "SDXL"
+"""The kind of model that the cost is known for."""
 CURVE_STEP = 25
+LABELS = {
+    *("stage", "base", "time", "memory", "sampling", "vae"),
+    *("curves", "close", "free", "noise", "image", "restart"),
+}
+"""The texts that the drawing takes as they are."""
 SETTING_INPUTS = {"method", "tiling", "later_sampler", "later_scheduler"}
 """Inputs that change no number: the stages are known without them."""
 
@@ -45,7 +59,8 @@ async def _respond(request: "web.Request") -> "web.Response":
     try:
         return web.json_response(plan_numbers(request.query))
     except ValueError as error:
-        return web.json_response({"error": str(error)}, status=400)
+        language = request.query.get(LANGUAGE, ENGLISH)
+        return web.json_response({"error": translated(str(error), language)}, status=400)
 
 
 def plan_numbers(query: Mapping[str, str]) -> dict[str, Any]:
@@ -61,16 +76,22 @@ def plan_numbers(query: Mapping[str, str]) -> dict[str, Any]:
     }
     unused = {name for target, names in TARGETS.items() if target != values["target"] for name in names}
     unknown = [i.id for i in inputs if i.id in linked and i.id not in SETTING_INPUTS | unused]
+    language = query.get(LANGUAGE, ENGLISH)
+    say = saying(language)
     if unknown:
-        return {
-            "message": f"The stages are known once the workflow runs: {', '.join(unknown)} comes from "
-            "another node."
-        }
+        return {"message": say("unknown", names=", ".join(unknown))}
     plan, _ = FreeScalePlan.execute(**values, upscale_model="upscale_model" in linked or None).result
-    card = Card.of_this_server()
-    return _numbers(plan, card) | {
-        "fit": fit_line(plan, card),
-        "settings": [*settings_lines(plan), *_unknown_settings([n for n in linked if n in SETTING_INPUTS])],
+    numbers, card = report(plan, _base_steps(plan)), Card.of_this_server()
+    names = [name for name in linked if name in SETTING_INPUTS]
+    return _numbers(plan, numbers, card) | {
+        "curves": _curves(query.get(ALPHA, ""), say),
+        "heading": _heading(plan, say),
+        "fit": fit_line(plan, card, say),
+        "bars": cost_bars(numbers, _base_seconds(plan), say),
+        "timed": _timed(plan, say),
+        "settings": [*settings_texts(plan, say), *([say("linked", names=", ".join(names))] if names else [])],
+        "note": say("note", steps=numbers.steps, freeu=f"{numbers.stages[-1].freeu_gib:.1f}"),
+        "labels": {key: text for key, text in texts_in(language).items() if key in LABELS},
     }
 
 
@@ -88,18 +109,52 @@ def _value(widget: Any, text: str) -> Any:
     return number
 
 
-def _numbers(plan: CascadePlan, card: Card) -> dict[str, Any]:
-    numbers = report(plan)
-    timesteps = range(TIMESTEPS, -1, -CURVE_STEP)
-    curves = [{"alpha": alpha, "points": [[t, weight_at(t, alpha)] for t in timesteps]} for alpha in ALPHAS]
-    others = {"exact": numbers.exact, "fast": numbers.fast, "steps": STEPS, "curves": curves}
-    found = dataclasses.asdict(numbers) | others
+def _numbers(plan: CascadePlan, numbers: PlanReport, card: Card) -> dict[str, Any]:
+    costs = {"exact": numbers.exact, "balanced": numbers.balanced, "fast": numbers.fast}
+    found = dataclasses.asdict(numbers) | costs
     for stage in found["stages"]:
         stage["vae_gib"] = vae_gib_as_used(plan, stage["size"], card)
     return found
 
 
-def _unknown_settings(names: list[str]) -> list[str]:
-    return (
-        [f"Shown with the default, as the value comes from another node: {', '.join(names)}"] if names else []
-    )
+def _curves(own: str, say: Say) -> list[dict[str, Any]]:
+    """c(t) of eq. 4 for some alphas, and for the workflow's own, which is a text from the page."""
+    try:
+        alpha = float(own)
+    except ValueError:
+        alpha = math.nan
+    alphas = sorted({*ALPHAS, *([alpha] if 0 <= alpha <= MAX_ALPHA else [])})
+    timesteps = range(TIMESTEPS, -1, -CURVE_STEP)
+    return [
+        {
+            "alpha": value,
+            "own": value == alpha,
+            "label": say("yours" if value == alpha else "alpha", alpha=f"{value:g}"),
+            "points": [[t, weight_at(t, value)] for t in timesteps],
+        }
+        for value in alphas
+    ]
+
+
+def _heading(plan: CascadePlan, say: Say) -> str:
+    last, count = plan.stages[-1], len(plan.stages)
+    size = f"{last.width} × {last.height}"
+    return say("headingOne", size=size) if count == 1 else say("heading", size=size, count=count)
+
+
+def _base_steps(plan: CascadePlan) -> int:
+    """Of the last base image of this size on this server, else the authors'."""
+    found = STEP_TIMES.of(COST_KIND, plan.base)
+    return STEPS if found is None or found.steps is None else found.steps
+
+
+def _base_seconds(plan: CascadePlan) -> float | None:
+    found = STEP_TIMES.of(COST_KIND, plan.base)
+    return found.step_seconds * _base_steps(plan) if found is not None else None
+
+
+def _timed(plan: CascadePlan, say: Say) -> str:
+    seconds = _base_seconds(plan)
+    if seconds is None:
+        return say("notTimed")
+    return say("timed", time=duration(seconds, say), number=_base_steps(plan))

@@ -24,6 +24,7 @@ ROPES: dict[str, RopeSettings | None] = {
     "rectified": RopeSettings("rectified"),
 }
 """Widget value -> rotary positions, beside those of the preset."""
+MAX_ALPHA = 8.0
 MAX_BASE_SIDE = 4096
 """Pixels. Larger than any model is trained for."""
 MODEL_TOOLTIP = "An SDXL or SD1.5 model. Put FreeScale after LoRAs and other patches."
@@ -37,7 +38,7 @@ DETAIL_REGIONS_TOOLTIP = (
 
 
 def alpha(tooltip: str, default: float = DetailSettings().alpha) -> io.Input:
-    return io.Float.Input("alpha", default=default, min=0.0, max=8.0, step=0.05, tooltip=tooltip)
+    return io.Float.Input("alpha", default=default, min=0.0, max=MAX_ALPHA, step=0.05, tooltip=tooltip)
 
 
 def end_percent(default: float, tooltip: str) -> io.Input:

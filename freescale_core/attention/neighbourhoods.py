@@ -35,6 +35,13 @@ def neighbourhoods(grid: Size, window: Size) -> list[tuple[Window, Window]]:
     ]
 
 
+def attended_pairs(grid: Size, window: Size) -> int:
+    """How many pairs of a query and a key that makes: every patch, by all tokens of its window."""
+    patch = Size(*(max(1, side // 2) for side in window))
+    patches = Size(*(-(-length // side) for length, side in zip(grid, patch, strict=True)))
+    return patches.area * patch.area * window.area
+
+
 def neighbourhood_attention(
     q: Tensor,
     k: Tensor,

@@ -8,10 +8,13 @@ from the real UNet on tensors without data; tests/host/test_cost.py counts them 
 
 from typing import Literal, NamedTuple
 
+from ..attention.neighbourhoods import attended_pairs
 from ..attention.windows import WindowGrid
 from ..geometry import MEGAPIXEL, Size, blur_kernel_size, level_size, scale_between, strides_between, to_cells
 
 GIB = 2**30
+Mode = Literal["exact", "fast"]
+Local = Literal["windows", "neighbourhoods"]
 
 
 class AttentionLevel(NamedTuple):
@@ -31,10 +34,10 @@ CONSTANT = 0.052e12
 BLUR_PER_ELEMENT = 95
 """Counted: the products of a 3-D blur with k taps take this times k^(2/3) for each element of an attention
 output."""
-MOVED_PER_ELEMENT = 25_000
-"""What copies, gathers and sums of scale fusion with windows take for each element of an attention output, in
-operations that the UNet would do in that time. Measured on an H100 at 4096 and 8192 px, exact and fast alike
-(docs/PERFORMANCE.md)."""
+MOVED_PER_ELEMENT = {"windows": 25_000, "neighbourhoods": 12_500}
+"""By local branch: what copies, gathers and sums of scale fusion take for each element of an attention
+output, in operations that the UNet would do in that time. Measured on an H100 at 4096 and 8192 px, with
+windows exact and fast alike, with neighbourhoods fast (docs/PERFORMANCE.md)."""
 
 TRANSFORMER_WIDTH = 3072
 """Channels of FLUX.1, Chroma and Qwen-Image; Wan 14B has 5120, Z-Image 3840."""
@@ -65,35 +68,35 @@ def unet_operations(size: Size) -> float:
     >>> round(unet_operations(Size(1024, 1024)) / 1e12, 1)
     6.8
     """
-    return _without_attention(size) + sum(_attention(level, _grid(size, level).area) for level in ATTENTION)
+    return _without_attention(size) + sum(
+        _attention(level, _grid(size, level).area ** 2) for level in ATTENTION
+    )
 
 
-def fused_operations(base: Size, size: Size, mode: Literal["exact", "fast"]) -> float:
+def fused_operations(base: Size, size: Size, mode: Mode, local: Local = "windows") -> float:
     """The same with scale fusion and its 3-D blur. Sizes in pixels.
 
-    Windows of the base's grid are added, fast cuts the global attention into sub-grids, and the blur projects
-    global and local apart and takes some itself. Dilation costs nothing.
+    The local branch is added, fast cuts the global attention into sub-grids, and the blur projects global and
+    local apart and takes some itself. Dilation costs nothing.
     """
     total, taps = _without_attention(size), blur_kernel_size(scale_between(base, size))
     for level in ATTENTION:
         grid = _grid(size, level)
         windows = WindowGrid(grid, _grid(base, level))
         parts = 1 if mode == "exact" else strides_between(windows.clipped, grid).area
-        total += _attention(level, grid.area) / parts + windows.count * _attention(
-            level, windows.clipped.area
-        )
+        total += _attention(level, grid.area**2 // parts) + _attention(level, _local_pairs(windows, local))
         total += level.layers * 2 * grid.area * level.channels**2  # the second output projection
         total += level.layers * BLUR_PER_ELEMENT * taps ** (2 / 3) * grid.area * level.channels
     return total
 
 
-def fused_cost(base: Size, size: Size, mode: Literal["exact", "fast"]) -> float:
+def fused_cost(base: Size, size: Size, mode: Mode, local: Local = "windows") -> float:
     """The time of the same, in operations.
 
     Those that are counted, and what moving tokens about takes besides.
     """
     moved = sum(level.layers * _grid(size, level).area * level.channels for level in ATTENTION)
-    return fused_operations(base, size, mode) + MOVED_PER_ELEMENT * moved
+    return fused_operations(base, size, mode, local) + MOVED_PER_ELEMENT[local] * moved
 
 
 def transformer_cost(tokens: int, width: int = TRANSFORMER_WIDTH) -> float:
@@ -129,9 +132,16 @@ def _without_attention(size: Size) -> float:
     return CONSTANT + PER_MEGAPIXEL * size.area / MEGAPIXEL.area
 
 
-def _attention(level: AttentionLevel, tokens: int) -> float:
-    """q k^T and its product with v: 2 * 2 * tokens^2 * channels in each layer."""
-    return 4.0 * tokens**2 * level.channels * level.layers
+def _attention(level: AttentionLevel, pairs: int) -> float:
+    """q k^T and its product with v: 2 * 2 * channels in each layer for each pair of a query and a key."""
+    return 4.0 * pairs * level.channels * level.layers
+
+
+def _local_pairs(windows: WindowGrid, local: Local) -> int:
+    """How many pairs of a query and a key the local branch attends to."""
+    if local == "windows":
+        return windows.count * windows.clipped.area**2
+    return attended_pairs(windows.grid, windows.clipped)
 
 
 def _grid(size: Size, level: AttentionLevel) -> Size:

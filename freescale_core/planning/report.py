@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..attention.windows import WindowGrid
 from ..geometry import Size, blur_kernel_size, dilation_factor, level_size, scale_between, to_cells
-from ..presets import PRESETS, SCHEDULER, STEPS
+from ..presets import PRESETS, SCHEDULER, SPEEDS, STEPS
 from ..schedule import ddim_uniform_timesteps, restart_step
 from .cost import TILED_VAE_GIB, freeu_gib, fused_cost, unet_gib, unet_operations, vae_gib
 from .plan import CascadePlan
@@ -13,7 +13,7 @@ from .plan import CascadePlan
 
 @dataclass(frozen=True)
 class StageReport:
-    """One stage. exact, fast: cost of its sampling at the speeds Exact and Balanced, the base image = 1.
+    """One stage. exact, balanced, fast: cost of its sampling at these speeds, the base image = 1.
 
     unet_gib, vae_gib: GPU memory. freeu_gib: the part of unet_gib that the FreeU node takes, if there is one.
     """
@@ -26,6 +26,7 @@ class StageReport:
     dilation: int
     kernel: int
     exact: float
+    balanced: float
     fast: float
     unet_gib: float
     vae_gib: float
@@ -34,8 +35,8 @@ class StageReport:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """stages: the base first. exact, fast: cost of all; direct: of ordinary sampling at the last size; the
-    base image = 1.
+    """stages: the base first. exact, balanced, fast: cost of all; direct: of ordinary sampling at the last
+    size; the base image = 1. steps: of the base image.
 
     restart_timestep: where later stages begin; None = the plan's scheduler is not the one this is known for.
     """
@@ -43,36 +44,57 @@ class PlanReport:
     stages: tuple[StageReport, ...]
     direct: float
     restart_timestep: int | None
+    steps: int
 
     @property
     def exact(self) -> float:
         return sum(stage.exact for stage in self.stages)
 
     @property
+    def balanced(self) -> float:
+        return sum(stage.balanced for stage in self.stages)
+
+    @property
     def fast(self) -> float:
         return sum(stage.fast for stage in self.stages)
 
 
-def report(plan: CascadePlan) -> PlanReport:
+def report(plan: CascadePlan, steps: int = STEPS) -> PlanReport:
     """The numbers of a plan for SDXL.
 
-    With the authors' steps in stage 0 and, where the plan leaves it open, SDXL's restart.
+    Where the plan leaves it open, with SDXL's restart. steps: of the base image; the authors take 50.
     """
-    timesteps = ddim_uniform_timesteps(plan.steps or STEPS)
-    skipped = restart_step(timesteps, PRESETS["SDXL"].restart if plan.restart is None else plan.restart)
-    base = dataclasses.replace(_stage(plan.base, plan.base, 1.0), exact=1.0, fast=1.0)  # ordinary sampling
+    calls = {
+        name: len(_later_timesteps(plan, min(steps, speed.max_later_steps or steps))) / steps
+        for name, speed in SPEEDS.items()
+    }
+    base = dataclasses.replace(  # ordinary sampling
+        _stage(plan.base, plan.base, calls), exact=1.0, balanced=1.0, fast=1.0
+    )
     return PlanReport(
-        stages=(base, *(_stage(plan.base, size, (len(timesteps) - skipped) / STEPS) for size in plan.stages)),
+        stages=(base, *(_stage(plan.base, size, calls) for size in plan.stages)),
         direct=unet_operations(plan.stages[-1]) / unet_operations(plan.base),
-        restart_timestep=timesteps[skipped] if plan.scheduler in (None, SCHEDULER) else None,
+        restart_timestep=_later_timesteps(plan, steps)[0] if plan.scheduler in (None, SCHEDULER) else None,
+        steps=steps,
     )
 
 
-def _stage(base: Size, size: Size, calls: float) -> StageReport:
-    """calls: model calls in units of stage 0's."""
+def _later_timesteps(plan: CascadePlan, steps: int) -> list[int]:
+    """The timesteps of a later stage. steps: of its whole schedule, unless the plan says another number."""
+    timesteps = ddim_uniform_timesteps(plan.steps or steps)
+    restart = PRESETS["SDXL"].restart if plan.restart is None else plan.restart
+    return list(timesteps[restart_step(timesteps, restart) :])
+
+
+def _stage(base: Size, size: Size, calls: dict[str, float]) -> StageReport:
+    """calls: model calls at each speed, in units of stage 0's."""
     scale = scale_between(base, size)
     grid, window = (level_size(to_cells(s), 1) for s in (size, base))
     windows = WindowGrid(grid, window)
+    exact, balanced, fast = (
+        calls[name] * fused_cost(base, size, speed.fusion.mode, speed.fusion.local) / unet_operations(base)
+        for name, speed in SPEEDS.items()
+    )
     return StageReport(
         size=size,
         scale=scale,
@@ -80,8 +102,9 @@ def _stage(base: Size, size: Size, calls: float) -> StageReport:
         windows=windows.count,
         dilation=dilation_factor(scale),
         kernel=blur_kernel_size(scale),
-        exact=calls * fused_cost(base, size, "exact") / unet_operations(base),
-        fast=calls * fused_cost(base, size, "fast") / unet_operations(base),
+        exact=exact,
+        balanced=balanced,
+        fast=fast,
         unet_gib=unet_gib(size),
         vae_gib=vae_gib(size),
         freeu_gib=freeu_gib(size),
@@ -117,14 +140,17 @@ def settings_lines(plan: CascadePlan) -> list[str]:
 
 def _cost_lines(numbers: PlanReport) -> list[str]:
     stages = list(enumerate(numbers.stages))
-    costs = ", ".join(f"stage {r} {stage.exact:.1f} (Balanced {stage.fast:.1f})" for r, stage in stages[1:])
+    costs = ", ".join(f"stage {r} {_by_speed(stage)}" for r, stage in stages[1:])
     memory = ", ".join(
         f"stage {r} {stage.unet_gib:.1f} (VAE in one piece {stage.vae_gib:.1f})" for r, stage in stages
     )
     return [
-        f"Cost on SDXL's UNet with {STEPS} steps, the base image = 1: {costs}; all with the base "
-        f"{numbers.exact:.1f} "
-        f"(Balanced {numbers.fast:.1f}); direct sampling at {numbers.stages[-1].size} {numbers.direct:.1f}",
+        f"Cost on SDXL's UNet with {numbers.steps} steps, the base image = 1: {costs}; all with the base "
+        f"{_by_speed(numbers)}; direct sampling at {numbers.stages[-1].size} {numbers.direct:.1f}",
         f"GPU memory in GiB, an estimate for SDXL in fp16: {memory}; VAE in tiles {TILED_VAE_GIB:.1f}; "
         f"with FreeU, its filter takes {numbers.stages[-1].freeu_gib:.1f} of the last stage's",
     ]
+
+
+def _by_speed(cost: StageReport | PlanReport) -> str:
+    return f"{cost.exact:.1f} (Balanced {cost.balanced:.1f}, Fast {cost.fast:.1f})"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...freescale_core.geometry import Size
 from ...freescale_core.planning.plan import CascadePlan
+from ..host.prompt_graph import upstream
 from ..host.types import Vae
 from .stages import Stage
 from .start import FromImage, Start
@@ -99,15 +100,10 @@ def origin_of(prompt: Mapping[str, Any] | None, node: str | None, inputs: tuple[
     """
     if not prompt or node is None or node not in prompt:
         return None
-    found: dict[str, Hashable] = {}
-    links = [prompt[node]["inputs"].get(name) for name in inputs]
-    while links:
-        link = links.pop()
-        if isinstance(link, list) and link and str(link[0]) in prompt and str(link[0]) not in found:
-            source = prompt[str(link[0])]
-            found[str(link[0])] = source.get("class_type"), _key(source["inputs"])
-            links += source["inputs"].values()
-    return tuple(sorted(found.items(), key=lambda item: item[0]))
+    found = upstream(prompt, [prompt[node]["inputs"].get(name) for name in inputs])
+    return tuple(
+        (source, prompt[source].get("class_type"), _key(prompt[source]["inputs"])) for source in sorted(found)
+    )
 
 
 def _stage_key(stage: Stage, size: Size) -> Hashable:

@@ -38,7 +38,7 @@ class StageWork:
         base = settings.base_for(self.size)
         if settings.fusion is None or scale_between(base, self.size) < MIN_SCALE:
             return unet_operations(self.size)
-        return fused_cost(base, self.size, settings.fusion.mode)
+        return fused_cost(base, self.size, settings.fusion.mode, settings.fusion.local)
 
     def __str__(self) -> str:
         return (

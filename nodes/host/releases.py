@@ -15,6 +15,7 @@ from comfy_execution.utils import get_executing_context
 from comfy_execution.validation import validate_node_input
 
 from ...freescale_core.geometry import LATENT_CELL
+from .prompt_graph import note_queued
 from .types import LatentDict, Model
 
 CELLS_BY_FORMAT = {"Wan22": 16, "Flux2": 16, "HunyuanVideo15": 16, "HunyuanImage21": 32, "LTXV": 32}
@@ -179,6 +180,13 @@ def say_at_node(text: str) -> None:
     client = getattr(server, "client_id", None)
     if server is not None and client is not None and context is not None:
         server.send_progress_text(text, context.node_id, client)
+
+
+def listen_to_prompts() -> None:
+    """Note each prompt that is queued, so that validation can look at the nodes before one."""
+    server = _server()
+    if server is not None and hasattr(server, "add_on_prompt_handler"):
+        server.add_on_prompt_handler(note_queued)
 
 
 def server_routes() -> Any | None:

@@ -22,6 +22,7 @@ from .rope import RopeCalls, require_rope
 from .rope import install as install_rope
 from .sampler_run import SamplerRun, sampler_run
 from .size_conditioning import with_base_size
+from .step_times import StepClock, note_run, schedule_steps
 
 log = logging.getLogger("FreeScale")
 KEY = "freescale"
@@ -46,16 +47,21 @@ class OuterSample:
         seed: int | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        rest = (sigmas, denoise_mask, callback, disable_pbar, seed)
+        clock = StepClock(callback)
+        rest = (sigmas, denoise_mask, clock, disable_pbar, seed)
         guider, settings = executor.class_obj, self.settings
         model_sampling = guider.model_patcher.get_model_object("model_sampling")
         is_packed = len(kwargs.get("latent_shapes") or ()) > 1
         run, backbone = None, backbone_of(guider.model_patcher)
+        is_timed = backbone.is_unet and latent_image.ndim == 4 and not is_packed
         if backbone.takes(latent_image.ndim) and not is_packed:
             size = Size(*latent_image.shape[-2:])
             run = sampler_run(settings, size, model_sampling, seed, backbone.cell)
         if run is None:
-            return executor(noise, latent_image, sampler, *rest, **kwargs)
+            out: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
+            if is_timed:
+                _note_time(guider, settings, latent_image, sigmas, clock)
+            return out
         backbone.expect_fits(run.target)
         if settings.rope is not None:
             require_rope(guider.model_patcher)  # Other nodes may have come after FreeScale.
@@ -78,6 +84,8 @@ class OuterSample:
                 "FreeScale: another node ran the UNet's layers itself (DeepCache, Kohya's HiresFix): "
                 "dilated convolutions were off in this run."
             )
+        if is_timed:
+            _note_time(guider, settings, latent_image, sigmas, clock)
         return result
 
 
@@ -97,6 +105,16 @@ def _uncompile(options: dict[str, Any]) -> None:
         log.info(
             "FreeScale: the model is compiled (TorchCompileModel): runs above the base size go uncompiled."
         )
+
+
+def _note_time(
+    guider: Guider, settings: FreeScaleSettings, latent_image: Tensor, sigmas: Tensor, clock: StepClock
+) -> None:
+    """For the plan, which says how long a cascade will take here."""
+    is_empty = not torch.count_nonzero(latent_image)
+    steps = schedule_steps(settings, len(sigmas) - 1, is_empty)
+    kind, size = type(guider.model_patcher.model).__name__, to_pixels(Size(*latent_image.shape[2:]))
+    note_run(kind, settings, size, len(latent_image), steps, clock)
 
 
 def _patched_options(

@@ -55,9 +55,9 @@ ONE_CALL = frozenset(
 )
 
 COPY, PREDICTION, OFF_SCHEDULE = (
-    "the model sees a rescaled copy of its state",
-    "the model sees a prediction, not its state",
-    "it leaves the noise schedule",
+    "it shows the model a rescaled copy of the image",
+    "it shows the model a guess of the image, not the image",
+    "it does not keep to the steps of the schedule",
 )
 REFUSED = {
     "unipc": ("uni_pc", COPY),

@@ -176,6 +176,11 @@ def test_a_page_in_chinese_names_the_nodes_in_chinese(
     ui.clear()
     ui.add_node("FreeScaleCascade")
     ui.screenshot("node")
+    ui.add_node("FreeScalePlan")
+    expect(ui.page.locator("svg").filter(has_text="在基础图像之上经过一个阶段")).to_contain_text(
+        "合计，Balanced"
+    )
+    ui.screenshot("plan")
     titles = ui.page.evaluate("(kinds) => kinds.map((kind) => LiteGraph.createNode(kind).title)", list(texts))
     client.post("/api/settings", {"Comfy.Locale": "en"}).raise_for_status()
     ui.page.context.close()

@@ -15,7 +15,8 @@ def stages(ui: ComfyPage) -> Locator:
 def test_the_plan_is_shown_and_follows_its_inputs(ui: ComfyPage) -> None:
     node = ui.add_node(PLAN)
     expect(stages(ui)).to_contain_text("2048 × 2048")
-    expect(stages(ui)).to_contain_text("estimated GiB")
+    expect(stages(ui)).to_contain_text("GPU memory, GiB")
+    expect(stages(ui)).to_contain_text("all, Fast")
     expect(stages(ui)).not_to_contain_text("4096 × 4096")
     ui.set_widgets(node, factor=4.0)
     expect(stages(ui)).to_contain_text("4096 × 4096")
@@ -66,6 +67,89 @@ def test_the_drawing_is_as_large_after_the_properties_panel_as_before(ui: ComfyP
     ui.page.wait_for_timeout(500)
     ui.screenshot("plan_after_the_panel")
     assert abs(ui.page.evaluate(EXTENT, node)["width"] - before) < 1
+
+
+SHOWN = """(id) => {
+    const html = document.querySelector(`[data-node-id="${id}"]`);
+    const { widgets } = app.graph.getNodeById(id);
+    if (!html) return widgets.filter((widget) => !widget.hidden).map((widget) => widget.name);
+    const leaves = [...html.querySelectorAll("*")].filter((element) => !element.children.length);
+    const texts = leaves.map((element) => element.textContent);
+    return widgets.map((widget) => widget.name).filter((name) => texts.includes(name));
+}"""
+FOLLOWS = """(id) => {
+    const html = document.querySelector(`[data-node-id="${id}"]`);
+    return !html || "getLayoutWidgets" in app.graph.getNodeById(id);
+}"""
+"""Older pages show every input in Nodes 2.0."""
+TARGETS = {
+    "factor": ["factor"],
+    "megapixels": ["megapixels"],
+    "width x height": ["width", "height"],
+    "list of factors": ["factors"],
+}
+
+
+def test_only_the_inputs_of_the_chosen_target_are_shown(ui: ComfyPage) -> None:
+    node = ui.add_node(PLAN)
+    expect(stages(ui)).to_be_visible()
+    before = ui.prompt()[node]["inputs"]
+    names = [name for inputs in TARGETS.values() for name in inputs]
+    for target, inputs in TARGETS.items():
+        ui.set_widgets(node, target=target)
+        wanted = inputs if ui.page.evaluate(FOLLOWS, node) else names
+        ui.wait_for(
+            f"([id, all, wanted]) => ({SHOWN})(id).filter((name) => all.includes(name)).join() === wanted",
+            [node, names, ",".join(wanted)],
+        )
+    ui.screenshot("plan_factors")
+    assert ui.prompt()[node]["inputs"] == before | {"target": "list of factors"}
+
+
+CONNECT = """(plan) => {
+    const node = app.graph.getNodeById(plan);
+    const [patch, cascade] = ["FreeScaleModelPatch", "FreeScaleCascade"].map((kind, index) => {
+        const other = LiteGraph.createNode(kind);
+        other.pos = [980 + 320 * index, 250];
+        app.graph.add(other);
+        return other;
+    });
+    for (const other of [patch, cascade]) node.connect(0, other, other.findInputSlot("plan"));
+    return [String(patch.id), String(cascade.id)];
+}"""
+DISCONNECT = """(id) => {
+    const node = app.graph.getNodeById(id);
+    node.disconnectInput(node.findInputSlot("plan"));
+}"""
+GREY = """(id) => app.graph.getNodeById(id).widgets
+    .filter((widget) => widget.disabled).map((widget) => widget.name)"""
+GREY_HTML = """(id) => [...document.querySelectorAll(`[data-node-id="${id}"] input`)]
+    .filter((input) => input.disabled).length"""
+
+
+def test_what_a_connected_plan_decides_is_grey(ui: ComfyPage) -> None:
+    node = ui.add_node(PLAN)
+    patch, cascade = ui.page.evaluate(CONNECT, node)
+    assert ui.page.evaluate(GREY, patch) == ["base_width", "base_height"]
+    assert ui.page.evaluate(GREY, cascade) == ["factor"]
+    if ui.page.locator(f'[data-node-id="{cascade}"]').count() and ui.page.evaluate(FOLLOWS, cascade):
+        ui.wait_for(f"(id) => ({GREY_HTML})(id) === 1", cascade)
+        ui.wait_for(f"(id) => ({GREY_HTML})(id) === 2", patch)
+    ui.screenshot("plan_connected")
+    assert ui.prompt()[cascade]["inputs"]["factor"] == 2.0
+    for other in (patch, cascade):
+        ui.page.evaluate(DISCONNECT, other)
+        assert ui.page.evaluate(GREY, other) == []
+
+
+def test_the_alpha_of_the_patch_that_gets_the_plan_is_marked(ui: ComfyPage) -> None:
+    node = ui.add_node(PLAN)
+    expect(stages(ui)).not_to_contain_text("yours")
+    patch, _ = ui.page.evaluate(CONNECT, node)
+    expect(stages(ui)).to_contain_text("alpha 2, yours")
+    ui.set_widgets(patch, alpha=0.7)
+    ui.set_widgets(node, factor=4.0)
+    expect(stages(ui)).to_contain_text("alpha 0.7, yours")
 
 
 def test_bad_input_is_answered_with_the_nodes_own_sentence(ui: ComfyPage) -> None:

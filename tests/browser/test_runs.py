@@ -74,6 +74,15 @@ def test_a_saved_picture_opens_its_workflow_when_dropped(ui: ComfyPage, shown: S
     assert essence(ui.workflow()) == essence(shown.workflow)
 
 
+def test_after_a_run_a_plan_of_the_same_base_says_how_long_it_takes_here(ui: ComfyPage, shown: Shown) -> None:
+    plan = ui.add_node("FreeScalePlan")
+    ui.set_widgets(plan, base_width=256, base_height=256)
+    drawing = ui.page.locator("svg").filter(has_text="without FreeScale")
+    expect(drawing).to_contain_text(re.compile(r"A base image takes about \d+ s here \(\d+ steps\)"))
+    expect(drawing).to_contain_text(re.compile(r"all, Exact\d+\.\d, about \d+ s here"))
+    ui.screenshot("plan_timed")
+
+
 def test_cancel_ends_the_run_and_the_page_says_nothing(ui: ComfyPage) -> None:
     open_for_demo_model(ui, steps=50)
     ui.press_run()

@@ -1,5 +1,5 @@
-"""Texts of the nodes in other languages: locales/en says what the schemas say, locales/zh says all of it in
-Chinese."""
+"""Texts of the nodes in other languages: locales/en says what the schemas say, the others say all of it in
+theirs."""
 
 import asyncio
 import json
@@ -13,9 +13,12 @@ from freescale_pack.nodes import FreeScaleExtension
 from tools import ROOT
 from tools.pictures.locales import english
 
-LANGUAGES = ("en", "zh")
+LETTERS = {"zh": r"[\u4e00-\u9fff]", "ja": r"[\u3040-\u30ff]", "ko": r"[\uac00-\ud7a3]"}
+"""By language: letters that every sentence in it has."""
+LANGUAGES = ("en", *LETTERS)
 PROSE = ("description", "tooltip")
-CHINESE = re.compile(r"[\u4e00-\u9fff]")
+VALUE = re.compile(r"\$\w+", re.ASCII)
+FULL_STOP = (".", "。")
 MESSAGE_SYNTAX = re.compile(r"[@{}|]")
 """Characters that the web page's translation takes for commands."""
 
@@ -37,16 +40,38 @@ def test_english_says_what_the_nodes_say():
     assert read("en", "nodeDefs.json") == english()
 
 
+def test_every_language_is_tested():
+    assert {path.name for path in (ROOT / "locales").iterdir()} == set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LETTERS)
 @pytest.mark.parametrize("file", ["nodeDefs.json", "main.json"])
-def test_chinese_has_every_text_and_no_other(file):
-    assert dict(leaves(read("zh", file))).keys() == dict(leaves(read("en", file))).keys()
+def test_every_language_has_every_text_and_no_other(file, language):
+    assert dict(leaves(read(language, file))).keys() == dict(leaves(read("en", file))).keys()
 
 
-def test_every_sentence_is_in_chinese():
-    prose = {path: text for path, text in leaves(read("zh", "nodeDefs.json")) if path[-1] in PROSE}
-    assert [path for path, text in prose.items() if not CHINESE.search(text)] == []
-    names = {path: text for path, text in leaves(read("zh", "nodeDefs.json")) if path[-1] not in PROSE}
-    assert [path for path, text in names.items() if not text.strip()] == []
+@pytest.mark.parametrize("language", LETTERS)
+def test_every_sentence_is_in_its_language(language):
+    texts = dict(leaves(read(language, "nodeDefs.json")))
+    prose = {path: text for path, text in texts.items() if path[-1] in PROSE}
+    assert [path for path, text in prose.items() if not re.search(LETTERS[language], text)] == []
+    assert [path for path, text in texts.items() if not text.strip()] == []
+
+
+@pytest.mark.parametrize("language", LETTERS)
+def test_no_two_inputs_of_a_node_have_one_name(language):
+    for node, texts in read(language, "nodeDefs.json").items():
+        names = [slot["name"] for slot in texts["inputs"].values()]
+        assert len(set(names)) == len(names), node
+
+
+@pytest.mark.parametrize("language", LETTERS)
+def test_every_sentence_of_the_plan_is_in_its_language_and_takes_the_same_values(language):
+    english_texts = dict(leaves(read("en", "main.json")["freescalePlan"]))
+    for path, text in leaves(read(language, "main.json")["freescalePlan"]):
+        assert set(VALUE.findall(text)) == set(VALUE.findall(english_texts[path])), path
+        if text.endswith(FULL_STOP):
+            assert re.search(LETTERS[language], text), path
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -42,6 +42,7 @@ PLAN = {
     "later_scheduler": "as in stage 0",
 }
 
+DILATED = {"factor": 0, "end_percent": 0.7}
 REGION = {"alpha": 3.0, "feather": 0.05, "binary": False}
 MASKS = {
     "40": {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}},
@@ -92,8 +93,17 @@ CASES = {
     ),
     "uni_pc with detail control": (
         changed(CASCADE, "10", sampler_name="uni_pc", scheduler="karras"),
-        "cannot work with the sampler uni_pc, because the model sees a rescaled copy of its state: choose "
-        "euler",
+        "cannot work with the sampler uni_pc, because it shows the model a rescaled copy of the image: "
+        "choose euler",
+    ),
+    "uni_pc in the later stages of a plan": (
+        planned(base_width=256, base_height=256, later_sampler="uni_pc"),
+        "cannot work with the sampler uni_pc, because",
+    ),
+    "uni_pc behind a part that may set detail control off": (
+        changed(CASCADE, "10", sampler_name="uni_pc", model=["21", 0])
+        | {"21": {"class_type": "FreeScaleDilatedConv", "inputs": {"model": ["5", 0]} | DILATED}},
+        "cannot work with the sampler uni_pc, because",
     ),
     "a plan whose target is below its base": (
         planned(target="width x height", width=512, height=512),
@@ -196,13 +206,18 @@ CASES = {
 }
 
 
-BEFORE_A_RUN = {"neither latent nor image": "10", "neither latent nor image to enlarge": "21"}
+BEFORE_A_RUN = {
+    "neither latent nor image": "10",
+    "neither latent nor image to enlarge": "21",
+    "uni_pc with detail control": "10",
+    "uni_pc in the later stages of a plan": "10",
+}
 """Cases that are told at once, and their node: nothing is sampled for them."""
 IN_A_RUN = [case for case in CASES if case not in BEFORE_A_RUN]
 
 
 @pytest.mark.parametrize("case", BEFORE_A_RUN)
-def test_what_links_alone_tell_is_told_at_the_node_before_anything_runs(
+def test_what_the_prompt_tells_is_told_at_the_node_before_anything_runs(
     client: ComfyClient, case: str
 ) -> None:
     prompt, fragment = CASES[case]
@@ -245,7 +260,7 @@ def test_an_empty_latent_of_another_kind_of_model_is_adapted(client: ComfyClient
 
 
 def test_a_good_prompt_runs_after_a_bad_one(client: ComfyClient) -> None:
-    bad, _ = CASES["uni_pc with detail control"]
+    bad, _ = CASES["preset Custom without base"]
     assert client.run(bad).outcome == "error"
     good: Prompt = changed(CASCADE, "10", factor=1.5)
     assert client.run(good).outcome == "success"

@@ -19,8 +19,9 @@ def test_a_plan_in_numbers(client: ComfyClient, prefix: str) -> None:
     assert [stage["freeu_gib"] for stage in plan["stages"]] == pytest.approx([0.215, 0.859, 3.438], abs=0.001)
     assert plan["restart_timestep"] == 481
     assert plan["settings"] == [
-        "Each stage skips 50% of the noise; images are enlarged by bicubic; VAE tiling auto",
-        "Stages from 1 on: dpmpp_2m",
+        "Each stage enlarges the image before it (bicubic) and does the last 50% of the sampling again; "
+        "VAE in tiles: auto.",
+        "Stages above the base take: dpmpp_2m.",
     ]
     assert [curve["alpha"] for curve in plan["curves"]] == [0.5, 1.0, 2.0, 3.0]
     c = dict(plan["curves"][2]["points"])
@@ -120,8 +121,16 @@ def test_a_linked_number_is_said_to_be_unknown(client: ComfyClient, linked: str,
     assert client.get(f"{PATH}?linked={linked}") == {"message": message}
 
 
+def test_a_page_in_chinese_gets_chinese(client: ComfyClient) -> None:
+    plan = client.get(f"{PATH}?language=zh")
+    assert plan["heading"] == "2048 × 2048，在基础图像之上经过一个阶段"
+    with pytest.raises(requests.HTTPError) as error:
+        client.get(f"{PATH}?language=zh&factor=99")
+    assert error.value.response.json()["error"].startswith("FreeScale 计划：factor 应在 1.1 到 16.0 之间")
+
+
 def test_a_linked_setting_leaves_the_numbers(client: ComfyClient) -> None:
     plan = client.get(f"{PATH}?linked=upscale_model,tiling,width")
     assert plan["stages"][-1]["size"] == [2048, 2048]
-    assert "images are enlarged by an upscale model" in plan["settings"][0]
+    assert "enlarges the image before it (by an upscale model)" in plan["settings"][0]
     assert plan["settings"][-1] == "Shown with the default, as the value comes from another node: tiling"

@@ -1,6 +1,6 @@
 """Writes locales/en from the nodes' schemas: python3 dev.py locales.
 
-Chinese is written by hand; tests/host/test_locales.py says what it lacks.
+The other languages are written by hand; tests/host/test_locales.py says what they lack.
 """
 
 import asyncio

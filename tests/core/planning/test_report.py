@@ -17,8 +17,23 @@ def test_stages_of_8k():
     # 35 of 50 calls at 43.7, 329.0 and 3648 TFLOP (fast 34.7, 148.6 and 617.5) over 50 calls at 6.76;
     # besides, what moving 0.42, 1.68 and 6.71 billion elements takes: 10.5, 41.9 and 167.8 TFLOP
     assert [s.exact for s in numbers.stages] == pytest.approx([1, 5.61, 38.40, 395.1], rel=0.005)
-    assert [s.fast for s in numbers.stages] == pytest.approx([1, 4.68, 19.72, 81.30], rel=0.005)
-    assert (numbers.exact, numbers.fast, numbers.direct) == pytest.approx((440.1, 106.7, 511.8), rel=0.005)
+    assert [s.balanced for s in numbers.stages] == pytest.approx([1, 4.68, 19.72, 81.30], rel=0.005)
+    # at Fast 11 of 15 calls at 30.9, 123.8 and 496 TFLOP; moving takes half as much
+    assert [s.fast for s in numbers.stages] == pytest.approx([1, 1.18, 4.71, 18.9], rel=0.01)
+    assert (numbers.exact, numbers.balanced, numbers.direct) == pytest.approx(
+        (440.1, 106.7, 511.8), rel=0.005
+    )
+
+
+def test_steps_of_the_base_count_in_the_later_stages_and_a_plans_own_do_not_follow_them():
+    """Fast takes 15 at most, so a base of 10 steps takes 10 everywhere."""
+    plan = CascadePlan(BASE, TO_8K[:1])
+    ten, fifty = report(plan, 10), report(plan)
+    assert ten.stages[1].exact == pytest.approx(fifty.stages[1].exact, rel=0.01)
+    assert ten.stages[1].fast / fifty.stages[1].fast == pytest.approx((7 / 10) / (11 / 50))
+    own = CascadePlan(BASE, TO_8K[:1], steps=20)
+    assert report(own, 10).stages[1].exact == pytest.approx(5 * report(own).stages[1].exact)
+    assert report(own).stages[1].fast / report(own).stages[1].balanced < 1
 
 
 @pytest.mark.parametrize(
@@ -48,9 +63,9 @@ def test_text_names_sizes_windows_dilation_changes_cost_and_memory():
         "8, blur kernel 15",
         "Each stage skips the preset's share of the noise; images are enlarged by bicubic; VAE tiling auto",
         "Stages from 1 on: 12 steps, dpmpp_2m",
-        "Cost on SDXL's UNet with 50 steps, the base image = 1: stage 1 1.4 (Balanced 1.2), stage 2 101.6 "
-        "(Balanced 20.9); "
-        "all with the base 104.0 (Balanced 23.1); direct sampling at 8192x8192 511.8",
+        "Cost on SDXL's UNet with 50 steps, the base image = 1: stage 1 1.4 (Balanced 1.2, Fast 1.0), stage "
+        "2 101.6 (Balanced 20.9, Fast 15.5); "
+        "all with the base 104.0 (Balanced 23.1, Fast 17.4); direct sampling at 8192x8192 511.8",
         "GPU memory in GiB, an estimate for SDXL in fp16: stage 0 5.1 (VAE in one piece 2.1), stage 1 6.1 "
         "(VAE in one piece 8.6), "
         "stage 2 25.9 (VAE in one piece 137.6); VAE in tiles 0.5; with FreeU, its filter takes 13.8 of the "
