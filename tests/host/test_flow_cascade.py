@@ -5,6 +5,7 @@ import dataclasses
 import comfy.samplers
 import pytest
 import torch
+from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 from freescale_pack.freescale_core.detail import blend_weight
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.presets import PRESETS
@@ -158,6 +159,15 @@ def test_a_flow_model_restarts_at_the_noise_of_the_authors():
         step = stage.restarted(0.3).start_step
         t = [timestep(sampling, sigma) for sigma in stage.sigmas()[:-1].tolist()]
         assert t[step] <= 700.01 < t[step - 1]
+
+
+@pytest.mark.parametrize("shift", [3.0, 5.0, 8.0, 12.0])
+def test_later_stages_of_wan_begin_below_the_hand_over_of_its_two_experts(shift):
+    (model,) = ModelSamplingSD3().patch(tiny_transformer("Wan"), shift)
+    choice = SamplerChoice(0, 40, 1.0, "euler", "simple")
+    stage = Stage(model, PRESETS["Wan 720p (1280x720)"], prompt(), prompt(6), choice).restarted(0.3)
+    sigmas = stage.sigmas().tolist()
+    assert sigmas[stage.start_step] < 0.77 < sigmas[stage.start_step - 1] < 0.875
 
 
 @pytest.mark.parametrize("family", ["FLUX", "Wan"])
