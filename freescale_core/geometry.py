@@ -31,9 +31,9 @@ MEGAPIXEL = Size(1024, 1024)
 """Pixels. The unit of areas, here and in ComfyUI's own nodes."""
 
 
-def to_cells(size: Size) -> Size:
-    """Pixels -> latent cells."""
-    return Size(size.height // LATENT_CELL, size.width // LATENT_CELL)
+def to_cells(size: Size, cell: int = LATENT_CELL) -> Size:
+    """Pixels -> latent cells of `cell` pixels."""
+    return Size(size.height // cell, size.width // cell)
 
 
 def to_pixels(cells: Size) -> Size:

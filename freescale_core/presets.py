@@ -16,7 +16,10 @@ PRESETS = {
     "SDXL-Turbo": dataclasses.replace(FEW_STEP, base_side=512),
     "SDXL few-step (Lightning, DMD2)": FEW_STEP,
     "SD1.5": FreeScaleSettings(base_side=512),
+    "VideoCrafter2": FreeScaleSettings(base_side=405, method="latent bicubic"),
+    "SVD": FreeScaleSettings(base_side=768, restart_range=(450.0, 800.0)),
 }
+"""405^2 is the area of 512 x 320, 768^2 that of 1024 x 576. SVD's steps lie far apart there."""
 
 
 @dataclass(frozen=True)

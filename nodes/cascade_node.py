@@ -15,6 +15,7 @@ from ..freescale_core.presets import SCHEDULER, STEPS
 from ..freescale_core.settings import FreeScaleSettings
 from . import widgets
 from .backbones.unet import auto_preset
+from .backbones.video import is_video
 from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
 from .cascade.run import run_cascade
@@ -39,7 +40,7 @@ log = logging.getLogger("FreeScale")
 MAX_STRETCH = 1.05
 ORIGIN_INPUTS = ("model", "positive", "negative", "vae", "overrides")
 SHOWN_PER_STAGE = 4
-"""Images of a batch that the node shows."""
+"""Images of a batch that the node shows; of a video it is one frame."""
 
 
 class FreeScaleCascade(io.ComfyNode):
@@ -173,8 +174,9 @@ class FreeScaleCascade(io.ComfyNode):
             _check_sampler(stage)
         _warn_about_areas(stages[1:])
         results = run_cascade(stages, vae, plan, start, _origin(getattr(cls, "hidden", None)))
+        shown = 1 if is_video(model) else SHOWN_PER_STAGE
         images = [result.image for result in results if result.image is not None]
-        return io.NodeOutput(results[-1].latent, images[-1], images, ui=_stage_previews(cls, images))
+        return io.NodeOutput(results[-1].latent, images[-1], images, ui=_stage_previews(cls, images, shown))
 
 
 def _origin(hidden: Any) -> Hashable:
@@ -190,7 +192,7 @@ def _auto_settings(model: Model) -> FreeScaleSettings:
 def _plan_by_factor(settings: FreeScaleSettings, start: Size, factor: float) -> CascadePlan:
     """Doubling stages from `start`. Base: the patch's, else the preset's area in the aspect of the start."""
     base = settings.base_for(start)
-    return CascadePlan(base, doubling_stages(start, enlarged(start, factor)))
+    return CascadePlan(base, doubling_stages(start, enlarged(start, factor)), method=settings.method)
 
 
 def _check_start(plan: CascadePlan, start: Start) -> None:
@@ -227,9 +229,9 @@ def _warn_about_areas(stages: list[Stage]) -> None:
         )
 
 
-def _stage_previews(cls: type[io.ComfyNode], images: list[Tensor]) -> ui.PreviewImage:
-    """Some images of each stage for the node, none larger than the node can show."""
-    previews = [ui.PreviewImage(shrunk(image[:SHOWN_PER_STAGE]), cls=cls) for image in images]
+def _stage_previews(cls: type[io.ComfyNode], images: list[Tensor], per_stage: int) -> ui.PreviewImage:
+    """The first images of each stage for the node, none larger than the node can show."""
+    previews = [ui.PreviewImage(shrunk(image[:per_stage]), cls=cls) for image in images]
     for preview in previews[1:]:
         previews[0].values.extend(preview.values)
     return previews[0]

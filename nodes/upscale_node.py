@@ -4,9 +4,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..freescale_core.geometry import LATENT_CELL, MIN_BASE_SIDE, Size, scaled
+from ..freescale_core.geometry import LATENT_CELL, MIN_BASE_SIDE, Size, scaled, to_cells
+from ..freescale_core.planning.plan import is_of_latents
 from . import widgets
-from .cascade.upscale import resize
+from .cascade.upscale import resize, resize_latent
 from .cascade.vae import decode, encode
 from .host.releases import search_aliases, without_grid_hints
 from .input_checks import (
@@ -37,7 +38,7 @@ class FreeScaleUpscale(io.ComfyNode):
                 widgets.factor("Next size over this size. Used while width and height are 0.", 1.0),
                 widgets.target_side("width", "Width of the next stage in pixels; 0 = from the factor."),
                 widgets.target_side("height", "Height of the next stage in pixels; 0 = from the factor."),
-                widgets.method("How the image is resized. The paper uses bicubic."),
+                widgets.method("How it is resized. The paper: bicubic, for videos latent bicubic."),
                 widgets.tiling("Run the VAE in tiles: auto decides from the size and the total memory."),
                 io.Latent.Input(
                     "samples",
@@ -98,9 +99,26 @@ class FreeScaleUpscale(io.ComfyNode):
             start = Size(*(side * vae.spacial_compression_decode() for side in samples["samples"].shape[2:]))
         size = set_size or scaled(start, factor, LATENT_CELL)
         expect_result_size("FreeScale Upscale", size)
+        if is_of_latents(method):
+            return io.NodeOutput(_enlarged_latent(vae, samples, image, size, method, tiling, upscale_model))
         if samples is not None:
             image = decode(vae, samples["samples"], tiling)
         latent = {} if samples is None else without_grid_hints(samples)
         return io.NodeOutput(
             {**latent, "samples": encode(vae, resize(image, size, method, upscale_model), tiling)}
         )
+
+
+def _enlarged_latent(
+    vae: Any, latent: Any, image: Any, size: Size, method: str, tiling: Any, upscale_model: Any
+) -> dict[str, Any]:
+    """The latent at `size` (pixels), enlarged as a latent; an image is encoded before that."""
+    if upscale_model is not None:
+        raise ValueError(
+            f"FreeScale Upscale expects a method for images beside an upscale model, got {method}: choose "
+            "another method or disconnect the upscale model."
+        )
+    if latent is None:
+        latent = {"samples": encode(vae, image, tiling)}
+    cells = to_cells(size, vae.spacial_compression_decode())
+    return {**without_grid_hints(latent), "samples": resize_latent(latent["samples"], cells, method)}

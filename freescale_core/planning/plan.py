@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..geometry import LATENT_CELL, MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, enlarged, scale_between
+from ..settings import Method
 
 MAX_SCALE = 16.0
-Method = Literal["bicubic", "lanczos"]
 Tiling = Literal["auto", "on", "off"]
 METHODS: tuple[str, ...] = get_args(Method)
 TILINGS: tuple[str, ...] = get_args(Tiling)
+LATENT = "latent "
+"""Begins the names of methods that need no VAE."""
 MAX_SHOWN = 40
 """Characters of a bad text that an error message repeats."""
 
@@ -39,6 +41,11 @@ class CascadePlan:
             raise ValueError(
                 f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}: choose a number in "
                 "between"
+            )
+        if self.upscale_model is not None and is_of_latents(self.method):
+            raise ValueError(
+                f"FreeScale plan: expected a method for images beside an upscale model, got {self.method}: "
+                "choose another method or disconnect the upscale model"
             )
         for value, known in ((self.method, METHODS), (self.tiling, TILINGS)):
             if value not in known:
@@ -81,6 +88,11 @@ class CascadePlan:
                 f"{self.base} -> {target}: "
                 "enlarge the target"
             )
+
+
+def is_of_latents(method: str) -> bool:
+    """Whether a method enlarges latents, and not images."""
+    return method.startswith(LATENT)
 
 
 def shortened(text: str) -> str:

@@ -1,5 +1,8 @@
-"""What FreeScale knows of a network: where its layers are (unet), and what one attention call says
-(attention_call).
+"""What FreeScale knows of networks. Another family is another file here.
 
-Another family of networks is another file here.
+unet            Stable Diffusion's UNets: which preset fits, where their layers are
+video           video UNets: which of their attention goes from frame to frame
+videocrafter    VideoCrafter2, which ComfyUI does not have
+transformer     transformers with rotary positions: where their tokens stand
+attention_call  what one attention of a UNet says to its patches
 """

@@ -10,8 +10,8 @@ import comfy.sample
 import comfy.utils
 from torch import Tensor
 
-from ...freescale_core.geometry import Size
-from ...freescale_core.planning.plan import CascadePlan
+from ...freescale_core.geometry import Size, to_cells
+from ...freescale_core.planning.plan import CascadePlan, is_of_latents
 from ..host.releases import CatchOutOfMemory, without_grid_hints
 from ..host.types import Callback, LatentDict, Vae
 from ..patching.model import with_settings
@@ -19,7 +19,7 @@ from .kept import KEPT, stage_keys
 from .progress import CascadeProgress, StageWork
 from .stages import Stage
 from .start import FromImage, FromLatent, Start
-from .upscale import resize
+from .upscale import resize, resize_latent
 from .vae import decode, encode
 
 log = logging.getLogger("FreeScale")
@@ -149,13 +149,21 @@ def _sampled(
     plan: CascadePlan,
     progress: CascadeProgress,
 ) -> LatentDict:
-    """Stage r from the image of the stage before. Its noise mask and batch index travel along."""
+    """Stage r from the image or the latent of the stage before. Its noise mask and batch index travel
+    along."""
     steps = len(stage.sigmas()) - 1
     stages = len(plan.stages)
     log.info("FreeScale: stage %d of %d, %s, from step %d of %d.", r, stages, size, stage.start_step, steps)
-    image = resize(image, size, plan.method, plan.upscale_model)
-    start: LatentDict = {**(before or {}), "samples": encode(vae, image, plan.tiling)}
+    start: LatentDict = {**(before or {}), "samples": _enlarged(before, image, size, vae, plan)}
     return sample(stage, start, progress.next_stage())
+
+
+def _enlarged(before: LatentDict | None, image: Tensor, size: Size, vae: Vae, plan: CascadePlan) -> Tensor:
+    """The latent that a stage of `size` (pixels) begins with."""
+    if not is_of_latents(plan.method):
+        return encode(vae, resize(image, size, plan.method, plan.upscale_model), plan.tiling)
+    samples = encode(vae, image, plan.tiling) if before is None else before["samples"]
+    return resize_latent(samples, to_cells(size), plan.method)
 
 
 def sample(stage: Stage, latent: LatentDict, callback: Callback) -> LatentDict:

@@ -1,9 +1,10 @@
-"""The image of one stage at the size of the next."""
+"""The image or the latent of one stage at the size of the next."""
 
 import comfy.utils
 from torch import Tensor
 
 from ...freescale_core.geometry import Size
+from ...freescale_core.planning.plan import LATENT
 
 
 def resize(image: Tensor, size: Size, method: str, upscale_model: object | None = None) -> Tensor:
@@ -19,3 +20,13 @@ def resize(image: Tensor, size: Size, method: str, upscale_model: object | None 
         image = ImageUpscaleWithModel.execute(upscale_model, image).result[0]
     moved = comfy.utils.common_upscale(image.movedim(-1, 1), size.width, size.height, method, "disabled")
     return moved.movedim(1, -1)
+
+
+def resize_latent(samples: Tensor, cells: Size, method: str) -> Tensor:
+    """Latent (b, c, h, w) -> the same with sides of `cells`, each image or frame by itself, in float32.
+
+    method: such as "latent bicubic".
+    """
+    how = method.removeprefix(LATENT)
+    resized = comfy.utils.common_upscale(samples.float(), cells.width, cells.height, how, "disabled")
+    return resized.to(samples.dtype)

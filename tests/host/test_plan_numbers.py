@@ -65,7 +65,8 @@ def test_the_curves_of_four_alphas_in_steps_of_25():
         ),
         (
             {"method": "nearest"},
-            "FreeScale Plan expects one of bicubic, lanczos, got nearest: choose one of the list.",
+            "FreeScale Plan expects one of bicubic, lanczos, latent bicubic, got nearest: choose one of the "
+            "list.",
         ),
     ],
 )
