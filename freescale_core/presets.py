@@ -20,6 +20,8 @@ PRESETS = {
     "SDXL-Turbo": dataclasses.replace(FEW_STEP, base_side=512),
     "SDXL few-step (Lightning, DMD2)": FEW_STEP,
     "SD1.5": FreeScaleSettings(base_side=512),
+    "VideoCrafter2": FreeScaleSettings(base_side=405, method="latent bicubic"),
+    "SVD": FreeScaleSettings(base_side=768, restart_range=(450.0, 800.0)),
     "FLUX.1, Chroma": TRANSFORMER,
     "Qwen-Image": dataclasses.replace(TRANSFORMER, base_side=1328),
     "Lumina 2, Z-Image": TRANSFORMER,
@@ -28,6 +30,7 @@ PRESETS = {
     "Wan 2.2 5B (1280x704)": dataclasses.replace(VIDEO_TRANSFORMER, base_side=949, base_step=32),
     "SD3.5": dataclasses.replace(TRANSFORMER, rope=None),
 }
+"""405^2 is the area of 512 x 320, 768^2 that of 1024 x 576. SVD's steps lie far apart there."""
 TRANSFORMER_PRESETS: dict[str, dict[str, tuple[object, ...]]] = {
     "FLUX.1, Chroma": {"image_model": ("flux", "chroma")},
     "Qwen-Image": {"image_model": ("qwen_image",)},

@@ -19,6 +19,9 @@ Block = tuple[str, int, int]
 BASE_STEP = 64
 """Pixels: SDXL's training sizes are multiples of it."""
 
+Method = Literal["bicubic", "lanczos", "latent bilinear", "latent bicubic"]
+"""How a stage is enlarged for the next: as an image, or as a latent without the VAE."""
+
 DrawWindows = Callable[[float, Block, WindowGrid], Sequence[Window]]
 """draw(sigma, block, window_grid) -> windows, in place of the seeded draw."""
 
@@ -193,6 +196,8 @@ class FreeScaleSettings:
     """Of transformers alone."""
     base_step: int = BASE_STEP
     """Pixels: the sides of a training size that follows the run's aspect are multiples of it."""
+    method: Method = "bicubic"
+    """How stages are enlarged where no plan says it."""
 
     def __post_init__(self) -> None:
         if self.base is not None and min(self.base) < MIN_BASE_SIDE:

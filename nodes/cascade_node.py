@@ -15,6 +15,7 @@ from ..freescale_core.presets import SCHEDULER, STEPS
 from ..freescale_core.settings import FreeScaleSettings
 from . import widgets
 from .backbones.backbone import auto_preset, backbone_of
+from .backbones.video import frames_are_a_batch
 from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
 from .cascade.run import is_video, run_cascade
@@ -42,7 +43,7 @@ log = logging.getLogger("FreeScale")
 MAX_STRETCH = 1.05
 ORIGIN_INPUTS = ("model", "positive", "negative", "vae", "overrides")
 SHOWN_PER_STAGE = 4
-"""Images of a batch that the node shows."""
+"""Images of a batch that the node shows; of a video it is one frame."""
 
 
 class FreeScaleCascade(io.ComfyNode):
@@ -182,9 +183,10 @@ class FreeScaleCascade(io.ComfyNode):
             _check_sampler(stage)
         _warn_about_areas(stages[1:])
         results = run_cascade(stages, vae, plan, start, _origin(cls))
+        shown = 1 if frames_are_a_batch(model) else SHOWN_PER_STAGE
         images = [result.image for result in results if result.image is not None]
         last = images[-1] if images else None
-        return io.NodeOutput(results[-1].latent, last, images, ui=_stage_previews(cls, images))
+        return io.NodeOutput(results[-1].latent, last, images, ui=_stage_previews(cls, images, shown))
 
 
 def _origin(cls: type[io.ComfyNode]) -> Hashable:
@@ -206,7 +208,8 @@ def _auto_settings(model: Model) -> FreeScaleSettings:
 def _plan_by_factor(settings: FreeScaleSettings, start: Size, factor: float, multiple: int) -> CascadePlan:
     """Doubling stages from `start`. Base: the patch's, else the preset's area in the aspect of the start."""
     base = settings.base_for(start)
-    return CascadePlan(base, doubling_stages(start, enlarged(start, factor, multiple), multiple))
+    stages = doubling_stages(start, enlarged(start, factor, multiple), multiple)
+    return CascadePlan(base, stages, method=settings.method)
 
 
 def _check_start(plan: CascadePlan, start: Start) -> None:
@@ -255,11 +258,11 @@ def _warn_about_areas(stages: list[Stage]) -> None:
         )
 
 
-def _stage_previews(cls: type[io.ComfyNode], images: list[Tensor]) -> ui.PreviewImage | None:
-    """Some images of each stage for the node, none larger than the node can show."""
+def _stage_previews(cls: type[io.ComfyNode], images: list[Tensor], per_stage: int) -> ui.PreviewImage | None:
+    """The first images of each stage for the node, none larger than the node can show."""
     if not images:
         return None
-    previews = [ui.PreviewImage(shrunk(image[:SHOWN_PER_STAGE]), cls=cls) for image in images]
+    previews = [ui.PreviewImage(shrunk(image[:per_stage]), cls=cls) for image in images]
     for preview in previews[1:]:
         previews[0].values.extend(preview.values)
     return previews[0]

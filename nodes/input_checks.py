@@ -129,9 +129,13 @@ def expect_latent(node: str, latent: Any, videos: bool = False) -> None:
     """
     samples: Any = latent.get("samples") if isinstance(latent, dict) else None
     if not _is_filled(samples, 4) and not (videos and _is_filled(samples, 5)):
+        is_video = isinstance(samples, Tensor) and samples.ndim == 5
+        advice = "connect one of an image model"
+        if is_video:
+            advice = "for a video take Empty Latent Image with batch size = frames"
         raise ValueError(
             f"{node} expects a latent of shape (images, channels, height, width) with floating-point values, "
-            f"got {_shown(samples if isinstance(latent, dict) else latent)}: connect one of an image model."
+            f"got {_shown(samples if isinstance(latent, dict) else latent)}: {advice}."
         )
     _expect_finite(node, "a latent", samples)
     _expect_noise_mask(node, latent.get("noise_mask"))

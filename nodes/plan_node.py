@@ -82,7 +82,7 @@ class FreeScalePlan(io.ComfyNode):
                     "with t up to 700, "
                     "0 = at the first step. -1 = the preset's (0.3, few-step models 0.5).",
                 ),
-                widgets.method("How images are enlarged between stages."),
+                widgets.method("How stages are enlarged: as images, or as latents without the VAE (videos)."),
                 widgets.tiling("VAE in tiles: auto decides from size and total memory."),
                 io.Int.Input(
                     "later_steps",

@@ -5,10 +5,10 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..freescale_core.geometry import LATENT_CELL, MIN_BASE_SIDE, Size, scaled, to_cells, to_pixels
-from ..freescale_core.planning.plan import LATENT_METHOD
+from ..freescale_core.planning.plan import LATENT_METHOD, is_of_latents
 from . import widgets
 from .cascade.run import is_video
-from .cascade.upscale import is_of_latents, resize, resize_latent
+from .cascade.upscale import resize, resize_latent
 from .cascade.vae import decode, encode, knows_frames
 from .host.releases import search_aliases, without_grid_hints
 from .host.types import LatentDict
@@ -40,7 +40,7 @@ class FreeScaleUpscale(io.ComfyNode):
                 widgets.factor("Next size over this size. Used while width and height are 0.", 1.0),
                 widgets.target_side("width", "Width of the next stage in pixels; 0 = from the factor."),
                 widgets.target_side("height", "Height of the next stage in pixels; 0 = from the factor."),
-                widgets.method("How the image is resized. The paper uses bicubic."),
+                widgets.method("How it is resized. The paper: bicubic, for videos latent bicubic."),
                 widgets.tiling("Run the VAE in tiles: auto decides from the size and the total memory."),
                 io.Latent.Input(
                     "samples",
@@ -102,6 +102,11 @@ class FreeScaleUpscale(io.ComfyNode):
             start = to_pixels(Size(*samples["samples"].shape[-2:]), cell)
         size = set_size or scaled(start, factor, max(cell, LATENT_CELL))
         expect_result_size("FreeScale Upscale", size)
+        if is_of_latents(method) and upscale_model is not None:
+            raise ValueError(
+                f"FreeScale Upscale expects a method for images beside an upscale model, got {method}: "
+                "choose another method or disconnect the upscale model."
+            )
         if samples is not None and (is_of_latents(method) or is_video(samples)):
             return io.NodeOutput(_enlarged_latent(samples, to_cells(size, cell), method))
         if samples is not None:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..geometry import LATENT_CELL, MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, enlarged, scale_between, scaled
+from ..settings import Method
 
 MAX_SCALE = 16.0
-Method = Literal["bicubic", "lanczos", "latent bilinear"]
 Tiling = Literal["auto", "on", "off"]
 LATENT_METHOD: Method = "latent bilinear"
 """For videos, whose stages grow without the VAE (CineScale)."""
 METHODS: tuple[str, ...] = get_args(Method)
 TILINGS: tuple[str, ...] = get_args(Tiling)
+LATENT = "latent "
+"""Begins the names of methods that need no VAE."""
 MAX_SHOWN = 40
 """Characters of a bad text that an error message repeats."""
 
@@ -43,7 +45,7 @@ class CascadePlan:
                 f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}: choose a number in "
                 "between"
             )
-        if self.upscale_model is not None and self.method == LATENT_METHOD:
+        if self.upscale_model is not None and is_of_latents(self.method):
             raise ValueError(
                 f"FreeScale plan: expected a method for images beside an upscale model, got {self.method}: "
                 "choose another method or disconnect the upscale model"
@@ -94,6 +96,11 @@ class CascadePlan:
                 f"{self.base} -> {target}: "
                 "enlarge the target"
             )
+
+
+def is_of_latents(method: str) -> bool:
+    """Whether a method enlarges latents, and not images."""
+    return method.startswith(LATENT)
 
 
 def shortened(text: str) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ...freescale_core.geometry import Size
 from ..host.types import AttentionOptions
 from .unet import BlockKey, preferred_attention
+from .video import OVER_TIME_KEY
 
 SIGMA_KEY = "freescale_sigma"
 """transformer_options entry: the noise level of the model call, read from the device once per call."""
@@ -43,6 +44,11 @@ class AttentionCall:
         """The block of the layer; ("", 0) outside the UNet's blocks."""
         block: BlockKey = self._options.get("block", ("", 0))
         return block
+
+    @property
+    def is_over_time(self) -> bool:
+        """Whether a video model attends here from frame to frame."""
+        return bool(self._options.get(OVER_TIME_KEY, False))
 
     @property
     def transformer(self) -> int:

@@ -13,6 +13,7 @@ from ...freescale_core.presets import PRESETS
 from ...freescale_core.settings import FreeScaleSettings
 from ..host.releases import preferred_kernel
 from ..host.types import Model
+from .videocrafter.model import VideoCrafter2
 
 log = logging.getLogger("FreeScale")
 SD15_CONTEXT = 768
@@ -22,12 +23,16 @@ BlockKey = tuple[str, int]
 
 
 def auto_preset(model: Model) -> FreeScaleSettings:
-    """The preset that fits a MODEL: SDXL for models of SDXL's kind, SD1.5 for other UNets.
+    """The preset that fits a MODEL: those of video models, SDXL for its kind, SD1.5 for other UNets.
 
     Turbo and few-step models look like SDXL: their preset is chosen by hand.
     """
     if isinstance(model.model, comfy.model_base.SDXL | comfy.model_base.SDXLRefiner):
         return PRESETS["SDXL"]
+    if isinstance(model.model, VideoCrafter2):
+        return PRESETS["VideoCrafter2"]
+    if isinstance(model.model, comfy.model_base.SVD_img2vid):
+        return PRESETS["SVD"]
     if model.model.model_config.unet_config.get("context_dim") != SD15_CONTEXT:
         log.warning(
             "FreeScale: preset Auto does not know this model and takes SD1.5's base size 512: set the base "
@@ -85,7 +90,12 @@ def preferred_attention(unet: Any) -> dict[tuple[str, BlockKey, int], Any]:
 
 
 def _transformers(unet: Any) -> Iterator[tuple[BlockKey, Any]]:
-    """Every layer that holds attention, with the key of its block."""
+    """Every layer that holds attention over the grid of an image, with the key of its block."""
+    return (found for found in all_transformers(unet) if not getattr(found[1], "is_over_time_alone", False))
+
+
+def all_transformers(unet: Any) -> Iterator[tuple[BlockKey, Any]]:
+    """Every layer that holds attention, over time too, with the key of its block."""
     groups = {"input": unet.input_blocks, "middle": [unet.middle_block], "output": unet.output_blocks}
     for name, blocks in groups.items():
         for number, block in enumerate(blocks):

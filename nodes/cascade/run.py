@@ -11,7 +11,7 @@ import comfy.utils
 from torch import Tensor
 
 from ...freescale_core.geometry import Size, to_cells
-from ...freescale_core.planning.plan import LATENT_METHOD, CascadePlan
+from ...freescale_core.planning.plan import LATENT_METHOD, CascadePlan, is_of_latents
 from ..host.releases import CatchOutOfMemory, without_grid_hints
 from ..host.types import Callback, LatentDict, Vae
 from ..patching.model import with_settings
@@ -19,7 +19,7 @@ from .kept import KEPT, stage_keys
 from .progress import CascadeProgress, StageWork
 from .stages import Stage
 from .start import FromImage, FromLatent, Start
-from .upscale import is_of_latents, resize, resize_latent
+from .upscale import resize, resize_latent
 from .vae import decode, encode
 
 log = logging.getLogger("FreeScale")

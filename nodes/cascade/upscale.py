@@ -4,9 +4,7 @@ import comfy.utils
 from torch import Tensor
 
 from ...freescale_core.geometry import Size
-
-LATENT = "latent "
-"""Begins the names of methods that need no VAE."""
+from ...freescale_core.planning.plan import LATENT
 
 
 def resize(image: Tensor, size: Size, method: str, upscale_model: object | None = None) -> Tensor:
@@ -32,8 +30,3 @@ def resize_latent(samples: Tensor, cells: Size, method: str) -> Tensor:
     how = method.removeprefix(LATENT)
     resized = comfy.utils.common_upscale(samples.float(), cells.width, cells.height, how, "disabled")
     return resized.to(samples.dtype)
-
-
-def is_of_latents(method: str) -> bool:
-    """Whether a method enlarges latents, and not images."""
-    return method.startswith(LATENT)

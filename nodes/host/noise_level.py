@@ -8,7 +8,13 @@ from ...freescale_core.schedule import timestep_of, variance_exploding
 
 
 def variance_exploding_sigma(model_sampling: Any, sigma: float) -> float:
-    """sigma in variance-exploding form, by the kind of the model's model_sampling."""
+    """sigma in variance-exploding form, by the kind of the model's model_sampling.
+
+    A schedule whose signal is scaled down besides (VideoCrafter2's) says it by itself.
+    """
+    own = getattr(model_sampling, "variance_exploding_sigma", None)
+    if own is not None:
+        return float(own(sigma))
     return variance_exploding(
         sigma, float(getattr(model_sampling, "sigma_data", 1.0)), isinstance(model_sampling, CONST)
     )

@@ -1,6 +1,6 @@
 """Eq. 5 around each model call (ComfyUI's APPLY_MODEL wrapper).
 
-The call's noise level is with_call_facts on the way.
+The call's noise level is with_call_facts on the way, and attention over time is marked for the patches.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ from ...freescale_core.geometry import Size, dilation_factor
 from ...freescale_core.settings import DilationSettings
 from ..backbones.attention_call import with_call_facts
 from ..backbones.unet import dilation_convs
+from ..backbones.video import attention_over_time_marked
 from .sampler_run import SamplerRun
 
 
@@ -44,7 +45,8 @@ class DilatedCalls:
         unet = executor.class_obj.diffusion_model
         options = with_call_facts(transformer_options, unet, sigma)
         factor = self.factor(Size(*x.shape[2:]), sigma)
-        with dilated(() if factor is None else dilation_convs(unet), factor or 1):
+        convolutions = () if factor is None else dilation_convs(unet)
+        with dilated(convolutions, factor or 1), attention_over_time_marked(unet):
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
     def factor(self, size: Size, sigma: float) -> int | None:

@@ -110,7 +110,9 @@ class RegionCache:
     def act_in(self, tokens: Tensor, call: AttentionCall) -> bool:
         """Whether the regions apply to the layer's tokens, (rows, h*w, c); the same before and after to_q."""
         if tuple(tokens.shape[:2]) != (call.rows, call.grid.area) or call.block not in self._blocks:
-            return False  # Another pack's rows, or temporal attention.
+            return False  # Another pack's rows, or attention over time.
+        if call.is_over_time:
+            return False
         if not self._positive.intersection(call.uuids):
             return False
         if call.full == self._target:

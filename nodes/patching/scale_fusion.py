@@ -123,7 +123,7 @@ class FusedAttention:
         fusion, call = self._fusion, AttentionCall(extra_options, "attn1")
         unfused = partial(self._unfused, call, (q, k, v), extra_options, mask, **kwargs)
         # The call's own size decides: tiles, crops and areas of the base size are ordinary calls.
-        if not fusion.run.acts_on(call.full) or _is_temporal(call.grid, q):
+        if not fusion.run.acts_on(call.full) or _is_over_time(call, q):
             return unfused()
         sigma, windows, reason = (
             fusion.sigma_of(extra_options),
@@ -167,9 +167,12 @@ class FusedAttention:
         return self._previous(*tokens, extra_options, **({} if mask is None else {"mask": mask}), **kwargs)
 
 
-def _is_temporal(grid: Size, q: Tensor) -> bool:
-    """Whether a video model attends here from frame to frame: one row for each place of the grid."""
-    return q.shape[1] != grid.area and len(q) % grid.area == 0
+def _is_over_time(call: AttentionCall, q: Tensor) -> bool:
+    """Whether a video model attends here from frame to frame.
+
+    Where nothing marks it, as in other packs' layers: one row for each place of the grid.
+    """
+    return call.is_over_time or (q.shape[1] != call.grid.area and len(q) % call.grid.area == 0)
 
 
 def _not_fused(grid: Size, q: Tensor, k: Tensor, mask: Tensor | None) -> str | None:

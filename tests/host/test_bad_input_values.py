@@ -60,7 +60,10 @@ BAD_LATENTS = {
     "no batch": (latent(torch.zeros(0, 4, CELLS, CELLS)), "got shape (0, 4, 16, 16) of torch.float32"),
     "no height": (latent(torch.zeros(1, 4, 0, CELLS)), "got shape (1, 4, 0, 16) of torch.float32"),
     "three axes": (latent(torch.zeros(4, CELLS, CELLS)), "got shape (4, 16, 16) of torch.float32"),
-    "five axes": (latent(torch.ones(1, 4, 1, CELLS, CELLS)), "got shape (1, 4, 1, 16, 16) of torch.float32"),
+    "five axes": (
+        latent(torch.ones(1, 4, 1, CELLS, CELLS)),
+        "got shape (1, 4, 1, 16, 16) of torch.float32: for a video take Empty Latent Image with batch size",
+    ),
     "whole numbers": (
         latent(torch.ones(1, 4, CELLS, CELLS, dtype=torch.int64)),
         "got shape (1, 4, 16, 16) of torch.int64",

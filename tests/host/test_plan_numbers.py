@@ -171,8 +171,8 @@ def test_a_sentence_that_nobody_has_translated_stays():
         ),
         (
             {"method": "nearest"},
-            "FreeScale Plan expects one of bicubic, lanczos, latent bilinear, got nearest: choose one of the "
-            "list.",
+            "FreeScale Plan expects one of bicubic, lanczos, latent bilinear, latent bicubic, got nearest: "
+            "choose one of the list.",
         ),
     ],
 )

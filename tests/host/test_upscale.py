@@ -106,7 +106,7 @@ def test_the_latents_mask_and_batch_index_stay_and_hints_of_empty_latents_go():
     [
         (
             {"method": "nearest", "image": WIDE.movedim(1, -1)},
-            "expects one of bicubic, lanczos, latent bilinear, got nearest",
+            "expects one of bicubic, lanczos, latent bilinear, latent bicubic, got nearest",
         ),
         ({"tiling": "maybe", "image": WIDE.movedim(1, -1)}, "expects one of auto, on, off, got maybe"),
         ({"width": 64, "image": WIDE.movedim(1, -1)}, "both sides of the next stage or neither, got 64x0"),

@@ -1,7 +1,11 @@
 """Tiny video models that several test files sample."""
 
+from functools import cache
+
+import comfy.model_patcher
 import comfy.sample
 import comfy.samplers
+import comfy.supported_models
 import torch
 from freescale_pack.nodes.video_nodes import FreeScaleVideoCrafterTextToVideo
 
@@ -30,7 +34,17 @@ def text_to_video(width=BASE[0], height=BASE[1], frames=3, fps=16):
 
 
 def sample(
-    model, positive, negative, latent, *, first=None, sampler="euler", cfg=CFG, seed=SEED, steps=STEPS
+    model,
+    positive,
+    negative,
+    latent,
+    *,
+    first=None,
+    scheduler="ddim_uniform",
+    sampler="euler",
+    cfg=CFG,
+    seed=SEED,
+    steps=STEPS,
 ):
     """The samples of KSampler, or of KSampler (Advanced) from step `first` on."""
     samples = latent["samples"] if isinstance(latent, dict) else latent
@@ -41,7 +55,7 @@ def sample(
         steps,
         cfg,
         sampler,
-        "ddim_uniform",
+        scheduler,
         positive,
         negative,
         samples,
@@ -55,3 +69,60 @@ def sample(
 
 def relative_error(got, expected):
     return float((got - expected).norm() / expected.norm())
+
+
+SVD_UNET = {
+    "image_size": 32,
+    "in_channels": 8,
+    "out_channels": 4,
+    "model_channels": 32,
+    "num_res_blocks": [1, 1],
+    "channel_mult": [1, 2],
+    "transformer_depth": [1, 1],
+    "transformer_depth_output": [1, 1, 1, 1],
+    "transformer_depth_middle": 1,
+    "num_heads": -1,
+    "num_head_channels": 16,
+    "context_dim": TEXT_WIDTH,
+    "use_spatial_transformer": True,
+    "use_linear_in_transformer": True,
+    "num_classes": "sequential",
+    "adm_in_channels": 768,
+    "use_temporal_attention": True,
+    "use_temporal_resblock": True,
+    "extra_ff_mix_layer": True,
+    "use_spatial_context": True,
+    "merge_strategy": "learned_with_images",
+    "merge_factor": 0.0,
+    "video_kernel_size": [3, 1, 1],
+    "legacy": False,
+}
+
+
+class TinySvd(comfy.supported_models.SVD_img2vid):
+    unet_extra_config = {"num_heads": -1, "num_head_channels": 16}
+
+
+@cache
+def stable_video_diffusion():
+    """Stable Video Diffusion in small, with random weights."""
+    config = TinySvd(dict(SVD_UNET))
+    config.set_inference_dtype(torch.float32, None)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        model = config.get_model({}, device="cpu")
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.08)
+    return comfy.model_patcher.ModelPatcher(model.eval(), torch.device("cpu"), torch.device("cpu"))
+
+
+def image_to_video(width=BASE[0], height=BASE[1], frames=3):
+    """Conditioning and empty latent as SVD_img2vid_Conditioning gives them, of random numbers."""
+    drawn = torch.Generator().manual_seed(2)
+    seen = torch.randn(1, 1, TEXT_WIDTH, generator=drawn)
+    shape = (1, 4, height // 8, width // 8)
+    told = {"motion_bucket_id": 127, "fps": 6, "augmentation_level": 0.0}
+    image = torch.randn(shape, generator=drawn)
+    positive = [[seen, {**told, "concat_latent_image": image}]]
+    negative = [[torch.zeros_like(seen), {**told, "concat_latent_image": torch.zeros(shape)}]]
+    return positive, negative, {"samples": torch.zeros(frames, *shape[1:])}

@@ -131,7 +131,8 @@ class TemporalTransformer(SpatialVideoTransformer):
     are made for the tokens of an image.
     """
 
-    attends_over_time_alone = True
+    is_over_time_alone = True
+    """Where FreeScale asks which layers see the grid of an image."""
 
     def __init__(
         self,

@@ -5,8 +5,10 @@ and s, their scale array, takes signal away without adding noise. Divided by alp
 that ComfyUI's samplers work on, with sigma = sqrt((1 - a) / a) / s.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from comfy.model_sampling import EPS, ModelSamplingDiscrete, reshape_sigma
 from torch import Tensor
@@ -28,7 +30,10 @@ class VideoCrafterSchedule(ModelSamplingDiscrete, EPS):
         super().__init__(model_config)
         scale = scale_array() if scale is None else scale.double().cpu()[: len(self.sigmas)]
         self.register_buffer("scale", scale.float())
-        self.set_sigmas(self.sigmas.double() / scale)
+        ordinary = self.sigmas.double()
+        self.set_sigmas(ordinary / scale)
+        # On the CPU, where no layer of a GPU's model call waits for them.
+        self._levels = ((ordinary / scale).log().numpy(), scale.numpy())
 
     def scale_at(self, sigma: Tensor) -> Tensor:
         """s at noise levels of any shape, interpolated over log sigma between two timesteps."""
@@ -37,6 +42,10 @@ class VideoCrafterSchedule(ModelSamplingDiscrete, EPS):
         above = torch.searchsorted(table, level).clamp(1, len(table) - 1)
         share = (level - table[above - 1]) / (table[above] - table[above - 1])
         return torch.lerp(scale[above - 1], scale[above], share)
+
+    def variance_exploding_sigma(self, sigma: float) -> float:
+        """The ordinary schedule's level, sqrt((1 - a) / a), of the same timestep."""
+        return sigma * float(np.interp(math.log(sigma), *self._levels)) if sigma > 0 else sigma
 
     def alpha_at(self, sigma: Tensor) -> Tensor:
         """alpha = sqrt(a) s: what the network's input is, over what the samplers see."""

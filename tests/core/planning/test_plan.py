@@ -35,7 +35,10 @@ BASE = Size(1024, 1024)
         ),
         ({"restart": 1.0}, "below 1, got 1.0"),
         ({"restart": -0.1}, "restart from 0 to below 1, got -0.1"),
-        ({"method": "nearest"}, "expected one of bicubic, lanczos, latent bilinear, got nearest"),
+        (
+            {"method": "nearest"},
+            "expected one of bicubic, lanczos, latent bilinear, latent bicubic, got nearest",
+        ),
         ({"tiling": "maybe"}, "expected one of auto, on, off, got maybe"),
     ],
 )
