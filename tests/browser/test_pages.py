@@ -126,7 +126,7 @@ MODES = """(title) => {
 }"""
 MUTED = 2
 PUT_BACK = """(nodes) => {
-    for (const { id, pos } of nodes) app.graph.getNodeById(id).pos = pos;
+    for (const { id, pos, size } of nodes) Object.assign(app.graph.getNodeById(id), { pos, size });
 }"""
 
 
@@ -134,7 +134,8 @@ def test_a_box_around_the_second_group_and_ctrl_m_mute_it_without_an_error(ui: C
     """What the notes advise to somebody who still looks for a base image: nothing of the group is run."""
     template = TEMPLATES / "FreeScale 02 Text to 2k.json"
     ui.open_file(template)
-    # The HTML renderer of ComfyUI 0.3.75 moves nodes out of their groups when it opens a workflow.
+    # The HTML renderer of ComfyUI 0.3.75 moves nodes out of their groups and enlarges them when it opens a
+    # workflow.
     ui.page.evaluate(PUT_BACK, json.loads(template.read_text(encoding="utf-8"))["nodes"])
     ui.fit()
     title = "2  FreeScale: twice the size"
