@@ -31,7 +31,6 @@ def put(ui: ComfyPage, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_blueprint_is_found_and_brings_nodes_that_the_page_knows(ui: ComfyPage, name: str) -> None:
     put(ui, name)
-    ui.fit()
     ui.screenshot(f"blueprint_{name}")
     assert ui.page.evaluate("() => app.graph.nodes[0].title") == name
     assert [kind for kind in ui.unknown_nodes() if kind.count("-") < 4] == []
