@@ -8,7 +8,8 @@ from tools.harness.demo_prompts import for_demo_model, only
 
 NAMES = sorted(file.stem for file in (ROOT / "subgraphs").glob("*.json"))
 TO_4K = "FreeScale text to 4k"
-WIDGETS = "() => app.graph.nodes.at(-1).widgets.map((widget) => widget.name)"
+# Older pages call a promoted widget `2: text`.
+WIDGETS = "() => app.graph.nodes[0].widgets.map((widget) => widget.name.replace(/^\\d+: /, ''))"
 SAVE_ITS_IMAGE = """() => {
     const [blueprint] = app.graph.nodes;
     const save = LiteGraph.createNode("SaveImage");

@@ -45,7 +45,7 @@ HOST_NOISE = (
     r"Error fetching file size: TypeError: Failed to fetch",
     r"ComfyApp graph accessed before initialization",
     r"Cannot read properties of undefined \(reading 'id'\)\s+at onChange .*/assets/",
-    r"Cannot set properties of null \(setting 'value'\)\s+at Proxy.onChange .*/assets/",
+    r"Cannot set properties of null \(setting 'value'\)\s+at Proxy\.on(Change|OptionSelect) .*/assets/",
 )
 """Errors that ComfyUI's page logs without us, as `text url`."""
 
