@@ -88,6 +88,7 @@ class Drawing {
       this.y += LINE;
     }
     this.paragraph(timed);
+    this.y += 3;
     this.rule();
   }
 

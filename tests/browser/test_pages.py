@@ -185,6 +185,11 @@ def test_a_page_in_chinese_names_the_nodes_in_chinese(
         "合计，Balanced"
     )
     ui.screenshot("plan")
+    ui.page.get_by_test_id("info-button").click()
+    help_page = ui.page.locator(".node-help-content")
+    expect(help_page.get_by_role("heading", name="什么时候改什么")).to_be_attached()
+    expect(help_page.get_by_role("img", name="FreeScale 计划")).not_to_have_js_property("naturalWidth", 0)
+    ui.screenshot("help")
     titles = ui.page.evaluate("(kinds) => kinds.map((kind) => LiteGraph.createNode(kind).title)", list(texts))
     client.post("/api/settings", {"Comfy.Locale": "en"}).raise_for_status()
     ui.page.context.close()

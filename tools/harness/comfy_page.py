@@ -119,12 +119,18 @@ class ComfyPage:
     """A tab on the server that `client` talks to.
 
     pictures: folder of its screenshots. settings: of the page, such as the renderer of nodes or the language.
+    density: screen pixels for each pixel of the page.
     """
 
     def __init__(
-        self, browser: Browser, client: ComfyClient, pictures: Path, settings: dict[str, Any]
+        self,
+        browser: Browser,
+        client: ComfyClient,
+        pictures: Path,
+        settings: dict[str, Any],
+        density: int = 1,
     ) -> None:
-        self.page = browser.new_context(viewport=VIEW).new_page()
+        self.page = browser.new_context(viewport=VIEW, device_scale_factor=density).new_page()
         self.client = client
         self.complaints: list[str] = []
         self._pictures = pictures
