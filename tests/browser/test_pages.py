@@ -39,7 +39,7 @@ def test_a_node_is_found_by_an_alias_where_the_host_knows_aliases(ui: ComfyPage,
     ui.page.keyboard.press("Escape")
 
 
-def test_the_template_browser_shows_all_templates(ui: ComfyPage) -> None:
+def test_the_template_browser_shows_all_templates_and_opens_one(ui: ComfyPage) -> None:
     ui.open_template_browser()
     for file in FILES:
         expect(ui.template_card(file.stem)).to_be_visible()
@@ -49,7 +49,8 @@ def test_the_template_browser_shows_all_templates(ui: ComfyPage) -> None:
         expect(picture).to_have_js_property("complete", True)
         assert picture.evaluate("(image) => image.naturalWidth") > 0
     ui.screenshot("template_browser")
-    ui.page.keyboard.press("Escape")
+    with ui.loading():
+        ui.template_card(FILES[0].stem).click()
 
 
 SMALL_SCREEN = {"width": 1366, "height": 768}

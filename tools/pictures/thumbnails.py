@@ -106,9 +106,9 @@ RECIPES = {
     "FreeScale 02 Text to 2k": Recipe("robot on a blue background", inset),
     "FreeScale 03 Text to 4k.app": Recipe("owl on a teal background", slices),
     "FreeScale 04 Any image to 2k": Recipe("sailboat on a white background", slices),
-    "FreeScale 05 Best of four": Recipe("penguin on a yellow background", four_and_one, unmuted=True),
+    "FreeScale 05 Best of four": Recipe("mushroom on a yellow background", four_and_one, unmuted=True),
     "FreeScale 06 Any model to 4k": Recipe("bus on a pink background", slices),
-    "FreeScale 07 Few steps to 2k": Recipe("red car on a yellow background", inset),
+    "FreeScale 07 Few steps to 2k": Recipe("sunflower on a blue background", inset),
     # No ControlNet was trained for the demo model.
     "FreeScale 08 ControlNet at 4k": Recipe(
         "frog on a black background", slices, bypassed="ControlNetApplyAdvanced"
