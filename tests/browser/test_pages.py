@@ -51,6 +51,7 @@ def test_the_template_browser_shows_all_templates_and_opens_one(ui: ComfyPage) -
     ui.screenshot("template_browser")
     with ui.loading():
         ui.template_card(FILES[0].stem).click()
+    ui.wait_for_view()
 
 
 SMALL_SCREEN = {"width": 1366, "height": 768}
