@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 from comfy import context_windows, model_management
-from freescale_pack.nodes.backbones.unet import require_unet
+from freescale_pack.nodes.backbones.backbone import require_unet
 from freescale_pack.nodes.backbones.videocrafter.checkpoint import unet_config
 from freescale_pack.nodes.backbones.videocrafter.loading import load_file, load_model
 from freescale_pack.nodes.backbones.videocrafter.network import TemporalTransformer, VideoCrafterUNet
@@ -75,7 +75,7 @@ def test_a_file_is_loaded_whatever_its_kind_and_names_what_it_lacks(
     state = model.model.diffusion_model.state_dict()
     assert torch.equal(state["label_emb.0.0.weight"].float(), weights["fps_embedding.0.weight"].float())
     assert torch.equal(state["input_blocks.0.1.norm.bias"].float(), weights["init_attn.0.norm.bias"].float())
-    require_unet(model)
+    require_unet(model, "FreeScale Scale Fusion")
 
 
 def test_a_ckpt_that_would_run_code_is_not_loaded(tmp_path, weights):
