@@ -183,7 +183,7 @@ class FreeScaleCascade(io.ComfyNode):
             _check_sampler(stage)
         _warn_about_areas(stages[1:])
         results = run_cascade(stages, vae, plan, start, _origin(cls))
-        shown = 1 if frames_are_a_batch(model) else SHOWN_PER_STAGE
+        shown = 1 if backbone.is_unet and frames_are_a_batch(model) else SHOWN_PER_STAGE
         images = [result.image for result in results if result.image is not None]
         last = images[-1] if images else None
         return io.NodeOutput(results[-1].latent, last, images, ui=_stage_previews(cls, images, shown))

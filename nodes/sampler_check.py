@@ -6,7 +6,7 @@ from .host.prompt_graph import Prompt, source_of, upstream
 from .patching.detail_blend import check_sampler
 from .plan_node import SAME
 
-PARTS = ("FreeScaleScaleFusion", "FreeScaleDilatedConv")
+PARTS = ("FreeScaleScaleFusion", "FreeScaleDilatedConv", "FreeScaleRoPE")
 """Nodes that leave detail control off in a MODEL without settings."""
 
 

@@ -5,6 +5,14 @@ import { app } from "../../scripts/app.js";
 const TARGETS = { factor: ["factor"], megapixels: ["megapixels"], "width x height": ["width", "height"], "list of factors": ["factors"] };
 const FUSION = ["blur_axes", "sigma", "jitter", "end_percent", "window_width", "window_height"];
 const HIDES = new Set(["FreeScalePlan"]);
+/** The inputs that decide. Where another node gives one, its value is not known here. */
+const DECIDES = {
+  FreeScalePlan: ["target"],
+  FreeScaleUpscale: ["width", "height"],
+  FreeScaleScaleFusion: ["mode"],
+  FreeScaleDilatedConv: ["factor"],
+  FreeScaleDetailControl: ["enabled"],
+};
 
 /** By node: the inputs without effect, from the widgets' values and from what is linked. */
 const UNUSED = {
@@ -12,7 +20,7 @@ const UNUSED = {
   FreeScaleCascade: (_, linked) => (linked("plan") ? ["factor"] : []),
   FreeScaleModelPatch: (_, linked) => (linked("plan") ? ["base_width", "base_height"] : []),
   FreeScaleUpscale: ({ width, height }) => (width && height ? ["factor"] : []),
-  FreeScaleScaleFusion: ({ mode }) => (mode === "off" ? FUSION : mode.includes("neighbourhood") ? ["jitter"] : []),
+  FreeScaleScaleFusion: ({ mode }) => (mode === "off" ? FUSION : mode?.includes?.("neighbourhood") ? ["jitter"] : []),
   FreeScaleDilatedConv: ({ factor }) => (factor === 1 ? ["end_percent"] : []),
   FreeScaleDetailControl: ({ enabled }) => (enabled ? [] : ["alpha"]),
 };
@@ -20,6 +28,7 @@ const UNUSED = {
 function unusedInputs(node) {
   const values = Object.fromEntries(node.widgets.map((widget) => [widget.name, widget.value]));
   const linked = (name) => node.inputs.some((input) => input.name === name && (input.link ?? null) !== null);
+  if (DECIDES[node.comfyClass]?.some(linked)) return [];
   return UNUSED[node.comfyClass](values, linked).filter((name) => !linked(name));
 }
 

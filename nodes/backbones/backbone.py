@@ -63,6 +63,7 @@ def backbone_of(model: Model) -> Backbone:
         ValueError: it is neither a Stable Diffusion UNet nor a flow model.
     """
     network = model.get_model_object("diffusion_model")
+    network = getattr(network, "_orig_mod", network)  # Compiled by a node of another pack.
     name = f"{type(model.model).__name__} with {type(network).__name__}"
     is_unet = isinstance(network, UNetModel)
     if not is_unet and not isinstance(getattr(model.model, "model_sampling", None), CONST):
@@ -91,12 +92,17 @@ def auto_preset(model: Model) -> FreeScaleSettings:
     config: dict[str, Any] = model.model.model_config.unet_config
     for preset, marks in TRANSFORMER_PRESETS.items():
         if all(config.get(key) in values for key, values in marks.items()):
-            return PRESETS[preset]
+            return _with_its_positions(PRESETS[preset], backbone)
     log.warning(
         "FreeScale: preset Auto does not know this model and takes the base size 1024: set the base size by "
         "hand."
     )
-    return TRANSFORMER if backbone.turns_positions else dataclasses.replace(TRANSFORMER, rope=None)
+    return _with_its_positions(TRANSFORMER, backbone)
+
+
+def _with_its_positions(preset: FreeScaleSettings, backbone: Backbone) -> FreeScaleSettings:
+    """The preset, without rotary positions if none are found in the network (Nunchaku wraps it)."""
+    return preset if backbone.turns_positions else dataclasses.replace(preset, rope=None)
 
 
 def require_unet(model: Model, what: str) -> None:

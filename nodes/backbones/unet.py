@@ -31,7 +31,7 @@ def auto_preset(model: Model) -> FreeScaleSettings:
         return PRESETS["SDXL"]
     if isinstance(model.model, VideoCrafter2):
         return PRESETS["VideoCrafter2"]
-    if isinstance(model.model, comfy.model_base.SVD_img2vid):
+    if type(model.model) is comfy.model_base.SVD_img2vid:  # Not SV3D, which is trained at 576.
         return PRESETS["SVD"]
     if model.model.model_config.unet_config.get("context_dim") != SD15_CONTEXT:
         log.warning(

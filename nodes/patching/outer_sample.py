@@ -59,7 +59,7 @@ class OuterSample:
             run = sampler_run(settings, size, model_sampling, seed, backbone.cell)
         if run is None:
             out: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
-            if is_timed:
+            if is_timed and _is_base_image(latent_image, sigmas):
                 _note_time(guider, settings, latent_image, sigmas, clock)
             return out
         backbone.expect_fits(run.target)
@@ -107,12 +107,18 @@ def _uncompile(options: dict[str, Any]) -> None:
         )
 
 
+def _is_base_image(latent_image: Tensor, sigmas: Tensor) -> bool:
+    """Whether a run draws an image from nothing to its end, which img2img, inpainting and crops do not."""
+    return not torch.count_nonzero(latent_image) and float(sigmas[-1]) == 0
+
+
 def _note_time(
     guider: Guider, settings: FreeScaleSettings, latent_image: Tensor, sigmas: Tensor, clock: StepClock
 ) -> None:
     """For the plan, which says how long a cascade will take here."""
     is_empty = not torch.count_nonzero(latent_image)
-    steps = schedule_steps(settings, len(sigmas) - 1, is_empty)
+    is_whole = float(sigmas[-1]) == 0
+    steps = schedule_steps(settings, len(sigmas) - 1, is_empty) if is_whole else None
     kind, size = type(guider.model_patcher.model).__name__, to_pixels(Size(*latent_image.shape[2:]))
     note_run(kind, settings, size, len(latent_image), steps, clock)
 

@@ -29,6 +29,7 @@ def plan(later):
 
 
 PART = {"6": {"class_type": "FreeScaleScaleFusion", "inputs": {"model": ["1", 0]}}}
+ROPE = {"6": {"class_type": "FreeScaleRoPE", "inputs": {"model": ["1", 0]}}}
 OVERRIDE = {"8": {"class_type": "FreeScaleStageOverride", "inputs": {"model": ["6", 0], "from_stage": 2}}}
 OTHER = {"9": {"class_type": "AnotherNode", "inputs": {"model": ["6", 0]}}}
 
@@ -50,6 +51,7 @@ OTHER = {"9": {"class_type": "AnotherNode", "inputs": {"model": ["6", 0]}}}
         (prompt({"6": detail(False)}, model=["6", 0]), False),
         (prompt({"6": detail(["3", 0])}, model=["6", 0]), False),
         (prompt(PART, model=["6", 0]), False),
+        (prompt(ROPE, model=["6", 0]), False),
         (prompt(PART | OTHER, model=["9", 0]), False),
         (prompt({"6": detail(False)} | OVERRIDE, overrides=["8", 0]), False),
     ],

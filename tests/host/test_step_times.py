@@ -111,5 +111,15 @@ def test_any_sampler_run_of_a_patched_model_is_timed(side):
     assert found.steps == 4
 
 
+@pytest.mark.parametrize(("drawn", "end"), [(True, 10000), (False, 2)])
+def test_image_to_image_and_a_part_of_the_schedule_at_the_base_size_tell_nothing(drawn, end):
+    model = patched(demo_checkpoint()[0], base_width=64, base_height=64)
+    latent = {"samples": torch.full((1, 4, 8, 8), 0.5 * drawn)}
+    texts = conditioning("red apple"), conditioning("")
+    settings = (0, 4, 3.0, "euler", "normal", *texts, latent, 0, end, "enable")
+    host_nodes.KSamplerAdvanced().sample(model, "enable", *settings)
+    assert STEP_TIMES.of(type(model.model).__name__, Size(64, 64)) is None
+
+
 def test_the_demo_model_is_of_the_kind_that_the_plan_is_for():
     assert type(demo_checkpoint()[0].model).__name__ == "SDXL"

@@ -1,5 +1,7 @@
 """VideoCrafter2 as ComfyUI and its other nodes use it: files, precision, windows, fps, LoRA, samplers."""
 
+import sys
+
 import comfy.lora
 import comfy.samplers
 import comfy.utils
@@ -76,6 +78,15 @@ def test_a_file_is_loaded_whatever_its_kind_and_names_what_it_lacks(
     assert torch.equal(state["label_emb.0.0.weight"].float(), weights["fps_embedding.0.weight"].float())
     assert torch.equal(state["input_blocks.0.1.norm.bias"].float(), weights["init_attn.0.norm.bias"].float())
     require_unet(model, "FreeScale Scale Fusion")
+
+
+def test_layers_that_get_their_tensors_late_do_not_look_missing(weights, monkeypatch):
+    """With DynamicVRAM, which newer hosts have on a GPU, linear layers are built without tensors."""
+    usual = load_model(dict(weights), torch.float32).model.diffusion_model.state_dict()
+    if (host := sys.modules.get("comfy.memory_management")) is not None:
+        monkeypatch.setattr(host, "aimdo_enabled", True)
+    late = load_model(dict(weights), torch.float32).model.diffusion_model.state_dict()
+    assert usual.keys() == late.keys() and all(torch.equal(late[name], usual[name]) for name in usual)
 
 
 def test_a_ckpt_that_would_run_code_is_not_loaded(tmp_path, weights):

@@ -7,7 +7,7 @@ import comfy.sd
 import comfy.utils
 import torch
 from comfy import model_management
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...host.releases import load_weights, patcher_of
 from ...host.types import Model
@@ -84,7 +84,7 @@ def _scale(stored: Tensor | None) -> Tensor | None:
 
 def _expect_all(model: VideoCrafter2, weights: Weights) -> None:
     """ComfyUI would load a part of the tensors and log the rest."""
-    expected = {name: tensor.shape for name, tensor in model.diffusion_model.state_dict().items()}
+    expected = _shapes(model.diffusion_model)
     got = {name: tensor.shape for name, tensor in weights.items()}
     wrong = [name for name in sorted(expected.keys() | got.keys()) if expected.get(name) != got.get(name)]
     if wrong:
@@ -92,6 +92,18 @@ def _expect_all(model: VideoCrafter2, weights: Weights) -> None:
             f"{NODE} expects {len(expected)} tensors of the UNet, got {len(got)}, of which some are missing "
             f"or have other shapes, such as {wrong[0]}: download the file again."
         )
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    """What shape each of its tensors has."""
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    for name, layer in network.named_modules():
+        # With DynamicVRAM, ComfyUI gives a linear layer its tensors only when they are loaded.
+        if isinstance(layer, nn.Linear) and layer.weight is None:
+            shapes[f"{name}.weight"] = torch.Size((layer.out_features, layer.in_features))
+            if layer.comfy_need_lazy_init_bias:
+                shapes[f"{name}.bias"] = torch.Size((layer.out_features,))
+    return shapes
 
 
 def _clip(text: dict[str, Tensor], embeddings: list[str] | None) -> Any:
