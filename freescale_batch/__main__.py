@@ -21,7 +21,7 @@ EPILOG = """\
 Words after -- go to ComfyUI's main.py, as in: -- --base-directory /data --fp8_e4m3fn-unet
 
 exit status: 0 all jobs are done, 1 some failed, 2 the command ended before its jobs did: wrong input, no
-server, or Ctrl-C. The same command again goes on where it ended. More: docs/BATCH.md
+server, or Ctrl-C. The same command again goes on where it ended.
 """
 
 

@@ -71,7 +71,7 @@ def run_cascade(
                 KEPT.unfinished += 1
                 log.error(
                     "FreeScale: stage %d (%s) ran out of memory, so the result is stage %d: "
-                    "take speed Balanced or Fast, or a smaller factor.",
+                    "free memory and run again, which keeps the finished stages, or take a smaller factor.",
                     r,
                     size,
                     r - 1,

@@ -33,7 +33,6 @@ def done(monkeypatch):
         (["test", "core"], ["set up tests", "core"]),
         (["test", "browser"], ["set up tests", "find a browser", "browser"]),
         (["test", "batch"], ["set up tests", "set up batch", "batch"]),
-        (["batch-demo", "--keep"], ["set up tests", "set up batch", "-m tools.demo.batch_demo --keep"]),
         (["bench", "quality", "--smoke"], ["set up tools/bench", "-m tools.bench.quality --smoke"]),
         (["train", "--minutes", "5"], ["set up tools/demo/train", "-m tools.demo.train.run --minutes 5"]),
         (["tables"], ["set up tests", "-m tests.print_tables"]),

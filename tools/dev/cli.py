@@ -33,7 +33,6 @@ commands:
   tables                   the tables the tests execute, as Markdown
   locales                  write locales/en from the nodes' own texts
   pictures                 draw the pictures of the help pages anew, in a browser
-  batch-demo [...]         six jobs on two servers with the demo model, by freescale_batch
   bench [name] [...]       a benchmark; without a name: which there are
   train [...]              train the demo model anew
 """
@@ -77,7 +76,6 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
         "tables": partial(_module, "tests.print_tables"),
         "locales": partial(_module, "tools.pictures.locales"),
         "pictures": _pictures,
-        "batch-demo": _batch_demo,
         "bench": _bench,
         "train": partial(_module, "tools.demo.train.run", group="tools/demo/train"),
     }
@@ -147,12 +145,6 @@ def _require_free_port(port: int) -> None:
 def _pictures(host: Host, arguments: list[str]) -> int:
     _hand_on_browser()
     return _module("tools.pictures.node_pictures", host, arguments)
-
-
-def _batch_demo(host: Host, arguments: list[str]) -> int:
-    set_up(host)
-    set_up_batch()
-    become([tiers.BATCH_PYTHON, "-m", "tools.demo.batch_demo", *arguments], host_environment(host))
 
 
 def _bench(host: Host, arguments: list[str]) -> int:
