@@ -102,7 +102,9 @@ def auto_preset(model: Model) -> FreeScaleSettings:
 
 def _with_its_positions(preset: FreeScaleSettings, backbone: Backbone) -> FreeScaleSettings:
     """The preset, without rotary positions if none are found in the network (Nunchaku wraps it)."""
-    return preset if backbone.turns_positions else dataclasses.replace(preset, rope=None)
+    if backbone.turns_positions or preset.rope is None:
+        return preset
+    return dataclasses.replace(preset, rope=None)
 
 
 def require_unet(model: Model, what: str) -> None:

@@ -191,7 +191,7 @@ def test_a_latent_of_another_kind_of_model_is_refused_before_sampling(texts):
         )
     with pytest.raises(
         ValueError,
-        match=r"expects a latent of shape .*, got shape \(1, 16, 7, 16, 16\) of torch.float32: connect",
+        match=r"expects a latent of shape .*, got shape \(1, 16, 7, 16, 16\) of torch.float32: for a video",
     ):
         cascade(model, texts, vae, latent={"samples": torch.zeros(1, 16, 7, 16, 16)})
 

@@ -225,6 +225,15 @@ def test_auto_knows_the_preset(family, preset):
     assert auto_preset(tiny_transformer(family)) is PRESETS[preset]
 
 
+def test_a_network_that_another_pack_has_wrapped_gets_its_preset_without_positions(monkeypatch):
+    model = tiny_transformer("FLUX")
+    embedder = model.model.diffusion_model.pe_embedder
+    monkeypatch.delattr(model.model.diffusion_model, "pe_embedder")
+    assert auto_preset(model) == dataclasses.replace(PRESETS["FLUX.1, Chroma"], rope=None)
+    model.model.diffusion_model.pe_embedder = embedder
+    assert auto_preset(model) is PRESETS["FLUX.1, Chroma"]
+
+
 def test_the_part_node_sets_each_number_of_the_positions():
     widgets = {i.id: i.default for i in FreeScaleRoPE.define_schema().inputs if i.id != "model"}
     assert settings_of(FreeScaleRoPE.execute(tiny_transformer("FLUX"), **widgets).result[0]) == (

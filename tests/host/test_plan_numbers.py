@@ -14,9 +14,9 @@ from freescale_pack.nodes.plan_texts import duration, saying, texts_in, translat
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def timed():
-    """A function that notes a time; all are forgotten before and afterwards."""
+    """A function that notes a time; what other tests noted is forgotten, and this afterwards."""
     STEP_TIMES.clear()
     yield STEP_TIMES.note
     STEP_TIMES.clear()
