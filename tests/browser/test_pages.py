@@ -20,9 +20,15 @@ ALIAS = "hidiffusion"
 def search(ui: ComfyPage, text: str) -> Locator:
     """Type into the node search; what it lists."""
     ui.command("Workspace.SearchBox.Toggle")
-    box = ui.page.get_by_role("combobox").last
-    box.fill(text)
+    # The preview of the first node found has comboboxes, too.
+    ui.page.locator("input[role=combobox]").last.fill(text)
     return ui.page.get_by_role("option")
+
+
+def close_search(ui: ComfyPage) -> None:
+    """Without the wait, the next search would find this one still closing, and toggle it."""
+    ui.page.keyboard.press("Escape")
+    expect(ui.page.get_by_role("option")).to_have_count(0)
 
 
 def test_every_node_is_found_by_its_name(ui: ComfyPage, object_info: dict) -> None:
@@ -30,13 +36,13 @@ def test_every_node_is_found_by_its_name(ui: ComfyPage, object_info: dict) -> No
     for name in (info["display_name"] for kind, info in object_info.items() if kind.startswith("FreeScale")):
         expect(found.filter(has_text=re.compile(rf"^\s*{name}"))).to_have_count(1)
     ui.screenshot("search")
-    ui.page.keyboard.press("Escape")
+    close_search(ui)
 
 
 def test_a_node_is_found_by_an_alias_where_the_host_knows_aliases(ui: ComfyPage, object_info: dict) -> None:
     knows = "search_aliases" in object_info["FreeScaleModelPatch"]
     expect(search(ui, ALIAS).filter(has_text="FreeScale Model Patch")).to_have_count(int(knows))
-    ui.page.keyboard.press("Escape")
+    close_search(ui)
 
 
 def test_the_template_browser_shows_all_templates_and_opens_one(ui: ComfyPage) -> None:
