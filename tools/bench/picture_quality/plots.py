@@ -3,20 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
 from tools.bench.picture_quality.families import OURS, REFERENCE
 from tools.bench.picture_quality.figures import MEASURES
 from tools.bench.picture_quality.results import Results
-
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402 (after the choice of a backend that needs no screen)
 
 SHOWN = ("repetition", "kid", "kid_crops")
 PROMINENT = {OURS: ("tab:red", 2.5), REFERENCE: ("black", 2.5)}
 
 
 def curves(results: Results, file: Path) -> None:
+    import matplotlib  # The tests do without it.
+
+    matplotlib.use("Agg")  # Needs no screen.
+    from matplotlib import pyplot
+
     figure, panels = pyplot.subplots(1, len(SHOWN), figsize=(6 * len(SHOWN), 6), layout="constrained")
     for number, (family, names) in enumerate(results.families.items()):
         figures = [results.figures(name) for name in names]
