@@ -1,13 +1,13 @@
 """FreeScale at twice the training size, judged by numbers: the small brother of `dev.py bench quality`.
 
-Two things have to be told from each other on every side: copying the enlarged picture, which neither repeats
+Two things have to be told from each other on every side: copying the enlarged image, which neither repeats
 nor draws anything, and sampling from noise, which draws and repeats. And each part has to do its share;
 fusion in its own direction, dilation and blend by how much they change.
 """
 
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from statistics import mean
 from typing import NamedTuple
 
@@ -18,20 +18,21 @@ from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.model_patch_node import FreeScaleModelPatch
 from freescale_pack.nodes.patching import detail_blend, dilation, scale_fusion
 from freescale_pack.nodes.patching.model import settings_of
-from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
-from tools.bench.picture_quality.methods import Painter, deepest_up_convs, patched
-from tools.bench.picture_quality.metrics import as_tensor, consistency, repetition, sharpness
-from tools.bench.picture_quality.settings import ALPHA, CFG, METHODS, SAMPLER, SCHEDULER, Group
+from tools.bench.picture_quality.families import FAMILIES, freescale
+from tools.bench.picture_quality.families.dilated_layers import deepest_up_convs
+from tools.bench.picture_quality.metrics import consistency, repetition, sharpness
+from tools.bench.picture_quality.painter import SAMPLER, SCHEDULER, Painter, Sampling, Shot
 from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
+from tools.harness.demo_prompts import CFG
 
-STEPS, SEED = 8, 100
+STEPS, SEED, ALPHA = 8, 100, 0.5
 PROMPTS = ("robot on a blue background", "red car on a gray background")
-GROUP = Group("2x", (256, 256), ((512, 512),), {}, (SEED,), 1, STEPS)
+BASE, TARGET = (256, 256), (512, 512)
 LESS_REPETITION, MORE_CONSISTENCY = 0.05, 0.15
 """How far FreeScale must lead direct sampling, on average over PROMPTS (measured: 0.30 and 0.17)."""
 LESS_CONSISTENCY = 0.05
-"""How far it must be from its own start, the enlarged picture, which is at 0.98 (measured: 0.11)."""
+"""How far it must be from its own start, the enlarged image, which is at 0.98 (measured: 0.11)."""
 EFFECT = 0.05
 """How much of a latent each part must change, relative.
 
@@ -46,37 +47,44 @@ class Scores(NamedTuple):
     sharpness: float
 
 
+def painter(steps=STEPS):
+    return Painter(*demo_checkpoint(), Sampling(CFG, steps))
+
+
 @cache
-def base_latent(text):
-    return Painter(*demo_checkpoint()).base_latent(GROUP, text, SEED)
+def shot(text, base=BASE, target=TARGET, steps=STEPS):
+    return Shot(text, SEED, base, (target,), painter(steps).base_latent(text, SEED, base))
 
 
 def scores(paint):
-    """paint(painter, text, base latent) -> picture."""
-    painter, found = Painter(*demo_checkpoint()), []
+    """paint(painter, shot) -> IMAGE."""
+    found = []
     with torch.inference_mode():
         for text in PROMPTS:
-            base = base_latent(text)
-            known, made = as_tensor(painter.decoded(base)), as_tensor(paint(painter, text, base))
-            found.append((repetition(made, known), consistency(made, known), sharpness(made, GROUP.base)))
+            one = shot(text)
+            known, made = (
+                image.movedim(-1, 1) for image in (painter().decoded(one.latent), paint(painter(), one))
+            )
+            found.append((repetition(made, known), consistency(made, known), sharpness(made, BASE)))
     return Scores(*map(mean, zip(*found, strict=True)))
 
 
-def by(name):
-    method = replace(METHODS[name], steps=STEPS)
-    return lambda painter, text, base: painter.picture(method, GROUP, text, SEED, base)
+def by(name, knob=0.0):
+    return lambda painter, shot: FAMILIES[name].paint(painter, shot, knob)
 
 
-def enlarged(painter, text, base):
-    """What the stage starts from: the base picture, decoded, enlarged and encoded."""
-    return painter.decoded(
-        FreeScaleUpscale.execute(painter.vae, 2.0, *GROUP.target, "bicubic", "off", samples=base).result[0]
-    )
+def enlarged(painter, shot):
+    """What the stage starts from: the base image, decoded, enlarged and encoded."""
+    return painter.decoded(painter.enlarged(shot.latent, shot.target))
 
 
 @pytest.fixture(scope="module")
 def judged():
-    return {"full": scores(by("full")), "direct": scores(by("direct")), "enlarged": scores(enlarged)}
+    return {
+        "full": scores(by("freescale", ALPHA)),
+        "direct": scores(by("direct")),
+        "enlarged": scores(enlarged),
+    }
 
 
 def better(ours, direct, start):
@@ -94,55 +102,67 @@ def test_freescale_repeats_less_and_keeps_more_than_direct_sampling_and_draws_mo
 
 
 def test_the_check_says_no_to_the_others_and_to_a_freescale_that_draws_nothing(judged, monkeypatch):
-    """With a weight of 1 in every step, the blend of eq. 4 copies the enlarged picture."""
+    """With a weight of 1 in every step, the blend of eq. 4 copies the enlarged image."""
     monkeypatch.setattr(detail_blend, "blend_", lambda x, reference, weight: x.copy_(reference))
-    nothing = scores(by("full"))
+    nothing = scores(by("freescale", ALPHA))
     assert nothing.repetition < judged["full"].repetition
     for other in (nothing, judged["direct"], judged["enlarged"]):
         assert not better(other, judged["direct"], judged["enlarged"]), other
 
 
-SMALL = Group("2x", (128, 128), ((256, 256),), {}, (SEED,), 1, 5)
-TAUGHT = Group("2x", (256, 256), ((512, 512),), {}, (SEED,), 1, 5)
+SMALL_BASE, SMALL_TARGET, FEW_STEPS = (128, 128), (256, 256), 5
 """The demo model draws nothing at 128 px, which does not matter where bits or effects are compared."""
 
 
-def base_of(group):
-    return Painter(*demo_checkpoint()).base_latent(group, PROMPTS[0], SEED)
+class InLatents(Painter):
+    """Leaves the last latent as it is."""
+
+    def decoded(self, latent):
+        return latent["samples"]
 
 
-def latent_by(name, group=SMALL):
-    """A latent by a method, of 32 x 32 cells for SMALL."""
-    method, painter = replace(METHODS[name], steps=group.steps), Painter(*demo_checkpoint())
-    return painter.cascade(method, group, PROMPTS[0], SEED, base_of(group))["samples"]
+def small_shot():
+    return shot(PROMPTS[0], SMALL_BASE, SMALL_TARGET, FEW_STEPS)
+
+
+def small_latent(name, change=None, of=None):
+    """A latent by a family, at ALPHA; of 32 x 32 cells if no other shot is given."""
+    paint = FAMILIES[name].paint if change is None else partial(freescale.paint, change=change)
+    return paint(InLatents(*demo_checkpoint(), Sampling(CFG, FEW_STEPS)), of or small_shot(), ALPHA)
 
 
 def apart(one, other):
     return float((one - other).norm() / other.norm())
 
 
-def test_the_row_of_speed_fast_is_what_the_node_does():
-    fast = FreeScaleModelPatch.execute(demo_checkpoint()[0], "Auto", "Fast", ALPHA, 256, 256).result[0]
-    row = patched(demo_checkpoint()[0], METHODS["fast"], (256, 256))
-    assert settings_of(row).fusion == settings_of(fast).fusion
-    assert METHODS["fast"].steps == settings_of(fast).max_later_steps
+def test_speed_fast_is_the_nodes_own_with_its_steps():
+    seen = []
+
+    class Noting(InLatents):
+        def sampled(self, model, text, seed, start, restart=0.0, steps=None, told=None):
+            seen.append((settings_of(model).fusion, steps))
+            return start
+
+    FAMILIES["fast"].paint(Noting(*demo_checkpoint(), Sampling(CFG, 50)), small_shot(), ALPHA)
+    node = FreeScaleModelPatch.execute(demo_checkpoint()[0], "Auto", "Fast", ALPHA, *SMALL_BASE).result[0]
+    assert seen == [(settings_of(node).fusion, settings_of(node).max_later_steps)]
 
 
-def test_the_row_of_freescale_is_the_cascade_node_bit_for_bit():
+def test_freescale_is_the_cascade_node_bit_for_bit():
     model, _, vae = demo_checkpoint()
-    patched = FreeScaleModelPatch.execute(model, "Auto", "Exact", ALPHA, *SMALL.base).result[0]
+    patched = FreeScaleModelPatch.execute(model, "Auto", "Exact", ALPHA, *SMALL_BASE).result[0]
     texts = conditioning(PROMPTS[0]), conditioning("")
     node = FreeScaleCascade.execute(
-        patched, *texts, vae, SEED, SMALL.steps, CFG, SAMPLER, SCHEDULER, 2.0, latent=base_of(SMALL)
+        patched, *texts, vae, SEED, FEW_STEPS, CFG, SAMPLER, SCHEDULER, 2.0, latent=small_shot().latent
     ).result[0]
-    assert torch.equal(latent_by("full"), node["samples"])
+    assert torch.equal(small_latent("freescale"), node["samples"])
 
 
 def test_the_ablation_dilates_the_deepest_up_blocks_as_well_and_leaves_no_trace():
     unet = demo_checkpoint()[0].get_model_object("diffusion_model")
     convs = deepest_up_convs(unet)
     assert convs and not set(convs) & set(dilation_convs(unet))
-    assert not torch.equal(latent_by("up_dilation"), latent_by("full"))
+    assert not torch.equal(small_latent("dilated_up"), small_latent("freescale"))
     assert {conv.dilation for conv in convs} == {(1, 1)}
 
 
@@ -151,26 +171,37 @@ OFF = {
     "no_dilation": (dilation, "dilated", lambda *args: nullcontext()),
     "no_blend": (detail_blend, "blend_", lambda x, reference, weight: x),
 }
-"""Row without a part: what makes the part idle, wherever it is switched on."""
+"""Family without a part: what makes the part idle, wherever it is switched on."""
+WITHOUT = {
+    "no_fusion": None,
+    "no_dilation": None,
+    "no_blend": lambda settings: replace(settings, detail=None),
+}
+"""How it differs from FreeScale, if it is no family of the benchmark."""
 
 
 @pytest.mark.parametrize("without", OFF)
 def test_each_part_draws_and_an_idle_part_is_noticed(without, monkeypatch):
-    expected = latent_by(without)
-    assert apart(latent_by("full"), expected) > EFFECT
+    expected = small_latent(without, WITHOUT[without])
+    assert apart(small_latent("freescale"), expected) > EFFECT
     monkeypatch.setattr(*OFF[without])
-    assert apart(latent_by("full"), expected) < 1e-4
+    assert apart(small_latent("freescale"), expected) < 1e-4
 
 
 def test_the_global_branch_decides_and_swapped_branches_are_noticed(monkeypatch):
     """The 3-D blur of eq. 7 lets little through of the local branch."""
-    fuse, full, only_global = scale_fusion.fuse_, latent_by("full", TAUGHT), latent_by("no_fusion", TAUGHT)
+    of = shot(PROMPTS[0], steps=FEW_STEPS)
+    fuse, full, only_global = (
+        scale_fusion.fuse_,
+        small_latent("freescale", of=of),
+        small_latent("no_fusion", of=of),
+    )
     monkeypatch.setattr(scale_fusion, "fuse_", lambda global_out, local_out, *rest: local_out)
-    only_local = latent_by("full", TAUGHT)
+    only_local = small_latent("freescale", of=of)
     monkeypatch.setattr(
         scale_fusion, "fuse_", lambda global_out, local_out, *rest: fuse(local_out, global_out, *rest)
     )
-    swapped = latent_by("full", TAUGHT)
+    swapped = small_latent("freescale", of=of)
     assert apart(full, only_global) < apart(full, only_local)
     assert apart(full, only_global) < apart(swapped, only_global)
     assert apart(full, only_local) > apart(swapped, only_local)

@@ -46,5 +46,5 @@ def spec_exists(name: str) -> bool:
     """Whether a package can be imported, or is ComfyUI's or one that a group of packages brings."""
     brought = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "latent_preview", "execution"}
     brought |= {"folder_paths", "nodes", "comfyui_version", "freescale_pack", "server", "comfy_aimdo"}
-    groups = ("matplotlib", "ray", "fsspec", "resvg_py", "torchmetrics", "efficientnet")
+    groups = ("matplotlib", "ray", "fsspec", "resvg_py", "efficientnet")
     return name in brought or name.startswith(groups) or importlib.util.find_spec(name) is not None

@@ -1,8 +1,8 @@
-"""The measures of `dev.py bench quality`, on pictures whose values are known."""
+"""The measures of `dev.py bench quality`, on images whose values are known."""
 
 import json
 import math
-from dataclasses import replace
+import os
 
 import numpy as np
 import pytest
@@ -10,31 +10,37 @@ import torch
 from PIL import Image
 
 from tools import ROOT
-from tools.bench.picture_quality import report, settings
-from tools.bench.picture_quality.figures import Figure, figure, kid, mean, weights_of
-from tools.bench.picture_quality.jobs import Job, base_jobs, method_jobs
+from tools.bench.picture_quality.curves import compare, dominates
+from tools.bench.picture_quality.figures import (
+    Figure,
+    cubic_kernel,
+    figure,
+    inception_score,
+    kid,
+    mean,
+    weights_of,
+)
 from tools.bench.picture_quality.metrics import consistency, repetition, resized, sharpness
 from tools.bench.picture_quality.store import Store
 from tools.demo.contact_sheet import save_contact_sheet
-from tools.demo.train.concepts import CONCEPTS, PLACES
 
 BASE = 128
 
 
 def scene(height=BASE, width=BASE, seed=0):
-    """A light picture with one dark thing of discs and bars in its middle, each scene another thing."""
+    """A light image with one dark thing of discs and bars in its middle, each scene another thing."""
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-    picture = torch.full((height, width), 0.9)
+    image = torch.full((height, width), 0.9)
     for value in (0.2, 0.7, 0.1, 0.5):
         a, b, c, d = (torch.rand(4, generator=generator) - 0.5).tolist()
-        picture[(y - a) ** 2 + (x - b) ** 2 < (0.1 + 0.3 * abs(c)) ** 2] = value
-        picture[((y - c).abs() < 0.08) & ((x - d).abs() < 0.3)] = 1 - value
-    return picture[None, None].repeat(1, 3, 1, 1)
+        image[(y - a) ** 2 + (x - b) ** 2 < (0.1 + 0.3 * abs(c)) ** 2] = value
+        image[((y - c).abs() < 0.08) & ((x - d).abs() < 0.3)] = 1 - value
+    return image[None, None].repeat(1, 3, 1, 1)
 
 
-def enlarged(picture, factor):
-    return resized(picture, [side * factor for side in picture.shape[2:]])
+def enlarged(image, factor):
+    return resized(image, [side * factor for side in image.shape[2:]])
 
 
 @pytest.mark.parametrize(("height", "width", "factor"), [(BASE, BASE, 2), (BASE, BASE, 4), (96, 160, 2)])
@@ -82,7 +88,7 @@ def test_sharpness_is_the_share_above_the_base_sizes_limit():
     assert sharpness((wave(20) + wave(100)) / 2, (128, 128)) == pytest.approx(0.5, abs=0.01)
 
 
-def linear_kid(made, reference, weights, crops=1):
+def linear_kid(made, reference, weights, crops=(1, 1)):
     made, reference = (np.array(values, dtype=float)[:, None] for values in (made, reference))
     kernels = made @ made.T, made @ reference.T, reference @ reference.T
     return kid(*kernels, crops, np.array(weights, dtype=float))
@@ -93,60 +99,83 @@ def test_kid_by_hand():
     once, weighted, single = linear_kid([1, 3], [2, 4], [[1, 1], [3, 1], [2, 0]])
     assert once == pytest.approx(3 + 8 - 2 * 6)
     assert weighted == pytest.approx(3 + 8 - 2 * (3 * 1 + 3) / 4 * 3)
-    assert math.isnan(single)  # one picture has no pair
+    assert math.isnan(single)  # one image has no pair
 
 
-def test_crops_of_one_picture_are_no_pair():
-    """Crops 1, 3 | 5, 7 of two pictures: pairs across pictures alone, (1 + 3) (5 + 7) / 4 = 12."""
-    assert linear_kid([1, 3, 5, 7], [0] * 4, [[1, 1]], crops=2) == pytest.approx(12)
+def test_crops_of_one_image_are_no_pair():
+    """Crops 1, 3 | 5, 7 of two images: pairs across images alone, (1 + 3) (5 + 7) / 4 = 12."""
+    assert linear_kid([1, 3, 5, 7], [0] * 2, [[1, 1]], (2, 1)) == pytest.approx(12)
+    assert linear_kid([0] * 2, [1, 3, 5, 7], [[1, 1]], (1, 2)) == pytest.approx(12)
+
+
+def test_kids_kernel_is_the_cubic_one():
+    assert cubic_kernel(np.array([[1.0, 2.0]]), np.array([[3.0, 1.0]])).item() == (5 / 2 + 1) ** 3
+
+
+def test_the_inception_score_counts_the_classes_that_are_seen_for_sure():
+    sure = np.log(np.array([[0.998, 0.001, 0.001], [0.001, 0.998, 0.001]]))
+    weights = weights_of(["a", "b"])
+    assert inception_score(sure, weights)[0] == pytest.approx(2, rel=0.03)
+    assert inception_score(sure[[0, 0]], weights)[0] == pytest.approx(1)
+    assert inception_score(np.full((2, 3), math.log(1 / 3)), weights)[0] == pytest.approx(1)
 
 
 def test_intervals_draw_whole_prompts():
     weights = weights_of(["a", "a", "b", "b"])
-    sample, same = mean([0.0, 0.0, 1.0, 1.0], weights), mean([0.5] * 4, weights)
-    assert figure(sample, sample) == Figure(0.5, (0.0, 1.0))
-    assert figure(same, None) == Figure(0.5, (0.5, 0.5))
-    assert figure(sample, same) == Figure(0.5, (0.0, 1.0), (0.0, -0.5, 0.5))
-    assert all(map(math.isnan, figure(mean([0.0, 1.0], weights_of(["a", "a"])), None).interval))
+    assert figure(mean([0.0, 0.0, 1.0, 1.0], weights)) == Figure(0.5, 0.0, 1.0)
+    assert figure(mean([0.5] * 4, weights)) == Figure(0.5, 0.5, 0.5)
+    assert all(map(math.isnan, figure(mean([0.0, 1.0], weights_of(["a", "a"])))[1:]))
 
 
-def test_findings_say_better_worse_or_no_difference_shown():
-    table = {
-        "full": {"kid": Figure(0.001), "repetition": Figure(0.1), "consistency": Figure(0.9)},
-        "direct": {
-            "kid": Figure(0.003, None, (0.002, 0.001, 0.003)),
-            "repetition": Figure(0.05, None, (-0.05, -0.06, -0.04)),
-            "consistency": Figure(0.85, None, (-0.05, -0.1, 0.01)),
-            "sharpness": Figure(0.5, None, (0.1, 0.1, 0.1)),
-        },
-    }
-    table["render"] = table["direct"]  # no method: nothing to say about it
-    said = (
-        "**Direct** against FreeScale: worse in KID of the whole (+2.00, +1.00 to +3.00); better in "
-        "repetition (-0.05, -0.06 to -0.04); no difference shown in consistency (-0.05, -0.10 to +0.01)."
-    )
-    assert report.findings({"direct": "Direct", "full": "FreeScale"}, table, {"direct": "full"}) == [said]
-    assert report.as_data(table)["direct"]["repetition"] == {
-        "value": 0.05,
-        "difference": [-0.05, -0.06, -0.04],
-    }
-    assert report.as_data({"full": {"kid": Figure(math.nan)}})["full"]["kid"] == {"value": None}
+WEIGHTS = weights_of([str(i) for i in range(20)])
+UNEVEN = np.linspace(-0.1, 0.1, 20)
+"""How the prompts differ in what is measured."""
 
 
-def test_tables_show_values_with_their_intervals():
-    kid, repeated = Figure(0.00123, (0.001, 0.002)), Figure(0.1, (math.nan, math.nan))
-    table = {"full": {"kid": kid, "fd": Figure(44.4), "repetition": repeated}}
-    assert report.header()[:3] == ["", "KID of the whole, x 1000", "FD of the whole"]
-    assert report.rows({"full": "FreeScale"}, table) == [
-        ["FreeScale", "1.23 (1.00 to 2.00)", "44", "", "", "0.10", "", ""]
-    ]
+def point(sharpness, kid, spread=UNEVEN):
+    """A point whose images differ by prompt."""
+    rest = {"repetition": mean([0.2] * 20, WEIGHTS), "consistency": mean([0.8] * 20, WEIGHTS)}
+    values = {"sharpness": [sharpness] * 20, "kid": kid + spread, "kid_crops": [0.1] * 20}
+    return rest | {name: mean(of_prompts, WEIGHTS) for name, of_prompts in values.items()}
 
 
-def test_a_stored_picture_is_found_again_but_not_under_other_settings_or_code(tmp_path):
-    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+CURVE = [point(0.01, 1.0), point(1.0, 3.0), point(0.1, 2.0)]
+
+
+@pytest.mark.parametrize(("kid", "word"), [(1.45, "better"), (1.55, "worse"), (1.5, "not shown")])
+def test_a_point_is_compared_with_a_curve_at_its_own_sharpness(kid, word):
+    """Halfway, on a log scale, between 0.01 and 0.1 the curve is at 1.5. The same prompts are drawn for both,
+    so that what prompts differ by falls out."""
+    found = compare(point(math.sqrt(0.01 * 0.1), kid), CURVE, "kid")
+    assert found.word == word
+    assert found[:3] == pytest.approx((kid - 1.5,) * 3)
+
+
+def test_prompts_that_disagree_leave_the_difference_open():
+    found = compare(point(0.05, 1.45 + math.log10(5) - 0.5, -3 * UNEVEN), CURVE, "kid")
+    assert found.low < 0 < found.high and found.word == "not shown"
+
+
+@pytest.mark.parametrize("sharpness", [0.009, 1.1])
+def test_nothing_is_said_beyond_a_curves_ends_or_from_one_point(sharpness):
+    assert compare(point(sharpness, 1.0), CURVE, "kid") is None
+    assert compare(point(0.01, 1.0), CURVE[:1], "kid") is None
+    assert not dominates(point(sharpness, 0.0), CURVE)
+
+
+def test_who_is_better_in_one_thing_and_worse_in_another_does_not_dominate():
+    better = point(0.1, 1.9)
+    assert dominates(better, CURVE)
+    assert not dominates(point(0.1, 2.0), CURVE)
+    assert not dominates(better | {"repetition": mean([0.3] * 20, WEIGHTS)}, CURVE)
+    assert dominates(better | {"repetition": mean([0.1] * 20, WEIGHTS)}, CURVE)
+
+
+def test_a_stored_image_is_found_again_but_not_under_other_settings_or_code(tmp_path):
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     store = Store(tmp_path, {"checkpoint": "a"}, code="1")
-    store.save({"text": "owl"}, picture)
-    assert np.array_equal(Store(tmp_path, {"checkpoint": "a"}, code="1").picture({"text": "owl"}), picture)
+    store.save({"text": "owl"}, image)
+    assert np.array_equal(Store(tmp_path, {"checkpoint": "a"}, code="1").image({"text": "owl"}), image)
     assert store.has({"text": "owl"})
     assert not store.has({"text": "fox"})
     assert not Store(tmp_path, {"checkpoint": "b"}, code="1").has({"text": "owl"})
@@ -154,7 +183,7 @@ def test_a_stored_picture_is_found_again_but_not_under_other_settings_or_code(tm
     assert Store(tmp_path, {"checkpoint": "a"}, code="2", any_code=True).has({"text": "owl"})
 
 
-def test_a_picture_whose_writing_was_interrupted_is_missing(tmp_path, monkeypatch):
+def test_an_image_whose_writing_was_interrupted_is_missing(tmp_path, monkeypatch):
     store = Store(tmp_path, {}, code="1")
 
     def interrupted(*_):
@@ -166,46 +195,29 @@ def test_a_picture_whose_writing_was_interrupted_is_missing(tmp_path, monkeypatc
     assert not store.has({"text": "owl"})
 
 
-def test_every_picture_has_a_key_of_its_own_and_seeds_come_one_after_the_other():
-    groups = settings.groups(settings.FULL_TABLE, list(settings.EXTRA))
-    jobs = method_jobs(groups)
-    for group in groups:
-        keys = [str(job.key) for job in method_jobs([group])]
-        assert len(keys) == len(set(keys)) == len(group.methods) * group.prompts * len(group.seeds)
-    seeds = [job.seed for job in jobs]
-    assert seeds == sorted(seeds)
-    assert len(base_jobs(groups[0], settings.REFERENCE_SEEDS)) == 112
-    assert not set(settings.SEEDS) & set(settings.REFERENCE_SEEDS)
-
-
-def test_every_table_has_a_title_and_rows_to_compare_with():
-    groups = settings.groups(settings.FULL_TABLE, list(settings.EXTRA))
-    assert [group.name for group in groups] == list(settings.TABLES)
-    for group in [*groups, settings.groups(settings.FULL_TABLE, ["parts"])[-1]]:
-        assert {method.against for method in group.methods.values()} <= set(group.methods)
-
-
-def test_a_row_compared_with_another_one_is_the_same_picture():
-    method = settings.METHODS["full"]
-    group = settings.groups(settings.SMOKE)[0]
-    jobs = [Job(group, "full", replace(method, against=name), "owl", 1) for name in ("full", "direct")]
-    assert jobs[0].key == jobs[1].key
-
-
-def test_the_demo_model_was_taught_every_prompt():
-    assert all(concept in CONCEPTS and place in PLACES for concept, place in settings.PROMPTS)
+def test_what_was_judged_of_an_image_holds_until_it_is_made_anew(tmp_path):
+    store, key = Store(tmp_path, {}, code="1"), {"text": "owl"}
+    store.save(key, np.zeros((4, 4, 3), np.uint8))
+    store.save_judged(key, "scores", {"sharpness": np.array(0.5)})
+    assert store.judged(key, "scores") == {"sharpness": 0.5}
+    assert store.judged(key, "lite2") is None
+    image = next(tmp_path.glob("*.png"))
+    later = image.stat().st_mtime + 10
+    store.save(key, np.ones((4, 4, 3), np.uint8))
+    os.utime(image, (later, later))
+    assert store.judged(key, "scores") is None
 
 
 def test_a_sheet_shows_rows_and_columns(tmp_path):
-    picture = Image.new("RGB", (60, 40), "grey")
-    save_contact_sheet(tmp_path / "sheet.jpg", ["a", "b"], [[picture, picture]] * 3, side=60)
+    image = Image.new("RGB", (60, 40), "grey")
+    save_contact_sheet(tmp_path / "sheet.jpg", ["a", "b"], [[image, image]] * 3, side=60)
     with Image.open(tmp_path / "sheet.jpg") as sheet:
         assert sheet.size == (2 * 68 + 8, 44 + 3 * 48)
 
 
-def test_the_page_holds_what_a_person_saw_in_pictures_of_the_same_checkpoint():
+def test_the_page_holds_what_a_person_saw_only_if_it_was_in_images_of_the_same_checkpoint():
     text = (ROOT / "tools" / "bench" / "quality_findings.md").read_text(encoding="utf-8")
     first, findings = text.split("\n", 1)
     made_with = json.loads((ROOT / "docs" / "quality.json").read_text(encoding="utf-8"))["made_with"]
-    assert made_with["checkpoint"][:12] in first
-    assert findings.strip() in (ROOT / "docs" / "QUALITY.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "QUALITY.md").read_text(encoding="utf-8")
+    assert (findings.strip() in page) == (made_with["checkpoint"][:12] in first)

@@ -1,96 +1,90 @@
-"""Are FreeScale's pictures better, and which of its parts makes them so? python3 dev.py bench quality --help.
+"""Are FreeScale's images better than the obvious alternatives? python3 dev.py bench quality --help.
 
-Makes pictures of the same prompts and seeds by many methods on the demo model, judges them, and writes
-docs/QUALITY.md, docs/quality.json and docs/images/quality_*.jpg.
+Makes images of the same prompts and seeds by many families of methods, each a curve along its own knob,
+judges them, and writes docs/QUALITY.md, docs/quality.json and docs/images/quality_*. With --checkpoint it
+does the same to SDXL. Also without dev.py, in any Python that can run ComfyUI, from the repository's root:
+python -m tools.bench.quality --comfyui PATH
 """
 
 import argparse
 import os
+import shutil
 import sys
-import time
+import tempfile
 from pathlib import Path
 
-import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack, ready for use in this process)
-
-# isort: split
-import comfy.utils
-import torch
-
 from tools import ROOT
-from tools.bench.picture_quality import document, settings
-from tools.bench.picture_quality.jobs import all_jobs, complete, make, shown_bases
-from tools.bench.picture_quality.methods import Painter
-from tools.bench.picture_quality.scores import table_of
-from tools.bench.picture_quality.settings import FULL_TABLE, SMOKE
-from tools.bench.picture_quality.store import Store, file_digest
-from tools.harness.demo_checkpoint import demo_checkpoint
-from tools.harness.demo_prompts import CHECKPOINT
+from tools.bench.on_gpu import host_process
+from tools.bench.on_gpu.carried import unpack
 
 WORK = ROOT / ".dev" / "bench" / "quality"
-DOCS = ROOT / "docs"
+NEGATIVE = "blurry, ugly, duplicate, poorly drawn, deformed, mosaic"
+"""The paper's."""
 
 
 def main() -> int:
     options = parse_arguments()
-    comfy.utils.set_progress_bar_enabled(False)
-    torch.set_num_threads(options.threads)
-    extent = SMOKE if options.smoke else FULL_TABLE
-    everything = settings.groups(extent, options.extra)
-    groups = tuple(group for group in everything if group.name in (options.tables or settings.TABLES))
-    store = picture_store(options)
-    with torch.inference_mode():
-        jobs = all_jobs(shown_bases(everything[0]), groups, extent)
-        missing = make(
-            jobs[::-1] if options.from_the_end else jobs,
-            Painter(*demo_checkpoint()),
-            store,
-            time.monotonic() + 60 * options.limit_minutes,
-        )
-    if options.from_the_end:
-        return 1 if missing else 0
-    done = [(group, complete(group, store)) for group in groups]
-    tables = [
-        (group, pictures, table_of(group, extent, pictures, store))
-        for group, pictures in done
-        if len(pictures) > 1
-    ]
-    bases = [job for job in shown_bases(everything[0]) if store.has(job.key)]
-    whole = extent is FULL_TABLE and {group.name for group in groups} == set(settings.TABLES) and not missing
-    folder = options.output or (DOCS if whole else WORK / "report")
-    document.write(folder, bases, tables, store)
-    return 1 if missing else 0
+    with tempfile.TemporaryDirectory() as folder:
+        comfyui = unpack(options.carried, Path(folder)) if options.carried else options.comfyui
+        if comfyui is None:
+            print(
+                "Expected --comfyui PATH: the folder of a ComfyUI that runs in this Python.", file=sys.stderr
+            )
+            return 2
+        os.environ.setdefault("FREESCALE_HOST", "carried" if options.carried else comfyui.name)
+        on_gpu = options.device == "gpu" or (options.device == "auto" and shutil.which("nvidia-smi"))
+        host_process.start(comfyui, () if on_gpu else host_process.ON_CPU)
+        # Imported now: it imports torch, which must not happen before ComfyUI has chosen CUDA's allocator.
+        from tools.bench.picture_quality import run
+
+        return run.main(options)
 
 
 def parse_arguments() -> argparse.Namespace:
-    words = ", ".join(settings.EXTRA)
-    parser = argparse.ArgumentParser(prog="dev.py bench quality", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="dev.py bench quality", description=(__doc__ or "").splitlines()[0])
+    named = os.environ.get("FREESCALE_COMFYUI")
     add = parser.add_argument
-    add("--smoke", action="store_true", help="two prompts, one seed: minutes, figures without meaning")
-    add("--extra", nargs="+", choices=settings.EXTRA, default=[], metavar="WORD", help=f"more rows: {words}")
-    add("--tables", nargs="+", choices=settings.TABLES, help="default: all; 2x_more needs --extra")
-    add("--limit-minutes", type=float, default=float("inf"), help="make pictures no longer; a rerun goes on")
-    add("--threads", type=int, default=settings.THREADS, help="of torch, which change bits: %(default)s")
-    add("--from-the-end", action="store_true", help="beside a process that goes forwards; no report")
-    add("--any-code", action="store_true", help="also take pictures made by an earlier state of the code")
-    add("--output", type=Path, help="folder; docs for the full table, else .dev/bench/quality/report")
-    options = parser.parse_args()
-    if "2x_more" in (options.tables or ()) and not options.extra:
-        parser.error("expected --extra with the table 2x_more, got none: name its rows")
-    return options
-
-
-def picture_store(options: argparse.Namespace) -> Store:
-    common = {
-        "checkpoint": file_digest(ROOT / "tools" / "demo" / CHECKPOINT),
-        "host": os.environ["FREESCALE_HOST"],
-        "torch": torch.__version__,
-        "threads": options.threads,
-        "sampling": [settings.CFG, settings.SAMPLER, settings.SCHEDULER],
-    }
-    code = file_digest(
-        *sorted(path for folder in ("freescale_core", "nodes") for path in (ROOT / folder).rglob("*.py"))
+    add("--minutes", type=float, default=float("inf"), help="make images no longer; the same command goes on")
+    add("--smoke", action="store_true", help="two tiny images a point: a minute, figures without meaning")
+    add("--checkpoint", type=Path, help="an SDXL checkpoint in place of the demo model; needs --prompts")
+    add("--prompts", type=Path, help="text file, a prompt a line; 20 or more")
+    add(
+        "--base",
+        type=int,
+        default=1024,
+        help="the checkpoint's training size in pixels (default %(default)s)",
     )
-    return Store(WORK / "pictures", common, code, options.any_code)
+    add("--cfg", type=float, default=7.5, help="with --checkpoint (default %(default)s)")
+    add("--steps", type=int, help="of a schedule; default 50 with --checkpoint, 20 with the demo model")
+    add("--negative", default=NEGATIVE, help="negative prompt with --checkpoint; default: the paper's")
+    add("--tables", nargs="+", choices=("2x", "4x", "wide"), help="default: all")
+    add(
+        "--families",
+        nargs="+",
+        metavar="NAME",
+        help="names of tools/bench/picture_quality/families; default: all",
+    )
+    add(
+        "--device", choices=("auto", "gpu", "cpu"), default="auto", help="auto: gpu where there is nvidia-smi"
+    )
+    add("--threads", type=int, default=1, help="of torch on the CPU, which change bits (default %(default)s)")
+    add("--work", type=Path, default=WORK, help="folder of the images; a started one goes on")
+    add("--output", type=Path, help="folder of the page; default: docs for the full table, else WORK/report")
+    add("--make-only", action="store_true", help="write no page: for a machine without the judges' packages")
+    add(
+        "--judge-only",
+        action="store_true",
+        help="make no images: for those in --work that another machine made",
+    )
+    add("--any-code", action="store_true", help="also take images made by an earlier state of the code")
+    add("--comfyui", type=Path, default=Path(named) if named else None, help="ComfyUI's folder")
+    add("--carried", type=Path, help="what `dev.py bench gpu_folder` made, for a machine without network")
+    options = parser.parse_args()
+    if options.checkpoint and not (
+        options.prompts and options.prompts.is_file() and options.checkpoint.is_file()
+    ):
+        parser.error("expected files for --checkpoint and --prompts, got none under these names")
+    return options
 
 
 if __name__ == "__main__":

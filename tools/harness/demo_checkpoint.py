@@ -14,13 +14,24 @@ DEMO = ROOT / "tools" / "demo"
 @cache
 def demo_checkpoint():
     """(model, clip, vae); shared by the tests of one process, as one server shares it between prompts."""
+    return load_checkpoint(DEMO / "tiny_sdxl.safetensors")
+
+
+def load_checkpoint(path):
+    """(model, clip, vae) of any checkpoint that ComfyUI knows, the demo model among them."""
+    _make_known()
+    return comfy.sd.load_checkpoint_guess_config(str(path))[:3]
+
+
+@cache
+def _make_known():
+    """Have ComfyUI know the demo model."""
     spec = importlib.util.spec_from_file_location(
         "freescale_demo_model", DEMO / "host_extension" / "__init__.py"
     )
     extension = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = extension
     spec.loader.exec_module(extension)
-    return comfy.sd.load_checkpoint_guess_config(str(DEMO / "tiny_sdxl.safetensors"))[:3]
 
 
 def conditioning(text):

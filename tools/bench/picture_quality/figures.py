@@ -1,7 +1,7 @@
-"""The figures of a table, each with what other prompts would have given instead: no network needed.
+"""The figures of sets of images, each with what other prompts would have given instead: no network needed.
 
 A sample of a figure is an array: first its value, then the values over sets of prompts drawn with
-replacement. Whole prompts are drawn, for pictures of one prompt are alike.
+replacement. Whole prompts are drawn, for images of one prompt are alike.
 """
 
 from collections.abc import Sequence
@@ -9,65 +9,113 @@ from typing import NamedTuple
 
 import numpy as np
 
-RESAMPLES = 2000
+RESAMPLES = 1000
 LEVEL = (2.5, 97.5)
 """Per cent of the values that lie below the ends of an interval."""
 
 
+class Measure(NamedTuple):
+    """One column. better: +1 more is better, -1 less is better, 0 neither."""
+
+    label: str
+    unit: float
+    better: int
+
+
+MEASURES = {
+    "sharpness": Measure("sharpness", 1e-3, 0),
+    "repetition": Measure("repetition", 1.0, -1),
+    "consistency": Measure("consistency", 1.0, 1),
+    "kid": Measure("KID of the whole", 1e-3, -1),
+    "kid_crops": Measure("KID of crops", 1e-3, -1),
+    "kid_lite0": Measure("KID of the whole, by the decoder's teacher", 1e-3, -1),
+    "kid_crops_lite0": Measure("KID of crops, by the decoder's teacher", 1e-3, -1),
+    "is": Measure("inception score", 1.0, 0),
+}
+JUDGED = ("repetition", "consistency", "kid", "kid_crops")
+"""What verdicts are given on. The teacher's opinion is shown and decides nothing."""
+
+
+def heading(measure: str) -> str:
+    """Of its column."""
+    return MEASURES[measure].label + {1.0: "", 1e-3: ", x 1000"}[MEASURES[measure].unit]
+
+
 class Figure(NamedTuple):
-    """value and its 95 % interval; difference: this row minus another on the same pictures, with its 95 %
-    interval."""
+    """value and its 95 % interval."""
 
     value: float
-    interval: tuple[float, float] | None = None
-    difference: tuple[float, float, float] | None = None
+    low: float
+    high: float
 
 
-def weights_of(prompts: Sequence[str]) -> np.ndarray:
-    """How often each picture counts in each entry of a sample, (1 + RESAMPLES, pictures); ones at first."""
+def weights_of(prompts: Sequence[str], resamples: int = RESAMPLES) -> np.ndarray:
+    """How often each image counts in each entry of a sample, (1 + resamples, images); ones at first.
+
+    Equal prompts give equal weights, so that figures of the same images are paired.
+    """
     names = sorted(set(prompts))
     member = np.array([[float(prompt == name) for prompt in prompts] for name in names])
-    drawn = np.random.default_rng(0).integers(0, len(names), (RESAMPLES, len(names)))
-    resampled = member[drawn].sum(axis=1) if len(names) > 1 else np.full((RESAMPLES, len(prompts)), np.nan)
+    drawn = np.random.default_rng(0).integers(0, len(names), (resamples, len(names)))
+    resampled = member[drawn].sum(axis=1) if len(names) > 1 else np.full((resamples, len(prompts)), np.nan)
     return np.concatenate([np.ones((1, len(prompts))), resampled])
 
 
 def mean(values: Sequence[float], weights: np.ndarray) -> np.ndarray:
-    """Sample of an average over the pictures."""
+    """Sample of an average over the images."""
     return weights @ np.asarray(values) / weights.sum(axis=1)
 
 
+def cubic_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, d), (m, d) -> (n, m): KID's kernel, (a b / d + 1)^3."""
+    return (a.astype(np.float64) @ b.astype(np.float64).T / a.shape[1] + 1.0) ** 3
+
+
 def kid(
-    made: np.ndarray, across: np.ndarray, reference: np.ndarray, crops: int, weights: np.ndarray
+    made: np.ndarray, across: np.ndarray, known: np.ndarray, crops: tuple[int, int], weights: np.ndarray
 ) -> np.ndarray:
-    """Sample of the kernel distance, unbiased, from kernel values of `crops` crops in a row for each picture.
+    """Sample of the kernel distance, unbiased.
 
-    Crops of one picture are no pair, nor are a picture and its copy: they would not be independent.
+    Crops of one image are no pair, nor are an image and its copy: they would not be independent.
+
+    Args:
+        made, across, known: kernel values among the judged, between these and the known, among the known
+        images.
+        crops: rows in a row that are of one image, of the judged and of the known.
     """
-
-    def by_picture(kernel: np.ndarray) -> np.ndarray:
-        n, m = (side // crops for side in kernel.shape)
-        return kernel.reshape(n, crops, m, crops).mean(axis=(1, 3))
-
-    within, between, known = map(by_picture, (made, across, reference))
+    within, between, reference = (
+        _by_image(kernel, *sides)
+        for kernel, sides in ((made, crops[:1] * 2), (across, crops), (known, crops[1:] * 2))
+    )
     np.fill_diagonal(within, 0.0)
-    np.fill_diagonal(known, 0.0)
-    count, total = len(known), weights.sum(axis=1)
-    with np.errstate(invalid="ignore"):  # One picture has no pair: not a number.
+    np.fill_diagonal(reference, 0.0)
+    count, total = len(reference), weights.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):  # One image has no pair: not a number.
         own = (weights @ within * weights).sum(axis=1) / (total**2 - np.square(weights).sum(axis=1))
-    return own + known.sum() / (count * (count - 1)) - 2 * (weights @ between.mean(axis=1)) / total
+        others = np.float64(reference.sum()) / (count * (count - 1))
+    return own + others - 2 * (weights @ between.mean(axis=1)) / total
 
 
-def figure(sample: np.ndarray, other: np.ndarray | None) -> Figure:
-    """other: sample of the row to compare with."""
-    if len(sample) == 1:
-        return Figure(float(sample[0]))
-    if other is None or other is sample:
-        return Figure(float(sample[0]), interval(sample))
-    less = sample - other
-    return Figure(float(sample[0]), interval(sample), (float(less[0]), *interval(less)))
+def _by_image(kernel: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    n, m = kernel.shape
+    return kernel.reshape(n // rows, rows, m // columns, columns).mean(axis=(1, 3))
+
+
+def inception_score(log_classes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sample of exp(mean over images of KL(classes of the image || classes of all)).
+
+    log_classes: (images, classes), logarithms of probabilities.
+    """
+    classes, share = np.exp(log_classes), weights / weights.sum(axis=1, keepdims=True)
+    own = share @ (classes * log_classes).sum(axis=1)
+    marginal = share @ classes
+    return np.exp(own - (marginal * np.log(np.maximum(marginal, 1e-30))).sum(axis=1))
+
+
+def figure(sample: np.ndarray) -> Figure:
+    return Figure(float(sample[0]), *interval(sample))
 
 
 def interval(sample: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(sample[1:], LEVEL)
+    low, high = np.nanpercentile(sample[1:], LEVEL) if np.isfinite(sample[1:]).any() else (np.nan, np.nan)
     return float(low), float(high)

@@ -1,0 +1,116 @@
+"""What `dev.py bench quality` makes in which order, and what its page says of given figures."""
+
+import numpy as np
+import pytest
+
+from tools.bench.picture_quality import experiment
+from tools.bench.picture_quality.answers import told
+from tools.bench.picture_quality.curves import Verdict
+from tools.bench.picture_quality.experiment import DEMO_PROMPTS, FULL, REFERENCE_SEED, SMOKE, Job, Subject
+from tools.bench.picture_quality.families import ALL, FAMILIES, OURS, REFERENCE
+from tools.bench.picture_quality.figures import Figure, heading
+from tools.bench.picture_quality.make import make
+from tools.bench.picture_quality.page import SHEET, _cell
+from tools.bench.picture_quality.painter import Sampling
+from tools.bench.picture_quality.store import Store
+from tools.demo.train.concepts import CONCEPTS, PLACES
+
+PROMPTS = tuple(" ".join(words) for words in DEMO_PROMPTS)
+SUBJECT = Subject("model", 256, PROMPTS, Sampling(3.0, 20), renders=True)
+TABLES = experiment.tables(256, FULL)
+
+
+def plan():
+    return experiment.plan(SUBJECT, TABLES, ALL, FULL)
+
+
+def test_every_image_is_made_once_under_a_key_of_its_own():
+    keys = [str(job.key) for job in plan()]
+    assert len(keys) == len(set(keys))
+    points = [len(experiment.points(table, ALL, FULL)) for table in TABLES]
+    images = sum(table.images * count for table, count in zip(TABLES, points, strict=True))
+    bases = [job for job in plan() if job.point is None]
+    assert len(keys) == images + len(bases)
+
+
+def test_references_have_other_seeds_and_at_2x_there_are_40_images_a_point_elsewhere_20():
+    assert [table.images for table in TABLES] == [40, 20, 20]
+    for table in TABLES:
+        seeds = {job.seed for job in experiment.references(SUBJECT, table, FULL)}
+        assert min(seeds) >= REFERENCE_SEED > max(seed for _, seed in experiment.shots(SUBJECT, 40))
+
+
+def test_a_run_that_is_cut_short_has_the_bases_then_the_curves_that_matter_most():
+    jobs = plan()
+    first = next(i for i, job in enumerate(jobs) if job.point)
+    assert all(job.point for job in jobs[first:])
+    early = [job for job in jobs[first:] if job.point.family.rank == 1 and job.table.name == "2x"][:100]
+    assert jobs[first : first + 100] == early
+    assert {OURS, REFERENCE} <= {job.point.family.name for job in early}
+
+
+def test_every_table_has_our_curve_and_the_reference_and_the_sheet_shows_known_points():
+    names = set()
+    for table in TABLES:
+        points = experiment.points(table, ALL, FULL)
+        assert {OURS, REFERENCE} <= {point.family.name for point in points}
+        names |= {point.name for point in points}
+    assert set(SHEET) <= names
+
+
+def test_the_smoke_size_asks_every_family_once_at_2x():
+    points = experiment.points(experiment.tables(64, SMOKE)[0], ALL, SMOKE)
+    assert [point.family for point in points] == list(ALL)
+    assert len(FAMILIES) >= len(ALL) - 1  # Real-ESRGAN may be absent.
+
+
+def test_the_demo_model_was_taught_every_prompt():
+    assert all(concept in CONCEPTS and place in PLACES for concept, place in DEMO_PROMPTS)
+
+
+def test_what_is_missing_is_made_until_time_is_up_and_the_next_run_goes_on(tmp_path, monkeypatch, capsys):
+    made, now = [], [0.0]
+
+    def make_one(job, painter, store, base):
+        made.append(job)
+        now[0] += 1.0
+        store.save(job.key, np.zeros((8, 8, 3), np.uint8))
+
+    class NoPainter:
+        def base_latent(self, *args):
+            return {}
+
+    monkeypatch.setattr("tools.bench.picture_quality.make._make_one", make_one)
+    monkeypatch.setattr("tools.bench.picture_quality.make.time.monotonic", lambda: now[0])
+    jobs = [Job(TABLES[0], None, "owl", seed) for seed in range(5)]
+    store = Store(tmp_path, {}, code="1")
+    assert make(jobs, NoPainter(), store, deadline=1.5) == 3
+    assert make(jobs, NoPainter(), store, deadline=100.0) == 0
+    assert made == jobs
+    assert "3 images are missing" in capsys.readouterr().out
+
+
+def test_verdicts_say_better_worse_or_no_difference_shown():
+    verdicts = {
+        "repetition": Verdict(-0.05, -0.06, -0.04, "better"),
+        "kid": Verdict(0.002, 0.001, 0.003, "worse"),
+        "consistency": Verdict(-0.05, -0.1, 0.01, "not shown"),
+    }
+    assert told(verdicts) == (
+        "better in repetition (-0.05, -0.06 to -0.04); worse in KID of the whole (+2, +1 to +3); "
+        "no difference shown in consistency (-0.05, -0.1 to +0.01)"
+    )
+    assert told({}).startswith("not comparable")
+
+
+@pytest.mark.parametrize(
+    ("measure", "figure", "cell"),
+    [
+        ("kid", Figure(0.00123, 0.001, 0.002), "1.23 (1.00 to 2.00)"),
+        ("repetition", Figure(0.1, float("nan"), float("nan")), "0.10"),
+        ("is", Figure(44.4, 44.0, 45.0), "44 (44 to 45)"),
+    ],
+)
+def test_tables_show_values_with_their_intervals(measure, figure, cell):
+    assert _cell(measure, figure) == cell
+    assert heading("kid") == "KID of the whole, x 1000"

@@ -1,0 +1,114 @@
+"""Candidates for something better than the curves. In the bench only: none enters the product unless its
+points lie on the better side of every family's curve, with intervals apart.
+
+* attention temperature: self-attention's scores times sqrt(log n / log n0), n0 tokens being the base size's.
+* low band: the low frequencies of the predicted image are pulled towards the enlargement, the high ones are
+  free.
+* mixed start: low frequencies of the RGB enlargement, high ones of the latent enlarged.
+* sharpened start: an unsharp mask on the enlarged image, before it is encoded.
+* progressive dilation: FreeScale with a dilation that shrinks step by step.
+* alpha by detail: FreeScale with a large alpha where the base has edges and a small one elsewhere.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from freescale_pack.freescale_core.schedule import TIMESTEPS
+from freescale_pack.freescale_core.settings import DetailRegion
+from freescale_pack.nodes.backbones.unet import dilation_convs
+from kornia.color import rgb_to_grayscale
+from kornia.filters import gaussian_blur2d, sobel
+from torch import Tensor
+
+import nodes as host_nodes
+from tools.bench.picture_quality.families.dilated_layers import Convs, with_dilated_layers
+from tools.bench.picture_quality.families.enlarged import unsharp_masked
+from tools.bench.picture_quality.families.family import Family
+from tools.bench.picture_quality.families.freescale import LAST_DILATED, RESTART, patched
+from tools.bench.picture_quality.painter import Latent, Painter, Pixels, Shot, resized
+
+CELLS = 1.0
+"""Sigma of the blur that parts low from high frequencies, in latent pixels of the target."""
+
+
+def attention_temperature(painter: Painter, shot: Shot, restart: float) -> Tensor:
+    base = shot.base[0] * shot.base[1]
+
+    def sharper(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+        grid = options["original_shape"]
+        trained = max(2.0, q.shape[1] * base / (64 * grid[2] * grid[3]))
+        return q * math.sqrt(max(1.0, math.log(q.shape[1]) / math.log(trained))), k, v
+
+    model = painter.model.clone()
+    model.set_model_attn1_patch(sharper)
+    return painter.through_stages(shot, model, restart)
+
+
+def low_band(painter: Painter, shot: Shot, weight: float) -> Tensor:
+    def held(start: Latent) -> Any:
+        model = painter.model.clone()
+        reference = low(model.model.process_latent_in(start["samples"]))
+
+        def pull(args: dict[str, Any]) -> Tensor:
+            image = args["denoised"]
+            return image + weight * (reference.to(image) - low(image))
+
+        model.set_model_sampler_post_cfg_function(pull)
+        return model
+
+    return painter.through_stages(shot, held, RESTART)
+
+
+def mixed_start(painter: Painter, shot: Shot, restart: float) -> Tensor:
+    def mix(latent: Latent, size: Pixels) -> Latent:
+        in_rgb = painter.enlarged(latent, size)["samples"]
+        in_latents = host_nodes.LatentUpscale().upscale(latent, "bicubic", *size, "disabled")[0]["samples"]
+        return {"samples": low(in_rgb) + in_latents - low(in_latents)}
+
+    return painter.through_stages(shot, painter.model, restart, enlarge=mix)
+
+
+def sharpened_start(painter: Painter, shot: Shot, restart: float) -> Tensor:
+    def sharp(latent: Latent, size: Pixels) -> Latent:
+        return painter.encoded(unsharp_masked(resized(painter.decoded(latent), size, "bicubic"), 1.0, 1.0))
+
+    return painter.through_stages(shot, painter.model, restart, enlarge=sharp)
+
+
+def progressive_dilation(painter: Painter, shot: Shot, alpha: float) -> Tensor:
+    def layers(unet: Any, t: float, factor: int) -> Iterable[tuple[Convs, int]]:
+        left = (t - LAST_DILATED) / (TIMESTEPS - LAST_DILATED)
+        return [(dilation_convs(unet), max(math.ceil(factor * left), 2))] if left >= 0 else []
+
+    model = patched(painter.model, shot.base, alpha, change=lambda s: replace(s, dilation=None))
+    return painter.through_stages(shot, with_dilated_layers(model, shot.base, layers), RESTART)
+
+
+def alpha_by_detail(painter: Painter, shot: Shot, alpha: float) -> Tensor:
+    image = painter.decoded(shot.latent).movedim(-1, 1)
+    edges = gaussian_blur2d(sobel(rgb_to_grayscale(image)), (9, 9), (2.0, 2.0))[:, 0]
+    region = DetailRegion((edges / edges.max().clamp(min=1e-6)).clamp(0, 1), alpha)
+    change = lambda s: replace(s, detail=replace(s.detail, alpha=alpha / 4, regions=(region,)))  # noqa: E731
+    return painter.through_stages(shot, patched(painter.model, shot.base, alpha, change=change), RESTART)
+
+
+def low(x: Tensor) -> Tensor:
+    """(b, c, h, w) -> its low frequencies."""
+    taps = 2 * round(3 * CELLS) + 1
+    return gaussian_blur2d(x.float(), (taps, taps), (CELLS, CELLS), border_type="replicate").to(x.dtype)
+
+
+def _idea(name: str, label: str, knob: str, values: tuple[float, ...], paint: Any) -> Family:
+    return Family(name, f"idea: {label}", knob, values, paint, 3, ("2x",))
+
+
+IDEAS = (
+    _idea("temperature", "attention temperature", "restart", (0.3, 0.5, 0.7), attention_temperature),
+    _idea("low_band", "low band held", "weight", (0.25, 0.5, 1.0), low_band),
+    _idea("mixed_start", "mixed start", "restart", (0.3, 0.5, 0.7), mixed_start),
+    _idea("sharpened_start", "sharpened start", "restart", (0.5, 0.7, 0.8), sharpened_start),
+    _idea("progressive", "progressive dilation", "alpha", (0.5, 2.0), progressive_dilation),
+    _idea("by_detail", "alpha by detail", "alpha", (1.0, 2.0, 3.0), alpha_by_detail),
+)

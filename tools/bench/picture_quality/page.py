@@ -1,0 +1,153 @@
+"""docs/QUALITY.md, docs/quality.json, plots and sheets."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tools import ROOT
+from tools.bench.performance import results as tables_of_text
+from tools.bench.picture_quality import plots
+from tools.bench.picture_quality.answers import answers, told
+from tools.bench.picture_quality.experiment import Subject
+from tools.bench.picture_quality.families import REFERENCE
+from tools.bench.picture_quality.figures import MEASURES, Figure, heading
+from tools.bench.picture_quality.painter import SAMPLER, SCHEDULER
+from tools.bench.picture_quality.results import Results
+from tools.bench.picture_quality.store import Store
+from tools.demo.contact_sheet import save_contact_sheet
+from tools.page_texts import page_texts
+
+FINDINGS = ROOT / "tools" / "bench" / "quality_findings.md"
+"""What a person saw in the images. Its first line, <!-- checkpoint SHA -->, says of which checkpoint."""
+TEXTS = page_texts(Path(__file__).with_suffix(".md"))
+SHEET = (
+    "lanczos",
+    "upscale_model",
+    "direct",
+    "hires_fix_0.3",
+    "hires_fix_0.5",
+    "hires_fix_0.7",
+    "tiles_0.5",
+    "freescale_0.5",
+    "freescale_2",
+)
+SHEET_ROWS, WIDEST_SHEET = 5, 2400
+
+
+def write(folder: Path, subject: Subject, tables: Sequence[Results], store: Store, missing: int) -> None:
+    """Write all files below `folder` and print the tables."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    said = [
+        f"{i}. **“{objection}”**\n" + "\n".join(f"   * {sentence}" for sentence in sentences)
+        for i, (objection, sentences) in enumerate(answers(subject, tables), start=1)
+    ]
+    parts = [_introduction(subject, store, missing), _findings(store)]
+    parts += [TEXTS["objections"].format(answers="\n".join(said))]
+    for results in tables:
+        name = results.table.name
+        plots.curves(results, folder / "images" / f"quality_{name}_curves.png")
+        parts += [_table(results), _ideas(results), _sheet(results, folder, store)]
+        print(f"\n{results.table.title}\n{tables_of_text.text(header(), rows(results))}")
+    (folder / "QUALITY.md").write_text("\n".join(filter(None, parts)), encoding="utf-8")
+    data = {
+        "made_with": store.common
+        | {"code": store.code, "missing": missing, "prompts": list(subject.prompts)},
+        "tables": {results.table.name: results.as_data() for results in tables},
+    }
+    (folder / "quality.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    print(f"\n  {folder / 'QUALITY.md'}")
+
+
+def header() -> list[str]:
+    return ["", "images", *map(heading, MEASURES), "UNet calls", "UNet TFLOP"]
+
+
+def rows(results: Results) -> list[list[str]]:
+    found = []
+    for name, point in results.points.items():
+        figures, cost = results.figures(name), results.cost(name)
+        cells = [_cell(measure, figures[measure]) for measure in MEASURES]
+        ends = [f"{cost['calls']:.0f}", f"{cost['flops'] / 1e12:.3g}"] if cost else ["", ""]
+        found.append([point.label, str(results.images(name)), *cells, *ends])
+    return found
+
+
+def _cell(measure: str, figure: Figure) -> str:
+    value, *ends = (_number(x / MEASURES[measure].unit) for x in figure)
+    return f"{value} ({' to '.join(ends)})" if "nan" not in ends else value
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def _introduction(subject: Subject, store: Store, missing: int) -> str:
+    """The judge's bias and the toy are told only where they are true."""
+    demo = subject.renders
+    return TEXTS["introduction"].format(
+        what=TEXTS["demo"].format(side=subject.side).strip() if demo else "",
+        judge=TEXTS["judge"].rstrip("\n") if demo else "",
+        crops="true renders of the same prompts" if demo else "the model's own base images",
+        state=f"**Not finished: {missing} images are missing.**" if missing else "",
+        side=subject.side,
+        sampler=SAMPLER,
+        scheduler=SCHEDULER,
+        checkpoint=store.common["checkpoint"][:12],
+        host=store.common["host"],
+        steps=subject.sampling.steps,
+        cfg=f"{subject.sampling.cfg:g}",
+    )
+
+
+def _findings(store: Store) -> str:
+    """The hand-written part, if it is about this checkpoint."""
+    first, text = FINDINGS.read_text(encoding="utf-8").split("\n", 1)
+    return text.strip() + "\n" if store.common["checkpoint"][:12] in first else ""
+
+
+def _table(results: Results) -> str:
+    verdicts = [
+        f"* **{point.label}**: {told(results.against(name, REFERENCE))}."
+        for name, point in results.points.items()
+        if point.family.name != REFERENCE
+    ]
+    return TEXTS["table"].format(
+        title=results.table.title,
+        name=results.table.name,
+        table=tables_of_text.markdown(header(), rows(results)),
+        verdicts="\n".join(verdicts),
+    )
+
+
+def _ideas(results: Results) -> str:
+    """For each point of a candidate: whose curves it beats."""
+    said = []
+    for name, point in results.points.items():
+        if point.family.label.startswith("idea:"):
+            beaten = [
+                results.points[results.families[other][0]].family.label for other in results.dominated(name)
+            ]
+            curves = [other for other, names in results.families.items() if len(names) > 1]
+            count = len(curves) - (point.family.name in curves)
+            better = ", ".join(beaten) or "none"
+            said.append(f"* **{point.label}**: better than {len(beaten)} of {count} curves: {better}.")
+    return TEXTS["ideas"].format(ideas="\n".join(said)) if said else ""
+
+
+def _sheet(results: Results, folder: Path, store: Store) -> str:
+    names = [name for name in SHEET if name in results.points]
+    shown = results.shots(*names)[:SHEET_ROWS] if names else ()
+    if not shown:
+        return ""
+    pictures: list[list[Image.Image]] = []
+    for shot in shown:
+        jobs: list[Any] = [results.job(name, shot) for name in names]
+        keys = [jobs[0].base_key, *(job.key for job in jobs)]
+        pictures.append([Image.fromarray(store.image(key)) for key in keys])
+    titles = ["base image", *(results.points[name].label for name in names)]
+    side = min(pictures[0][-1].width, WIDEST_SHEET // len(titles))
+    save_contact_sheet(folder / "images" / f"quality_{results.table.name}.jpg", titles, pictures, side=side)
+    return TEXTS["sheet"].format(title=results.table.title, name=results.table.name)

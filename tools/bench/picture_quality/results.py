@@ -1,0 +1,139 @@
+"""What the images of one table show: a row for every point, and verdicts on it at other curves' sharpness."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tools.bench.picture_quality.curves import Samples, Verdict, at_sharpness, dominates, verdicts
+from tools.bench.picture_quality.experiment import (
+    Extent,
+    Job,
+    Point,
+    Subject,
+    Table,
+    points,
+    references,
+    shots,
+)
+from tools.bench.picture_quality.families import REFERENCE
+from tools.bench.picture_quality.families.family import Family
+from tools.bench.picture_quality.figures import Figure, figure, weights_of
+from tools.bench.picture_quality.judge import Judge
+from tools.bench.picture_quality.store import Store
+
+LEAST_IMAGES = 2
+Asked = tuple[str, int]
+"""(prompt, seed)."""
+
+
+class Results:
+    def __init__(
+        self, subject: Subject, table: Table, families: Sequence[Family], extent: Extent, store: Store
+    ) -> None:
+        self.table, self._store, self._memory = table, store, {}
+        asked = [shot for shot in shots(subject, table.images) if store.has(Job(table, None, *shot).key)]
+        self._jobs: dict[str, dict[Asked, Job]] = {}
+        self.points: dict[str, Point] = {}
+        for point in points(table, families, extent):
+            made = {shot: Job(table, point, *shot) for shot in asked}
+            made = {shot: job for shot, job in made.items() if store.has(job.key)}
+            if len(made) >= LEAST_IMAGES:
+                self.points[point.name], self._jobs[point.name] = point, made
+        known = [job for job in references(subject, table, extent) if store.has(job.key)]
+        self._judge = Judge(subject, table, known, store) if self.points and known else None
+
+    @cached_property
+    def families(self) -> dict[str, list[str]]:
+        """Family -> names of its points, in the order of the knob."""
+        found: dict[str, list[str]] = {}
+        for name, point in self.points.items():
+            found.setdefault(point.family.name, []).append(name)
+        return found
+
+    def __bool__(self) -> bool:
+        return self._judge is not None
+
+    def images(self, name: str) -> int:
+        return len(self._jobs[name])
+
+    def job(self, name: str, shot: Asked) -> Job | None:
+        return self._jobs.get(name, {}).get(shot)
+
+    def shots(self, *names: str) -> tuple[Asked, ...]:
+        """Those of which all the points have an image."""
+        first, *rest = (self._jobs[name] for name in names)
+        return tuple(shot for shot in first if all(shot in other for other in rest))
+
+    def figures(self, name: str) -> dict[str, Figure]:
+        return {measure: figure(sample) for measure, sample in self._samples(name, self.shots(name)).items()}
+
+    def cost(self, name: str) -> dict[str, float]:
+        """UNet calls and FLOPs of an image."""
+        return self._store.cost(next(iter(self._jobs[name].values())).point_key) or {}
+
+    def against(self, name: str, family: str) -> dict[str, Verdict]:
+        """A point against a family's curve, on the images that all of these points share."""
+        return verdicts(*self._paired(name, family))
+
+    def dominated(self, name: str) -> list[str]:
+        """The families on the better side of whose curves the point lies; those too short to compare are
+        left out."""
+        own = self.points[name].family.name
+        return [other for other in self.families if other != own and dominates(*self._paired(name, other))]
+
+    def cost_ratio(self, name: str, family: str = REFERENCE) -> float | None:
+        """FLOPs of the point over those of the family at equal sharpness."""
+        point, curve = self._paired(name, family)
+        if len(curve) < 2:
+            return None
+        flops = [self.cost(other).get("flops", np.nan) for other in self.families[family]]
+        first = [
+            {"sharpness": one["sharpness"][:1], "flops": np.array([f])}
+            for one, f in zip(curve, flops, strict=True)
+        ]
+        found = float(
+            self.cost(name).get("flops", np.nan) / at_sharpness(first, "flops", point["sharpness"][:1])[0]
+        )
+        return found if np.isfinite(found) else None
+
+    def as_data(self) -> dict[str, Any]:
+        rows = {
+            name: {
+                **{
+                    m: {"value": _plain(f.value), "interval": [_plain(f.low), _plain(f.high)]}
+                    for m, f in figures
+                },
+                "label": point.label,
+                "images": self.images(name),
+                "cost": self.cost(name),
+                "against": {
+                    m: [*map(_plain, v[:3]), v.word] for m, v in self.against(name, REFERENCE).items()
+                }
+                if point.family.name != REFERENCE
+                else {},
+            }
+            for name, point in self.points.items()
+            for figures in [self.figures(name).items()]
+        }
+        return {"base": self.table.base, "stages": self.table.stages, "rows": rows}
+
+    def _paired(self, name: str, family: str) -> tuple[Samples, list[Samples]]:
+        curve = self.families.get(family, [])
+        shared = self.shots(name, *curve)
+        if len(shared) < LEAST_IMAGES:
+            return {}, []
+        return self._samples(name, shared), [self._samples(other, shared) for other in curve]
+
+    def _samples(self, name: str, shared: tuple[Asked, ...]) -> Samples:
+        assert self._judge is not None
+        if (name, shared) not in self._memory:
+            jobs = [self._jobs[name][shot] for shot in shared]
+            self._memory[name, shared] = self._judge.samples(jobs, weights_of([text for text, _ in shared]))
+        return self._memory[name, shared]
+
+
+def _plain(value: float) -> float | None:
+    """For JSON, which knows no "not a number"."""
+    return round(value, 6) if np.isfinite(value) else None
