@@ -136,18 +136,23 @@ MUTED = 2
 PUT_BACK = """(nodes) => {
     for (const { id, pos, size } of nodes) Object.assign(app.graph.getNodeById(id), { pos, size });
 }"""
+SETTLED_MS = 1000
+NO_NODE_AT = "([x, y]) => !document.elementFromPoint(x, y).closest('[data-node-id]')"
 
 
 def test_a_box_around_the_second_group_and_ctrl_m_mute_it_without_an_error(ui: ComfyPage) -> None:
     """What the notes advise to somebody who still looks for a base image: nothing of the group is run."""
     template = TEMPLATES / "FreeScale 02 Text to 2k.json"
     ui.open_file(template)
-    # The HTML renderer of ComfyUI 0.3.75 moves nodes out of their groups and enlarges them when it opens a
-    # workflow.
-    ui.page.evaluate(PUT_BACK, json.loads(template.read_text(encoding="utf-8"))["nodes"])
+    # The HTML renderer of ComfyUI 0.3.75 moves nodes out of their groups and enlarges them for a while after
+    # it has opened a workflow.
+    ui.page.wait_for_timeout(SETTLED_MS)
+    nodes = json.loads(template.read_text(encoding="utf-8"))["nodes"]
+    ui.page.evaluate(PUT_BACK, nodes)
     ui.fit()
     title = "2  FreeScale: twice the size"
     start, end = ui.page.evaluate(CORNERS, title)
+    ui.wait_for(NO_NODE_AT, start)
     ui.page.keyboard.down("Control")
     ui.page.mouse.move(*start)
     ui.page.mouse.down()
