@@ -133,26 +133,19 @@ MODES = """(title) => {
     return [...group.nodes].map((node) => node.mode);
 }"""
 MUTED = 2
-PUT_BACK = """(nodes) => {
-    for (const { id, pos, size } of nodes) Object.assign(app.graph.getNodeById(id), { pos, size });
-}"""
-SETTLED_MS = 1000
-NO_NODE_AT = "([x, y]) => !document.elementFromPoint(x, y).closest('[data-node-id]')"
 
 
-def test_a_box_around_the_second_group_and_ctrl_m_mute_it_without_an_error(ui: ComfyPage) -> None:
+def test_a_box_around_the_second_group_and_ctrl_m_mute_it_without_an_error(
+    ui: ComfyPage, client: ComfyClient, request: pytest.FixtureRequest
+) -> None:
     """What the notes advise to somebody who still looks for a base image: nothing of the group is run."""
-    template = TEMPLATES / "FreeScale 02 Text to 2k.json"
-    ui.open_file(template)
-    # The HTML renderer of ComfyUI 0.3.75 moves nodes out of their groups and enlarges them for a while after
-    # it has opened a workflow.
-    ui.page.wait_for_timeout(SETTLED_MS)
-    nodes = json.loads(template.read_text(encoding="utf-8"))["nodes"]
-    ui.page.evaluate(PUT_BACK, nodes)
+    release = client.get("/system_stats")["system"]["comfyui_version"]
+    if (release, request.node.callspec.params["open_page"]) == ("0.3.75", "nodes2"):
+        pytest.skip("The HTML renderer of ComfyUI 0.3.75 moves nodes out of their groups: no box holds one.")
+    ui.open_file(TEMPLATES / "FreeScale 02 Text to 2k.json")
     ui.fit()
     title = "2  FreeScale: twice the size"
     start, end = ui.page.evaluate(CORNERS, title)
-    ui.wait_for(NO_NODE_AT, start)
     ui.page.keyboard.down("Control")
     ui.page.mouse.move(*start)
     ui.page.mouse.down()
