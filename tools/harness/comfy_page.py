@@ -219,8 +219,12 @@ class ComfyPage:
     def open_template(self, name: str) -> None:
         """Click on a template of this pack in the template browser."""
         self.open_template_browser()
+        card = self.template_card(name)
+        card.scroll_into_view_if_needed()  # Pictures out of sight are not loaded.
+        # A card without its picture may still move away from under the mouse.
+        expect(card.locator("img").first).to_have_js_property("complete", True)
         with self.loading():
-            self.template_card(name).click()
+            card.click()
 
     def drop_picture(self, address: str) -> None:
         """Drop a picture of the server on the canvas."""
