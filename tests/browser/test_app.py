@@ -12,7 +12,7 @@ NAME = "FreeScale 03 Text to 4k.app"
 SLIDER = "ImageCompare"
 OFFERED = ["text", "ckpt_name", "width", "height", "factor", "alpha", "seed"]
 SHOWN = """(names) => {
-    const text = document.querySelector('[data-testid="linear-widgets"]').textContent;
+    const text = document.querySelector('[data-testid="linear-widgets"]')?.textContent ?? "";
     return names.filter((name) => text.includes(name));
 }"""
 LAST_RUN_SUCCEEDED = """async () => {
