@@ -26,8 +26,8 @@ def search(ui: ComfyPage, text: str) -> Locator:
 
 
 def close_search(ui: ComfyPage) -> None:
-    """Without the wait, the next search would find this one still closing, and toggle it."""
-    ui.page.keyboard.press("Escape")
+    """By its command, for Escape goes to whatever has the focus; the next search must not find this one."""
+    ui.command("Workspace.SearchBox.Toggle")
     expect(ui.page.get_by_role("option")).to_have_count(0)
 
 
