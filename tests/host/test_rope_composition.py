@@ -1,5 +1,6 @@
 """Rotary positions beside other features of ComfyUI, on tiny random transformers: all keep their effect."""
 
+import comfy.ops
 import comfy.sample
 import comfy.samplers
 import pytest
@@ -40,7 +41,7 @@ def sample(model, x, cfg=1.0, positive=None, negative=None, mask=None):
     return comfy.sample.sample(model, noise, 3, cfg, "euler", "simple", *texts, x, noise_mask=mask, **run)
 
 
-def both_count(model, changed, mode, x, **options):
+def expect_both_count(model, changed, mode, x, **options):
     """The result with both, after checks that each has an effect beside the other."""
     plain = sample(model, x)
     feature = sample(changed or model, x, **options)
@@ -70,7 +71,7 @@ def test_a_lora(family, mode):
     changed = model.clone()
     difference = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * weight.std()
     changed.add_patches({f"diffusion_model.{name}": ("diff", (difference,))}, 1.0)
-    both_count(model, changed, mode, large(family))
+    expect_both_count(model, changed, mode, large(family))
 
 
 @FAMILY
@@ -85,7 +86,7 @@ def test_an_attention_of_another_node_gets_every_call(family, mode):
 
     changed = model.clone()
     changed.model_options["transformer_options"][OVERRIDE_KEY] = halved
-    both_count(model, changed, mode, large(family))
+    expect_both_count(model, changed, mode, large(family))
     sample(changed, large(family))
     calls.clear()
     sample(changed, large(family))
@@ -100,7 +101,7 @@ def test_an_attention_of_another_node_gets_every_call(family, mode):
 def test_guidance_and_a_negative_prompt(family, mode):
     model, x = tiny_transformer(family), large(family)
     patched = with_rope(model, mode)
-    guided = both_count(model, None, mode, x, cfg=3.0)
+    guided = expect_both_count(model, None, mode, x, cfg=3.0)
     assert relative_error(sample(patched, x, cfg=3.0, negative=prompt(7)), guided) > EFFECT
 
 
@@ -138,7 +139,7 @@ def test_a_reference_latent_of_kontext(mode):
     model, x = tiny_transformer("FLUX"), large("FLUX")
     (text, options), *_ = prompt()
     reference = [[text, {**options, "reference_latents": [latent("FLUX", 8, 12, seed=9)]}]]
-    both_count(model, None, mode, x, positive=reference)
+    expect_both_count(model, None, mode, x, positive=reference)
 
 
 @MODE
@@ -153,19 +154,23 @@ def test_a_control_net_of_flux(mode):
             return {"input": [added.expand(len(x_noisy), -1, -1)], "output": []}
 
     (text, options), *_ = prompt()
-    both_count(model, None, mode, x, positive=[[text, {**options, "control": Control()}]])
+    expect_both_count(model, None, mode, x, positive=[[text, {**options, "control": Control()}]])
 
 
 @FAMILY
 @MODE
 def test_fp8_weights(family, mode):
-    """Weights that ComfyUI casts where it uses them, as GGUF's are."""
-    model, x = tiny_transformer(family), large(family)
-    stored = tiny_transformer(family)
+    """ComfyUI's layers cast them where they use them, as it does GGUF's."""
+    x, dtype = large(family), torch.float8_e4m3fn
+    stored, rounded = tiny_transformer(family, operations=comfy.ops.manual_cast), tiny_transformer(family)
+    weights = rounded.model.diffusion_model.state_dict()
     for name, weight in stored.model.diffusion_model.named_parameters():
         if weight.ndim == 2 and "block" in name:
-            weight.data = weight.data.to(torch.float8_e4m3fn).to(torch.float32)
-    both_count(model, stored, mode, x)
+            weight.data = weight.data.to(dtype)
+            weights[name].copy_(weight.data.to(torch.float32))
+    both = expect_both_count(tiny_transformer(family), stored, mode, x)
+    assert any(weight.dtype == dtype for weight in stored.model.diffusion_model.parameters())
+    assert relative_error(both, sample(with_rope(rounded, mode), x)) < ROUNDING
 
 
 @FAMILY

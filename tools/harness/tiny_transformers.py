@@ -105,8 +105,8 @@ SD3 = {
 TEXT_TOKENS, TEXT_WIDTH = 7, 12
 
 
-def tiny_transformer(family, seed=0, **changes):
-    """A fresh MODEL of a family or SD3.5, float32 on the CPU."""
+def tiny_transformer(family, seed=0, operations=comfy.ops.disable_weight_init, **changes):
+    """A fresh MODEL of a family or SD3.5, float32 on the CPU. operations: of comfy.ops, for its layers."""
     name, config = FAMILIES.get(family, ("SD3", SD3))
     known = {parameter for parameter in inspect.signature(FluxParams).parameters}
     config = {**config, **changes}
@@ -114,7 +114,7 @@ def tiny_transformer(family, seed=0, **changes):
         config.pop("txt_ids_dims")
     host_config = getattr(comfy.supported_models, name)(config)
     host_config.set_inference_dtype(torch.float32, None)
-    host_config.custom_operations = comfy.ops.disable_weight_init
+    host_config.custom_operations = operations
     model = host_config.get_model({}, "")
     _randomise(model.diffusion_model, seed)
     device = torch.device("cpu")
