@@ -110,17 +110,11 @@ def _preset_settings(model: Any, backbone: Backbone, preset: str, base: Size | N
     if preset == AUTO:
         return dataclasses.replace(auto_preset(model), base=base)
     if preset == CUSTOM:
-        return dataclasses.replace(_custom(backbone), base=base)
+        start = FreeScaleSettings() if backbone.is_unet else TRANSFORMER
+        return dataclasses.replace(backbone.fitted(start), base=base)
     if (PRESETS[preset].dilation is not None) != backbone.is_unet:
         kind = "models without a UNet" if backbone.is_unet else "Stable Diffusion UNets"
         raise ValueError(
             f"FreeScale Model Patch: preset {preset} is for {kind}, got {backbone.name}: choose Auto."
         )
-    return dataclasses.replace(PRESETS[preset], base=base)
-
-
-def _custom(backbone: Backbone) -> FreeScaleSettings:
-    """What any model of a kind starts with."""
-    if backbone.is_unet:
-        return FreeScaleSettings()
-    return TRANSFORMER if backbone.turns_positions else dataclasses.replace(TRANSFORMER, rope=None)
+    return dataclasses.replace(backbone.fitted(PRESETS[preset]), base=base)

@@ -46,6 +46,12 @@ class Backbone:
         """Whether FreeScale acts on latents (b, c, h, w), or also on videos (b, c, t, h, w)."""
         return latent_axes == 4 or (latent_axes == 5 and not self.is_unet)
 
+    def fitted(self, preset: FreeScaleSettings) -> FreeScaleSettings:
+        """A preset, without rotary positions if none are found in the network (Nunchaku wraps FLUX's)."""
+        if self.turns_positions or preset.rope is None:
+            return preset
+        return dataclasses.replace(preset, rope=None)
+
     def expect_fits(self, cells: Size) -> None:
         """Raise ValueError if a latent of `cells` is larger than the network's table of positions."""
         if self.max_tokens is not None and max(cells) > self.max_tokens * max(self.patch):
@@ -92,19 +98,12 @@ def auto_preset(model: Model) -> FreeScaleSettings:
     config: dict[str, Any] = model.model.model_config.unet_config
     for preset, marks in TRANSFORMER_PRESETS.items():
         if all(config.get(key) in values for key, values in marks.items()):
-            return _with_its_positions(PRESETS[preset], backbone)
+            return backbone.fitted(PRESETS[preset])
     log.warning(
         "FreeScale: preset Auto does not know this model and takes the base size 1024: set the base size by "
         "hand."
     )
-    return _with_its_positions(TRANSFORMER, backbone)
-
-
-def _with_its_positions(preset: FreeScaleSettings, backbone: Backbone) -> FreeScaleSettings:
-    """The preset, without rotary positions if none are found in the network (Nunchaku wraps it)."""
-    if backbone.turns_positions or preset.rope is None:
-        return preset
-    return dataclasses.replace(preset, rope=None)
+    return backbone.fitted(TRANSFORMER)
 
 
 def require_unet(model: Model, what: str) -> None:

@@ -43,8 +43,7 @@ def encode(vae: Vae, image: Tensor, tiling: Tiling) -> Tensor:
     """Images (b, H, W, 3) -> latent (b, c, h, w), or (b, c, 1, h, w) of a VAE that knows frames."""
     if knows_frames(vae):
         # It would take a batch for the frames of one video.
-        apart = [_encode_frames(vae, one[None], tiling) for one in image]
-        return torch.cat(apart)
+        return torch.cat([encode_video(vae, one[None], tiling) for one in image])
 
     def needed(shape: tuple[int, ...]) -> float:
         return vae.memory_used_encode(shape, vae.vae_dtype)
@@ -56,21 +55,18 @@ def encode(vae: Vae, image: Tensor, tiling: Tiling) -> Tensor:
 
 def encode_video(vae: Vae, frames: Tensor, tiling: Tiling) -> Tensor:
     """Frames (n, H, W, 3) of one video -> its latent (1, c, t, h, w)."""
-    return _encode_frames(vae, frames, tiling)
 
-
-def knows_frames(vae: Vae) -> bool:
-    """Whether the latents of a VAE have an axis of frames, which may hold a single one."""
-    return getattr(vae, "latent_dim", 2) == 3
-
-
-def _encode_frames(vae: Vae, frames: Tensor, tiling: Tiling) -> Tensor:
     def needed(height: int, width: int) -> float:
         return vae.memory_used_encode((1, 3, len(frames), height, width), vae.vae_dtype)
 
     if not _tiled("encode", vae, needed(*frames.shape[1:3]), tiling):
         return vae.encode(frames[..., :3])
     return encode_tiled(vae, frames, _tile_side(vae, lambda side: needed(side, side)))
+
+
+def knows_frames(vae: Vae) -> bool:
+    """Whether the latents of a VAE have an axis of frames, which may hold a single one."""
+    return getattr(vae, "latent_dim", 2) == 3
 
 
 def _frames_apart(images: Tensor) -> Tensor:

@@ -59,8 +59,8 @@ class OuterSample:
             run = sampler_run(settings, size, model_sampling, seed, backbone.cell)
         if run is None:
             out: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
-            if is_timed and _is_base_image(latent_image, sigmas):
-                _note_time(guider, settings, latent_image, sigmas, clock)
+            if is_timed:
+                _note_time(guider, settings, latent_image, sigmas, clock, is_later=False)
             return out
         backbone.expect_fits(run.target)
         if settings.rope is not None:
@@ -85,7 +85,7 @@ class OuterSample:
                 "dilated convolutions were off in this run."
             )
         if is_timed:
-            _note_time(guider, settings, latent_image, sigmas, clock)
+            _note_time(guider, settings, latent_image, sigmas, clock, is_later=True)
         return result
 
 
@@ -107,17 +107,20 @@ def _uncompile(options: dict[str, Any]) -> None:
         )
 
 
-def _is_base_image(latent_image: Tensor, sigmas: Tensor) -> bool:
-    """Whether a run draws an image from nothing to its end, which img2img, inpainting and crops do not."""
-    return not torch.count_nonzero(latent_image) and float(sigmas[-1]) == 0
-
-
 def _note_time(
-    guider: Guider, settings: FreeScaleSettings, latent_image: Tensor, sigmas: Tensor, clock: StepClock
+    guider: Guider,
+    settings: FreeScaleSettings,
+    latent_image: Tensor,
+    sigmas: Tensor,
+    clock: StepClock,
+    *,
+    is_later: bool,
 ) -> None:
-    """For the plan, which says how long a cascade will take here."""
+    """For the plan, which says how long a cascade will take here. is_later: the size is above the base."""
     is_empty = not torch.count_nonzero(latent_image)
     is_whole = float(sigmas[-1]) == 0
+    if not is_later and not (is_empty and is_whole):
+        return  # Image to image, inpainting or a detailer's crop, and no base image.
     steps = schedule_steps(settings, len(sigmas) - 1, is_empty) if is_whole else None
     kind, size = type(guider.model_patcher.model).__name__, to_pixels(Size(*latent_image.shape[2:]))
     note_run(kind, settings, size, len(latent_image), steps, clock)

@@ -24,6 +24,8 @@ def model_of(kind, context_dim):
         (KINDS.SDXL_instructpix2pix, 2048, "SDXL", False),
         (KINDS.SDXLRefiner, 1280, "SDXL", False),
         (KINDS.BaseModel, 768, "SD1.5", False),
+        (KINDS.SVD_img2vid, 1024, "SVD", False),
+        (KINDS.SV3D_u, 1024, "SD1.5", True),  # SVD's structure, trained at 576
         (KINDS.BaseModel, 1024, "SD1.5", True),  # SD2, trained at 512 or at 768
     ],
 )

@@ -97,3 +97,17 @@ def test_compiled_runs_equal_uncompiled_ones_whatever_ran_before(caplog):
         assert (got - expected).norm() / expected.norm() < 1e-5, name
         assert (graphs.runs > 0) == runs_compiled, name
         assert caplog.text.count("runs above the base size go uncompiled") == (not runs_compiled), name
+
+
+def test_a_network_that_another_pack_has_compiled_is_still_a_unet_and_draws_the_same():
+    """Such packs put torch.compile's module in the network's place, before FreeScale or after it."""
+    for is_before in (True, False):
+        for values, side in ((ALL, 8), (ALL, 16)):
+            expected = sampled(sd15(), values, side, side)
+            model = sd15().clone()
+            compiled = torch.compile(model.get_model_object("diffusion_model"), backend=CountedGraphs())
+            patched = model if is_before else with_settings(model, values)
+            patched.add_object_patch("diffusion_model", compiled)
+            setup = text_setup(with_settings(patched, values) if is_before else patched)
+            got = setup.on(setup.model, latent=latents(side=side)).sample()
+            assert (got - expected).norm() / expected.norm() < 1e-5, (is_before, side)

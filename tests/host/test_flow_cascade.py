@@ -230,6 +230,9 @@ def test_a_network_that_another_pack_has_wrapped_gets_its_preset_without_positio
     embedder = model.model.diffusion_model.pe_embedder
     monkeypatch.delattr(model.model.diffusion_model, "pe_embedder")
     assert auto_preset(model) == dataclasses.replace(PRESETS["FLUX.1, Chroma"], rope=None)
+    for preset, size in (("Auto", 0), ("FLUX.1, Chroma", 0), ("Custom", 1024)):
+        patched = FreeScaleModelPatch.execute(model, preset, "Exact", 2.0, size, size).result[0]
+        assert settings_of(patched).rope is None
     model.model.diffusion_model.pe_embedder = embedder
     assert auto_preset(model) is PRESETS["FLUX.1, Chroma"]
 

@@ -13,12 +13,9 @@ import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT  # noqa: E402
 
-SD3 = {
-    "input_size": None,
-    "patch_size": 2,
-    "in_channels": 16,
-    "out_channels": 16,
-    "depth": 1,
+from tools.harness.tiny_transformers import SD3  # noqa: E402
+
+CHANGES = {
     "adm_in_channels": 2048,
     "context_embedder_config": {
         "target": "torch.nn.Linear",
@@ -27,9 +24,12 @@ SD3 = {
     "num_patches": 36864,
     "pos_embed_max_size": 192,
 }
+"""What the loader knows a real SD3 by."""
 
 if __name__ == "__main__":
-    model = MMDiT(**SD3, device="cpu", dtype=torch.float16, operations=comfy.ops.disable_weight_init)
+    model = MMDiT(
+        **SD3 | CHANGES, device="cpu", dtype=torch.float16, operations=comfy.ops.disable_weight_init
+    )
     safetensors.torch.save_file(
         {name: torch.zeros_like(weight) for name, weight in model.state_dict().items()}, sys.argv[1]
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tools import ROOT
 from tools.bench.on_gpu import child, run
-from tools.bench.on_gpu.carried import unpack
+from tools.bench.on_gpu.carried import comfyui_of
 
 
 def main() -> int:
@@ -27,12 +27,7 @@ def main() -> int:
         page.keep(options.keep)
         return _write_page()
     with tempfile.TemporaryDirectory() as folder:
-        comfyui = unpack(options.carried, Path(folder)) if options.carried else options.comfyui
-        if comfyui is None:
-            print(
-                "Expected --comfyui PATH: the folder of a ComfyUI that runs in this Python.", file=sys.stderr
-            )
-            return 2
+        comfyui = comfyui_of(options, Path(folder))
         options.out.parent.mkdir(parents=True, exist_ok=True)
         record = run.measure(options, comfyui)
     print(page.as_text(record.data))

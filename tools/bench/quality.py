@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tools import ROOT
 from tools.bench.on_gpu import host_process
-from tools.bench.on_gpu.carried import unpack
+from tools.bench.on_gpu.carried import comfyui_of
 
 WORK = ROOT / ".dev" / "bench" / "quality"
 NEGATIVE = "blurry, ugly, duplicate, poorly drawn, deformed, mosaic"
@@ -25,12 +25,7 @@ NEGATIVE = "blurry, ugly, duplicate, poorly drawn, deformed, mosaic"
 def main() -> int:
     options = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
-        comfyui = unpack(options.carried, Path(folder)) if options.carried else options.comfyui
-        if comfyui is None:
-            print(
-                "Expected --comfyui PATH: the folder of a ComfyUI that runs in this Python.", file=sys.stderr
-            )
-            return 2
+        comfyui = comfyui_of(options, Path(folder))
         os.environ.setdefault("FREESCALE_HOST", "carried" if options.carried else comfyui.name)
         on_gpu = options.device == "gpu" or (options.device == "auto" and shutil.which("nvidia-smi"))
         host_process.start(comfyui, () if on_gpu else host_process.ON_CPU)

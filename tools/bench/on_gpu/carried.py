@@ -1,5 +1,6 @@
 """Unpacks what `dev.py bench gpu_folder` makes: a ComfyUI and the packages that a plain GPU machine lacks."""
 
+import argparse
 import importlib
 import importlib.util
 import os
@@ -43,6 +44,16 @@ def unpack(folder: Path, into: Path) -> Path:
             _write_stand_in(site, modules)
     importlib.invalidate_caches()
     return into / TREE
+
+
+def comfyui_of(options: argparse.Namespace, into: Path) -> Path:
+    """The ComfyUI tree that --carried or --comfyui names; a carried one is unpacked below `into`."""
+    if options.carried:
+        return unpack(options.carried, into)
+    if options.comfyui is None:
+        raise SystemExit("Expected --comfyui PATH: the folder of a ComfyUI that runs in this Python.")
+    found: Path = options.comfyui
+    return found
 
 
 def _make_importable(site: Path) -> None:
