@@ -1,6 +1,7 @@
 """The blueprints in the page: found by their names, put into the graph, and run as the page sends them."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tools import ROOT
 from tools.harness.comfy_page import ComfyPage
@@ -23,9 +24,11 @@ def put(ui: ComfyPage, name: str) -> None:
     ui.command("Workspace.SearchBox.Toggle")
     ui.page.get_by_role("combobox").last.fill(name)
     ui.page.get_by_role("option").filter(has_text=name).first.click()
-    # Newer pages let the new node follow the mouse until a click.
-    ui.page.mouse.click(700, 400)
     ui.wait_for("() => app.graph.nodes.length === 1")
+    expect(ui.page.get_by_role("option")).to_have_count(0)
+    # Newer pages let the new node follow the mouse, and move the view with it, until a click on the canvas.
+    ui.page.mouse.click(700, 400)
+    ui.wait_for("() => !app.canvas.state.ghostNodeId")
 
 
 @pytest.mark.parametrize("name", NAMES)

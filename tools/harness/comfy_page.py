@@ -233,7 +233,6 @@ class ComfyPage:
 
     def fit(self) -> None:
         """Zoom so that all nodes are in view, the mouse away from them."""
-        self.page.mouse.up()  # While something is dragged, the page moves the view of a mouse at the edge.
         self.page.mouse.move(0, 0)
         self.command("Comfy.Canvas.FitView")
         self.wait_for_view()
