@@ -216,3 +216,9 @@ def test_a_page_in_chinese_names_the_nodes_in_chinese(
     client.post("/api/settings", {"Comfy.Locale": "en"}).raise_for_status()
     ui.page.context.close()
     assert ([text["display_name"] for text in texts.values()] == titles) == page_merges
+
+
+@pytest.mark.parametrize("condition", ["() => false", "async () => false"])
+def test_a_wait_for_what_never_comes_ends_with_an_error(ui: ComfyPage, condition: str) -> None:
+    with pytest.raises(TimeoutError, match="not true"):
+        ui.wait_for(condition, timeout=200)

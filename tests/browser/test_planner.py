@@ -142,6 +142,23 @@ def test_what_a_connected_plan_decides_is_grey(ui: ComfyPage) -> None:
         assert ui.page.evaluate(GREY, other) == []
 
 
+LINK_WIDGET = """([id, name]) => {
+    const node = app.graph.getNodeById(id);
+    const other = LiteGraph.createNode("PrimitiveBoolean");
+    app.graph.add(other);
+    other.connect(0, node, node.findInputSlot(name));
+}"""
+
+
+def test_an_input_that_another_node_decides_greys_nothing(ui: ComfyPage) -> None:
+    """The page does not know the value that will come."""
+    node = ui.add_node("FreeScaleDetailControl")
+    ui.set_widgets(node, enabled=False)
+    assert ui.page.evaluate(GREY, node) == ["alpha"]
+    ui.page.evaluate(LINK_WIDGET, [node, "enabled"])
+    assert "alpha" not in ui.page.evaluate(GREY, node)
+
+
 def test_the_alpha_of_the_patch_that_gets_the_plan_is_marked(ui: ComfyPage) -> None:
     node = ui.add_node(PLAN)
     expect(stages(ui)).not_to_contain_text("yours")

@@ -13,7 +13,7 @@ from tools.harness.comfy_page import RUN_MS, ComfyPage
 from tools.harness.demo_prompts import for_demo_model, only
 from tools.harness.workflow import TEMPLATE, Workflow
 
-STEPS = 3
+STEPS = 6
 LAST_RUN = """async (event) => {
     const [last] = Object.values(await (await fetch("/api/history?max_items=1")).json());
     return last?.status.messages.some(([name]) => name === event);

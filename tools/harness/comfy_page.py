@@ -3,6 +3,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from tools.harness.comfy_client import ComfyClient, Prompt
 from tools.harness.workflow import Workflow
 
 WAIT_MS = 30_000
+POLL_MS = 30
 RUN_MS = 240_000
 """Longest wait for something that a run on the demo model does, on a busy machine."""
 VIEW = {"width": 1600, "height": 1000}
@@ -160,8 +162,18 @@ class ComfyPage:
         self.page.screenshot(path=self._pictures / f"{name}.png")
 
     def wait_for(self, condition: str, value: Any = None, timeout: int = WAIT_MS) -> None:
-        """Wait until a JavaScript function of `value` gives something true."""
-        self.page.wait_for_function(condition, arg=value, timeout=timeout)
+        """Wait until a JavaScript function of `value`, async or not, gives something true.
+
+        Raises:
+            TimeoutError: it has not for so many milliseconds.
+        """
+        # Playwright's own wait_for_function takes the promise of an async function for something true.
+        deadline = time.monotonic() + timeout / 1000
+        is_met = f"async (value) => Boolean(await ({condition})(value))"
+        while not self.page.evaluate(is_met, value):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"for {timeout / 1000:g} s not true, with {value!r}: {condition}")
+            self.page.wait_for_timeout(POLL_MS)
 
     def command(self, name: str) -> None:
         """Carry out a command of a menu or key."""

@@ -77,7 +77,9 @@ class _Whole:
     """A file that is written at once or not at all: a kill leaves no half one under its name."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._partial = path, path.with_suffix(path.suffix + ".partial")
+        self._path = path
+        # Two processes may share a folder.
+        self._partial = path.with_suffix(f"{path.suffix}.{os.getpid()}.partial")
 
     def __enter__(self) -> Path:
         return self._partial
