@@ -32,7 +32,8 @@ def expect_each_once(place: Place, jobs: list[dict]) -> None:
     assert place.pictures() == uninterrupted(place, jobs)
 
 
-def test_a_killed_server_and_a_killed_worker_cost_an_attempt_each(place: Place):
+def test_a_killed_server_and_a_killed_worker_cost_an_attempt_each(place: Place, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     jobs = text_jobs("gate 1", "gate 2", "gate 3", "x", "y")
     file = place.write_jobs(jobs)
     with running(command(place, place.words(file, "--workers", "2"))) as it:
@@ -46,6 +47,7 @@ def test_a_killed_server_and_a_killed_worker_cost_an_attempt_each(place: Place):
         assert it.wait() == ALL_DONE
     expect_each_once(place, jobs)
     assert sorted(record["attempts"] for record in place.results().values()) == [1, 1, 1, 2, 2]
+    assert set(place.given("OMP_NUM_THREADS")) == {None}  # Ray would have set 1, with other bits and slower
 
 
 def test_after_a_killed_driver_nothing_lives_on_and_the_same_command_does_the_rest(place: Place):
@@ -67,7 +69,8 @@ def test_after_a_killed_driver_nothing_lives_on_and_the_same_command_does_the_re
     expect_each_once(place, jobs)
 
 
-def test_jobs_that_kill_their_server_or_their_worker_fail_alone_after_two_attempts(place: Place):
+def test_jobs_that_kill_their_server_or_their_worker_fail_alone_after_two_attempts(place, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     good = [{"id": f"good{n}", "set": {"3.seed": n}} for n in range(200)]
     file = place.write_jobs([*text_jobs("die", "kill-worker"), *good])
     with running(command(place, place.words(file, "--workers", "2"))) as it:
@@ -79,6 +82,7 @@ def test_jobs_that_kill_their_server_or_their_worker_fail_alone_after_two_attemp
     assert Counter(place.runs()) == {"die": 2, "kill-worker": 2, "a castle": 200}
     assert set(failed) == {"a", "b"} and set(place.results()) == {job["id"] for job in good}
     assert {record["attempts"] for record in place.results().values()} == {1}
+    assert set(place.given("OMP_NUM_THREADS")) == {"3"}
 
 
 def test_each_gpu_has_a_worker_and_a_lost_node_loses_no_job(place: Place):
@@ -90,7 +94,7 @@ def test_each_gpu_has_a_worker_and_a_lost_node_loses_no_job(place: Place):
         second = nodes.add_node(num_cpus=1, num_gpus=2)
         with running(command(place, [*words, "--address", nodes.address])) as it:
             wait_until(lambda: len(place.runs()) == 3)
-            gpus = (place.tree / "gpus.log").read_text().split()
+            gpus = place.given("CUDA_VISIBLE_DEVICES")
             nodes.remove_node(second, allow_graceful=False)
             wait_until(lambda: len(it.servers()) == 1, 30)
             place.open_gate()

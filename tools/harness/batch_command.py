@@ -63,6 +63,16 @@ class Command:
         """All that lives of the command."""
         return [*self._own(), *users_of(str(self._ray_folder), {os.getpid()})]
 
+    def ends(self) -> bool:
+        """Whether all that lives of it ends within the time that it may take."""
+        deadline = time.monotonic() + END_SECONDS
+        while left := self.left():
+            if time.monotonic() > deadline:
+                print("left:", *map(words_of, left))
+                return False
+            time.sleep(0.05)
+        return True
+
     def _own(self) -> list[psutil.Process]:
         return [process for process in processes() if str(self._folder) in " ".join(words_of(process))]
 
@@ -78,7 +88,7 @@ def running(made: Command) -> Iterator[Command]:
     """A started command; nothing of it outlives the block."""
     try:
         yield made.start()
-        wait_until(lambda: not made.left(), END_SECONDS)
+        assert made.ends()
     except BaseException:
         print(made.log[-6000:])
         raise

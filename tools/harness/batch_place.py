@@ -62,6 +62,10 @@ class Place:
         log = self.tree / "runs.log"
         return log.read_text().splitlines() if log.is_file() else []
 
+    def given(self, name: str) -> list[str | None]:
+        """The values of a variable of the environment at each start of a stand-in."""
+        return [json.loads(line)[name] for line in (self.tree / "starts.log").read_text().splitlines()]
+
     def open_gate(self) -> None:
         """Let all jobs with the word `gate` end."""
         (self.tree / "open").touch()

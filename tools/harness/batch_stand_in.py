@@ -16,6 +16,8 @@ import psutil
 
 HERE = Path(__file__).parent
 NODES = ("Load", "KSampler", "CLIPTextEncode", "LoadImage", "SaveImage")
+GIVEN = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+"""Variables of its environment that it notes at its start, in starts.log."""
 TORCH_OOM = ("torch.OutOfMemoryError", "Allocation on device")
 CUDA = ("torch.AcceleratorError", "CUDA error: an illegal memory access was encountered")
 
@@ -161,8 +163,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    with (HERE / "gpus.log").open("a") as log:
-        log.write(os.environ.get("CUDA_VISIBLE_DEVICES", "") + "\n")
+    with (HERE / "starts.log").open("a") as log:
+        log.write(json.dumps({name: os.environ.get(name) for name in GIVEN}) + "\n")
     if (HERE / "broken").exists():
         sys.exit("No module named 'torch'")
     ThreadingHTTPServer(("127.0.0.1", int(option("--port"))), Handler).serve_forever()
