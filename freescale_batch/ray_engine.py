@@ -13,7 +13,9 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import ray
 import ray.data
 import ray.exceptions
@@ -28,8 +30,32 @@ PACKAGE = Path(__file__).parent
 OBJECT_STORE_BYTES = 200 * 2**20
 NOTHING_NEW = ("ray.data", "ray._private.authentication.authentication_token_setup")
 """Loggers of Ray that tell of settings which are as they should be."""
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+THREADS = "OMP_NUM_THREADS"
 MOST_BLOCKS = 10_000
 """Ray plans each block by itself: of more jobs than this, several share a block."""
+
+
+class RayWorker(Worker):
+    """A worker whose server may use all threads."""
+
+    def __call__(self, row: dict[str, str]) -> dict[str, Any]:
+        with _without_rays_limit():
+            return super().__call__(row)
+
+
+@contextlib.contextmanager
+def _without_rays_limit() -> Iterator[None]:
+    """Hide OMP_NUM_THREADS, which Ray sets to 1 while a row is worked on, unless its node was given one."""
+    node = psutil.Process().parent()
+    if THREADS not in os.environ or node is None or THREADS in node.environ():
+        yield
+        return
+    limit = os.environ.pop(THREADS)
+    try:
+        yield
+    finally:
+        os.environ[THREADS] = limit  # Ray removes it itself
 
 
 @dataclass(frozen=True)
@@ -72,10 +98,10 @@ def _dataset(jobs: Sequence[Job], options: WorkerOptions, ray_options: RayOption
     )
     data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS))
     return data.map(
-        Worker,
+        RayWorker,
         fn_constructor_args=(options,),
         compute=pool,
-        num_cpus=1 if ray_options.cpu else None,
+        num_cpus=1 if ray_options.cpu else 0,  # GPUs alone say how many
         num_gpus=None if ray_options.cpu else ray_options.gpus,
     )
 
@@ -121,7 +147,7 @@ def _connected(options: RayOptions) -> Iterator[None]:
 
 def _join(address: str) -> None:
     # The nodes have no copy of this package: Ray brings it there.
-    ray.init(address=address, runtime_env={"py_modules": [str(PACKAGE)]}, log_to_driver=False)
+    ray.init(address=address, runtime_env={"py_modules": [str(PACKAGE)]}, **QUIET)
 
 
 def _start(options: RayOptions) -> "subprocess.Popen[bytes]":
@@ -130,9 +156,7 @@ def _start(options: RayOptions) -> "subprocess.Popen[bytes]":
         address="local",  # else Ray joins whatever cluster ran here last
         num_cpus=max(os.cpu_count() or 1, options.workers or 1),
         object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=None,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
+        **QUIET,
     )
     session = ray._private.worker._global_node.get_session_dir_path()
     words = [sys.executable, str(KEEPER), "session", session]

@@ -5,7 +5,6 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import WORKFLOW, Place, text_jobs
 
 from freescale_batch import run as run_module
 from freescale_batch.__main__ import ABORTED, ALL_DONE, SOME_FAILED, main
@@ -13,6 +12,7 @@ from freescale_batch.outcome import Outcome
 from freescale_batch.progress import LiveLine, duration
 from freescale_batch.store import Store
 from freescale_batch.worker import Worker
+from tools.harness.batch_place import WORKFLOW, Place, text_jobs
 
 
 def run(place: Place, *texts: str, jobs: list[dict] | None = None, more: tuple[str, ...] = ()) -> int:

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import WORKFLOW
 
 from freescale_batch.errors import BatchError
 from freescale_batch.jobs import checked_jobs, parse_seeds, product_lines, read_jobs, read_prompts
 from freescale_batch.workflow import load_workflow, prompt_inputs, seed_inputs, workflow_fingerprint
+from tools.harness.batch_place import WORKFLOW
 
 
 def jobs_of(*lines, workflow=WORKFLOW, folder=Path("/in")):

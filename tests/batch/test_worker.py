@@ -6,13 +6,13 @@ import time
 
 import psutil
 import pytest
-from conftest import WORKFLOW, Place, text_jobs
 
 from freescale_batch import server, worker
 from freescale_batch.jobs import checked_jobs
 from freescale_batch.server import ServerOptions
 from freescale_batch.store import Store
 from freescale_batch.worker import Worker, WorkerOptions
+from tools.harness.batch_place import WORKFLOW, Place, text_jobs
 
 
 @pytest.fixture

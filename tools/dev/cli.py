@@ -23,6 +23,7 @@ DEFAULT_HOST = "0.30.0"
 COMMANDS = """\
 commands:
   demo [...]               set everything up, make pictures with the demo model in a real ComfyUI
+  batch-demo [...]         set everything up, six images by freescale_batch on two real servers
   serve [--port N] [--gpu] [...]
                            set everything up, then ComfyUI in the browser; the rest goes to its main.py
   test [tier ...] [...]    the tests; paths narrow them, the rest goes to pytest
@@ -69,6 +70,7 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
     )
     known: dict[str, Callable[[Host, list[str]], int]] = {
         "demo": partial(_module, "tools.demo.run_demo"),
+        "batch-demo": partial(_module, "tools.demo.batch_demo"),
         "serve": _serve,
         "test": _test,
         "check": _check,

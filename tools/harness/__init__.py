@@ -9,6 +9,9 @@ comfy_page       its web page in a browser
 workflow         saved workflows as prompts
 demo_checkpoint  the demo model in this process
 demo_prompts     prompts and workflows, changed so that the demo model can run them
+batch_command    freescale_batch as a process, and whom it started
+batch_place      a folder in which it runs stand-ins of a server
+batch_stand_in   such a stand-in
 tiny_unet        the random UNet of the golden data
 golden_cases     the golden data, and how the pack computes the same
 """

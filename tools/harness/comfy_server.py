@@ -28,8 +28,8 @@ class ComfyServer:
     """
 
     def __init__(self, comfyui: Path, base: Path) -> None:
-        self._comfyui = comfyui
-        self._base = base
+        self.comfyui = comfyui
+        self.base = base
         self._temporary = tempfile.TemporaryDirectory(prefix="freescale-server-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name)
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,13 +88,13 @@ class ComfyServer:
 
     def _give_example_picture(self) -> None:
         """ComfyUI's input folder holds example.png from the start."""
-        example = self._comfyui / "input" / "example.png"
+        example = self.comfyui / "input" / "example.png"
         if example.is_file():
             shutil.copy(example, self.folder / "input")
 
     def _command(self, port: int) -> list[str]:
         folders = {name: self.folder / name for name in ("user", "output", "temp", "input")}
-        command = server_command(sys.executable, self._comfyui, self._base, port, folders=folders)
+        command = server_command(sys.executable, self.comfyui, self.base, port, folders=folders)
         return [*command, "--preview-method", "latent2rgb", "--use-pytorch-cross-attention"]
 
     def _wait_until_it_answers(self, client: ComfyClient) -> None:
