@@ -35,6 +35,7 @@ def done(monkeypatch):
         (["test", "batch"], ["set up tests", "set up batch", "batch"]),
         (["bench", "quality", "--smoke"], ["set up tools/bench", "-m tools.bench.quality --smoke"]),
         (["train", "--minutes", "5"], ["set up tools/demo/train", "-m tools.demo.train.run --minutes 5"]),
+        (["campaign", "fuzz", "--seed", "3"], ["set up tests", "-m tools.campaign.runner fuzz --seed 3"]),
         (["tables"], ["set up tests", "-m tests.print_tables"]),
     ],
 )
