@@ -5,9 +5,13 @@ import random
 
 import pytest
 import torch
+from freescale_pack.freescale_core.masks import repeat_to
 from freescale_pack.nodes.backbones.unet import dilation_convs
+from freescale_pack.nodes.host.releases import CatchOutOfMemory
+from freescale_pack.nodes.patching import memory_budget
+from freescale_pack.nodes.patching.memory_budget import MemoryBudget
 
-from tools.campaign import interrupts
+from tools.campaign import interrupts, memory
 from tools.campaign.subjects import KINDS, Subject
 
 
@@ -17,6 +21,12 @@ def test_interrupts_change_nothing(kind, seed):
     draw = random.Random(seed)
     outcome = interrupts.disturbed(kind(draw), draw)
     assert outcome.found is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lack_of_memory_changes_no_more_than_rounding(kind):
+    draw = random.Random(3)
+    assert memory.full(kind(draw), draw).found is None
 
 
 class Leaves:
@@ -97,3 +107,45 @@ def test_the_interrupts_find_an_error_that_is_swallowed(model):
 
     outcome = interrupts.disturbed(Subject("toy", model, run), random.Random(1))
     assert outcome.found and "which came out as None" in outcome.found
+
+
+KEPT_TENSORS = []
+
+
+def budgeted(model, compute):
+    """A run of one allocation of the pack, within a budget. compute: of the bytes it may take."""
+
+    def run():
+        return (MemoryBudget(lambda device: 2**40).within(compute, 2**20, torch.device("cpu")),)
+
+    return Subject("toy", model, run)
+
+
+def steady(size):
+    return repeat_to(torch.ones(1, 3), 2)
+
+
+def by_size(size):
+    return repeat_to(torch.ones(1, 3) * size, 2)
+
+
+def hoarding(size):
+    KEPT_TENSORS.append(torch.ones(3))
+    return steady(size)
+
+
+@pytest.mark.parametrize(
+    ("compute", "catch", "named"),
+    [
+        (steady, CatchOutOfMemory, None),
+        (steady, contextlib.nullcontext, "an error where smaller pieces were due"),
+        (by_size, CatchOutOfMemory, "an error of"),
+        (hoarding, CatchOutOfMemory, "tensors left alive"),
+    ],
+)
+def test_lack_of_memory_finds_what_is_broken(model, monkeypatch, compute, catch, named):
+    monkeypatch.setattr(memory_budget, "CatchOutOfMemory", catch)
+    monkeypatch.setattr(memory, "TIMES", {"once": 1})
+    outcome = memory.full(budgeted(model, compute), random.Random(1))
+    assert outcome.ending == ("passed on" if catch is contextlib.nullcontext else "smaller pieces")
+    assert (named is None) == (outcome.found is None) and (named or "") in str(outcome.found)

@@ -4,5 +4,6 @@ runner       draws the cases, writes a line for each, goes on where an earlier s
 subjects     random runs of tiny models: images, videos, transformers, whole cascades
 model_state  what a run must leave as it was
 interrupts   Cancel or an error at any operation of a run
+memory       lack of memory at any allocation of the pack
 page         docs/RELIABILITY.md from what the campaigns found
 """

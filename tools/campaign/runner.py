@@ -23,7 +23,10 @@ from typing import Any
 
 from tools import ROOT
 
-CAMPAIGNS = {"interrupts": "Cancel or an error at any operation of a random run"}
+CAMPAIGNS = {
+    "interrupts": "Cancel or an error at any operation of a random run",
+    "memory": "lack of memory at any allocation of the pack in a random run",
+}
 """Name of a module beside this one -> what its cases do."""
 LOGS = ROOT / ".dev" / "campaign"
 DEFAULT_MINUTES = 2.0
