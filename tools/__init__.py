@@ -7,6 +7,7 @@ Every file runs from the repository's root as a module: `python -m tools.bench.s
     demo/      the demo model, its training, and pictures made with it
     pictures/  pictures and texts that are made from the code: help pages, thumbnails, locales
     bench/     what FreeScale costs, and what its pictures are worth
+    campaign/  random cases that try to break what the pack promises
     page_texts the prose of pages that are written by a program
 """
 

@@ -4,10 +4,8 @@ processes too."""
 import dataclasses
 import gc
 import hashlib
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import comfy.sample
 import pytest
@@ -18,10 +16,10 @@ from freescale_pack.freescale_core.attention import fusion
 from freescale_pack.freescale_core.settings import FusionSettings
 from freescale_pack.nodes.host.releases import free_memory_of
 from freescale_pack.nodes.patching.model import with_settings
-from torch.overrides import TorchFunctionMode
 
 from tools import ROOT
 from tools.harness.demo_checkpoint import conditioning
+from tools.harness.out_of_memory import OurAllocations
 
 from .runs import PARTS, fingerprint, sample, settings
 
@@ -77,42 +75,6 @@ FAILURES = [
         ["test_robustness.py::test_fifty_runs_leave_no_tensors_and_no_patches_behind"],
     ),
 ]
-
-OUR_FOLDERS = (str(ROOT / "nodes"), str(ROOT / "freescale_core"))
-
-
-class OurAllocations(TorchFunctionMode):
-    """Sees the torch calls that come from lines of the pack; raises out of memory at the call site `fail_at`,
-    `times` times."""
-
-    def __init__(self, fail_at=None, times=10**9):
-        super().__init__()
-        self.sites, self.fail_at, self.left = [], fail_at, times
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        site = self._site()
-        if site and isinstance(out, torch.Tensor):
-            if site not in self.sites:
-                self.sites.append(site)
-            if site == self.fail_at and self.left > 0:
-                self.left -= 1
-                raise torch.cuda.OutOfMemoryError(f"injected at {site}")
-        return out
-
-    @staticmethod
-    def _site():
-        """file:line of the nearest frame of the pack, unless the host's own code lies between (then it is its
-        allocation)."""
-        frame = sys._getframe(2)
-        while frame is not None:
-            name = frame.f_code.co_filename
-            if name.startswith(OUR_FOLDERS):
-                return f"{Path(name).name}:{frame.f_lineno}"
-            if f"{os.sep}comfy{os.sep}" in name:
-                return None
-            frame = frame.f_back
-        return None
 
 
 def our_sites(model):

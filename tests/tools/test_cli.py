@@ -36,6 +36,7 @@ def done(monkeypatch):
         (["bench", "quality", "--smoke"], ["set up tools/bench", "-m tools.bench.quality --smoke"]),
         (["train", "--minutes", "5"], ["set up tools/demo/train", "-m tools.demo.train.run --minutes 5"]),
         (["batch-demo", "--output", "o"], ["set up tests", "-m tools.demo.batch_demo --output o"]),
+        (["campaign", "fuzz", "--seed", "3"], ["set up tests", "-m tools.campaign.runner fuzz --seed 3"]),
         (["tables"], ["set up tests", "-m tests.print_tables"]),
     ],
 )

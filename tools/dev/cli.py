@@ -35,6 +35,8 @@ commands:
   locales                  write locales/en from the nodes' own texts
   pictures                 draw the pictures of the help pages anew, in a browser
   bench [name] [...]       a benchmark; without a name: which there are
+  campaign [name] [--minutes M] [--seed S] [--cases N] [--case K]
+                           random cases that try to break the pack; without a name: which there are
   train [...]              train the demo model anew
 """
 
@@ -79,6 +81,7 @@ def _command(words: list[str]) -> tuple[Callable[[Host, list[str]], int], list[s
         "locales": partial(_module, "tools.pictures.locales"),
         "pictures": _pictures,
         "bench": _bench,
+        "campaign": partial(_module, "tools.campaign.runner"),
         "train": partial(_module, "tools.demo.train.run", group="tools/demo/train"),
     }
     parser.add_argument("command", choices=known)

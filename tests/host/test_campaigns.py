@@ -1,0 +1,151 @@
+"""A slice of every campaign, and that each finds what is broken. `dev.py campaign` runs them for longer."""
+
+import contextlib
+import random
+
+import pytest
+import torch
+from freescale_pack.freescale_core.masks import repeat_to
+from freescale_pack.nodes.backbones.unet import dilation_convs
+from freescale_pack.nodes.host.releases import CatchOutOfMemory
+from freescale_pack.nodes.patching import memory_budget
+from freescale_pack.nodes.patching.memory_budget import MemoryBudget
+
+from tools.campaign import interrupts, memory
+from tools.campaign.subjects import KINDS, Subject
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_interrupts_change_nothing(kind, seed):
+    draw = random.Random(seed)
+    outcome = interrupts.disturbed(kind(draw), draw)
+    assert outcome.found is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lack_of_memory_changes_no_more_than_rounding(kind):
+    draw = random.Random(3)
+    assert memory.full(kind(draw), draw).found is None
+
+
+class Leaves:
+    """A run of a few operations that does something to the model when it begins, and undoes it at its end."""
+
+    def __init__(self, model, leave):
+        self.subject, self._leave, self._undo = Subject("toy", model, self.run), leave, []
+
+    def run(self):
+        self._undo.append(self._leave(self.subject.model))
+        found = sum(torch.ones(2) for _ in range(8))
+        self._undo.pop()()
+        return (found,)
+
+    def clean_up(self):
+        for undo in self._undo:
+            undo()
+
+
+def dilate(model):
+    conv = dilation_convs(model.model.diffusion_model)[0]
+    before, conv.dilation = conv.dilation, (5, 5)
+    return lambda: setattr(conv, "dilation", before)
+
+
+def add_an_option(model):
+    model.model_options["left"] = 1
+    return lambda: model.model_options.pop("left", None)
+
+
+def hook(model):
+    return model.model.register_forward_hook(print).remove
+
+
+def take_over_a_method(model):
+    model.model.forward = print
+    return lambda: vars(model.model).pop("forward", None)
+
+
+def change_a_weight(model):
+    weight = next(model.model.parameters())
+    before = weight.data.clone()
+    weight.data.zero_()
+    return lambda: weight.data.copy_(before)
+
+
+def draw_globally(model):
+    before = random.getstate()
+    random.random()
+    return lambda: random.setstate(before)
+
+
+@pytest.mark.parametrize(
+    ("leave", "named"),
+    [
+        (dilate, "convolutions"),
+        (add_an_option, "model options"),
+        (hook, "hooks"),
+        (take_over_a_method, "forward methods"),
+        (change_a_weight, "weights"),
+        (draw_globally, "Python's generator"),
+    ],
+)
+def test_the_interrupts_find_what_a_run_leaves_behind(model, leave, named):
+    toy = Leaves(model, leave)
+    try:
+        outcome = interrupts.disturbed(toy.subject, random.Random(1))
+    finally:
+        toy.clean_up()
+    assert outcome.found and named in outcome.found
+
+
+def test_the_interrupts_find_an_error_that_is_swallowed(model):
+    def run():
+        with contextlib.suppress(BaseException):
+            return (torch.ones(2) + 1,)
+        return (torch.zeros(0),)
+
+    outcome = interrupts.disturbed(Subject("toy", model, run), random.Random(1))
+    assert outcome.found and "which came out as None" in outcome.found
+
+
+KEPT_TENSORS = []
+
+
+def budgeted(model, compute):
+    """A run of one allocation of the pack, within a budget. compute: of the bytes it may take."""
+
+    def run():
+        return (MemoryBudget(lambda device: 2**40).within(compute, 2**20, torch.device("cpu")),)
+
+    return Subject("toy", model, run)
+
+
+def steady(size):
+    return repeat_to(torch.ones(1, 3), 2)
+
+
+def by_size(size):
+    return repeat_to(torch.ones(1, 3) * size, 2)
+
+
+def hoarding(size):
+    KEPT_TENSORS.append(torch.ones(3))
+    return steady(size)
+
+
+@pytest.mark.parametrize(
+    ("compute", "catch", "named"),
+    [
+        (steady, CatchOutOfMemory, None),
+        (steady, contextlib.nullcontext, "an error where smaller pieces were due"),
+        (by_size, CatchOutOfMemory, "an error of"),
+        (hoarding, CatchOutOfMemory, "tensors left alive"),
+    ],
+)
+def test_lack_of_memory_finds_what_is_broken(model, monkeypatch, compute, catch, named):
+    monkeypatch.setattr(memory_budget, "CatchOutOfMemory", catch)
+    monkeypatch.setattr(memory, "TIMES", {"once": 1})
+    outcome = memory.full(budgeted(model, compute), random.Random(1))
+    assert outcome.ending == ("passed on" if catch is contextlib.nullcontext else "smaller pieces")
+    assert (named is None) == (outcome.found is None) and (named or "") in str(outcome.found)

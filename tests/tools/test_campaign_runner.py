@@ -1,0 +1,67 @@
+"""The log of a campaign: cases by seed and number, findings, and going on after a kill."""
+
+import math
+
+import pytest
+
+from tools.campaign import runner
+from tools.campaign.runner import Outcome, campaign_until, lines_of, read_log, summary
+
+
+def drawn(draw):
+    number = draw.randrange(10**9)
+    return Outcome("toy", "even" if number % 2 == 0 else "odd", None)
+
+
+def broken(draw):
+    raise ZeroDivisionError("by nothing")
+
+
+def until(file, cases, campaign=drawn, seed=5):
+    return campaign_until(campaign, seed, file, math.inf, cases)
+
+
+def endings(lines):
+    return [line.ending for line in lines]
+
+
+def test_a_case_is_decided_by_the_seed_and_its_number(tmp_path):
+    whole = endings(until(tmp_path / "a", 20))
+    assert endings(until(tmp_path / "b", 20)) == whole
+    assert endings(until(tmp_path / "c", 20, seed=6)) != whole
+    assert next(lines_of(drawn, 5, first=13)).ending == whole[13]
+
+
+@pytest.mark.parametrize("torn", ["", '{"case": 7, "sub', '{"case": 7}\n'])
+def test_a_campaign_goes_on_behind_the_last_whole_line(tmp_path, torn):
+    file = tmp_path / "log"
+    first = until(file, 7)
+    with file.open("a") as log:
+        log.write(torn)
+    lines = until(file, 20)
+    assert lines[:7] == first and [line.case for line in lines] == list(range(20))
+    assert read_log(file) == lines
+    assert endings(lines) == endings(until(tmp_path / "other", 20))
+
+
+def test_no_case_begins_after_the_deadline(tmp_path):
+    assert campaign_until(drawn, 5, tmp_path / "log", -math.inf, 20) == []
+
+
+def test_an_exception_is_a_finding_that_says_where_it_was_raised(tmp_path, capsys):
+    (line,) = until(tmp_path / "log", 1, broken)
+    assert line.found.startswith("ZeroDivisionError at test_campaign_runner.py:")
+    assert summary([line])["found"] == [f"case 0, unknown: {line.found}"]
+    assert line.found in capsys.readouterr().out
+
+
+def test_the_figures_of_a_log(tmp_path):
+    lines = until(tmp_path / "log", 20)
+    figures = summary(lines)
+    assert figures["cases"] == 20 == sum(figures["endings"].values()) == figures["subjects"]["toy"]
+    assert figures["endings"]["odd"] == endings(lines).count("odd") and figures["found"] == []
+
+
+def test_without_a_name_the_campaigns_are_listed(capsys):
+    assert runner.main([]) == 0
+    assert "interrupts " in capsys.readouterr().out

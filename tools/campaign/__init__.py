@@ -1,0 +1,9 @@
+"""Campaigns: thousands of random cases that try to break what the pack promises, each decided by a seed.
+
+runner       draws the cases, writes a line for each, goes on where an earlier start ended
+subjects     random runs of tiny models: images, videos, transformers, whole cascades
+model_state  what a run must leave as it was
+interrupts   Cancel or an error at any operation of a run
+memory       lack of memory at any allocation of the pack
+page         docs/RELIABILITY.md from what the campaigns found
+"""

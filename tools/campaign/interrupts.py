@@ -1,0 +1,75 @@
+"""Cancel, or an error, at a random operation anywhere in a random run.
+
+Afterwards the model, its options, the convolutions and the global generators are bit-identical to before, and
+the next run equals an undisturbed one.
+"""
+
+import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack)
+
+# isort: split
+import torch
+from comfy.model_management import InterruptProcessingException
+from freescale_pack.nodes.cascade.kept import KEPT
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tools.campaign.model_state import Generators, ModelState
+from tools.campaign.runner import Outcome
+from tools.campaign.subjects import random_subject
+
+
+class Stop(BaseException):
+    """Ends a run as Ctrl-C does."""
+
+
+ERRORS = {"Cancel": InterruptProcessingException, "error": RuntimeError, "stop": Stop}
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations of torch, and raises `error` in place of one of them."""
+
+    def __init__(self, fail_at=None, error=None):
+        super().__init__()
+        self.count, self.fail_at, self.error = 0, fail_at, error
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        if self.count == self.fail_at:
+            raise self.error
+        return function(*args, **(kwargs or {}))
+
+
+def run_case(draw):
+    with torch.inference_mode():
+        return disturbed(random_subject(draw), draw)
+
+
+def disturbed(subject, draw):
+    """Run a subject undisturbed, ended at an operation, and undisturbed again."""
+    KEPT.clear()
+    with Operations() as operations:
+        expected = subject.run()
+    KEPT.clear()
+    name, fail_at = draw.choice(sorted(ERRORS)), draw.randrange(1, operations.count + 1)
+    error = ERRORS[name]("injected")
+    model, generators = ModelState(subject.model), Generators()
+    ended = _ends(subject, generators, Operations(fail_at, error))
+    changed = model.changes() + generators.changes()
+    if draw.random() < 0.5:
+        KEPT.clear()  # Otherwise the next run goes on from the finished stages.
+    again = subject.run()
+    if len(again) != len(expected) or not all(map(torch.equal, again, expected)):
+        changed.append("the next run")
+    if ended is not error:
+        changed.append(f"{name}, which came out as {ended!r}")
+    place = f"{name} at operation {fail_at} of {operations.count}"
+    return Outcome(subject.name, name, f"{place} changed {', '.join(changed)}" if changed else None)
+
+
+def _ends(subject, generators, operations):
+    """What a run raises. It may end without the operation: the first run made what later ones find."""
+    try:
+        with generators.watched(), operations:
+            subject.run()
+    except BaseException as raised:
+        return raised
+    return operations.error if operations.count < operations.fail_at else None
