@@ -1,5 +1,6 @@
 """FreeScaleCascade: like KSampler, but it goes on from the base size to the target size, stage by stage."""
 
+import dataclasses
 import logging
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -16,10 +17,11 @@ from ..freescale_core.settings import FreeScaleSettings
 from . import widgets
 from .backbones.backbone import auto_preset, backbone_of
 from .backbones.video import frames_are_a_batch
+from .cascade.experts import expect_experts
 from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
 from .cascade.run import is_video, run_cascade
-from .cascade.stages import SamplerChoice, Stage, StageOverride, stages_of
+from .cascade.stages import LowNoiseExpert, SamplerChoice, Stage, StageOverride, stages_of
 from .cascade.start import FromLatent, Start, start_from
 from .cascade.vae import encode_video
 from .host.prompt_graph import queued
@@ -41,7 +43,9 @@ from .widgets import OverridesType, PlanType
 
 log = logging.getLogger("FreeScale")
 MAX_STRETCH = 1.05
-ORIGIN_INPUTS = ("model", "positive", "negative", "vae", "overrides")
+ORIGIN_INPUTS = ("model", "positive", "negative", "vae", "overrides", "low_noise_model")
+BOUNDARY = 0.875
+"""Wan 2.2 A14B's hand-over for text to video."""
 SHOWN_PER_STAGE = 4
 """Images of a batch that the node shows; of a video it is one frame."""
 
@@ -105,6 +109,23 @@ class FreeScaleCascade(io.ComfyNode):
                 OverridesType.Input(
                     "overrides", optional=True, tooltip="Another model, prompt or cfg for later stages."
                 ),
+                io.Model.Input(
+                    "low_noise_model",
+                    optional=True,
+                    tooltip="The second expert of Wan 2.2 A14B, whose first is model. It takes over the "
+                    "settings of model.",
+                ),
+                io.Float.Input(
+                    "boundary",
+                    optional=True,
+                    default=BOUNDARY,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    force_input=True,
+                    tooltip="Noise level (sigma) below which low_noise_model samples. Unconnected: "
+                    f"{BOUNDARY}, Wan 2.2's for text to video.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The final stage as a latent."),
@@ -148,9 +169,11 @@ class FreeScaleCascade(io.ComfyNode):
         image: Tensor | None = None,
         plan: CascadePlan | None = None,
         overrides: tuple[StageOverride, ...] = (),
+        low_noise_model: Model | None = None,
+        boundary: float = BOUNDARY,
     ) -> io.NodeOutput:
         links: dict[str, Any] = {"model": model, "positive": positive, "negative": negative}
-        numbers = {"seed": seed, "steps": steps, "cfg": cfg, "factor": factor}
+        numbers = {"seed": seed, "steps": steps, "cfg": cfg, "factor": factor, "boundary": boundary}
         expect_inputs(cls.define_schema(), **links, **numbers, sampler_name=sampler_name, scheduler=scheduler)
         expect_one("FreeScale Cascade", latent, image)
         expect_vae("FreeScale Cascade", vae)
@@ -171,6 +194,9 @@ class FreeScaleCascade(io.ComfyNode):
         settings = settings_of(model) or _auto_settings(model)
         choice = SamplerChoice(seed, steps, cfg, sampler_name, scheduler)
         base = Stage(model, settings, positive, negative, choice)
+        if low_noise_model is not None:
+            expect_experts(model, low_noise_model)
+            base = dataclasses.replace(base, low_noise=LowNoiseExpert(low_noise_model, boundary))
         if plan is None:
             plan = _plan_by_factor(settings, start.size, factor, backbone.multiple)
             stages = stages_of(base, plan, overrides)

@@ -108,7 +108,8 @@ def origin_of(prompt: Mapping[str, Any] | None, node: str | None, inputs: tuple[
 
 def _stage_key(stage: Stage, size: Size) -> Hashable:
     prompts = _key(stage.positive), _key(stage.negative)
-    return _key(stage.model), _key(stage.settings), prompts, _key(stage.choice), stage.start_step, size
+    low = _key(stage.low_noise)
+    return _key(stage.model), _key(stage.settings), prompts, _key(stage.choice), stage.start_step, size, low
 
 
 def _start_key(start: Start) -> Hashable:

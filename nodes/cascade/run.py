@@ -15,6 +15,7 @@ from ...freescale_core.planning.plan import LATENT_METHOD, CascadePlan, is_of_la
 from ..host.releases import CatchOutOfMemory, without_grid_hints
 from ..host.types import Callback, LatentDict, Vae
 from ..patching.model import with_settings
+from .experts import sampled_by_both
 from .kept import KEPT, stage_keys
 from .progress import CascadeProgress, StageWork
 from .stages import Stage
@@ -97,12 +98,19 @@ def run_cascade(
 
 
 def _patched(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages with their settings on their MODELs.
+    """The stages with their settings on their MODELs, those of both experts.
 
     Stages that share both share one patched MODEL, too, so that ComfyUI need not load it again.
     """
     patched = functools.cache(with_settings)
-    return [dataclasses.replace(stage, model=patched(stage.model, stage.settings)) for stage in stages]
+
+    def of(stage: Stage) -> Stage:
+        low_noise = stage.low_noise
+        if low_noise is not None:
+            low_noise = dataclasses.replace(low_noise, model=patched(low_noise.model, stage.settings))
+        return dataclasses.replace(stage, model=patched(stage.model, stage.settings), low_noise=low_noise)
+
+    return [of(stage) for stage in stages]
 
 
 def _kept(samples: Tensor, before: LatentDict | None, r: int, size: Size) -> LatentDict:
@@ -190,6 +198,9 @@ def sample(stage: Stage, latent: LatentDict, callback: Callback) -> LatentDict:
     """
     choice, samples = stage.choice, latent["samples"]
     noise = comfy.sample.prepare_noise(samples, choice.seed, latent.get("batch_index"))
+    if stage.low_noise is not None:
+        out = sampled_by_both(stage, stage.low_noise, latent, noise, callback)
+        return {**without_grid_hints(latent), "samples": out}
     out = comfy.sample.sample(
         stage.model,
         noise,

@@ -36,6 +36,14 @@ class SamplerChoice:
 
 
 @dataclass(frozen=True)
+class LowNoiseExpert:
+    """A second MODEL, for the steps that begin below the noise level `boundary` (sigma of a flow model)."""
+
+    model: Model
+    boundary: float
+
+
+@dataclass(frozen=True)
 class Stage:
     """What one stage is sampled with. The MODEL gets the settings when the cascade runs, not before."""
 
@@ -46,6 +54,8 @@ class Stage:
     choice: SamplerChoice
     start_step: int | None = None
     """None = the whole schedule (stage 0)."""
+    low_noise: LowNoiseExpert | None = None
+    """None = the MODEL samples all steps."""
 
     @property
     def backbone(self) -> Backbone:
@@ -115,15 +125,21 @@ def stages_of(base: Stage, plan: CascadePlan, overrides: tuple[StageOverride, ..
 def _overridden(stage: Stage, override: StageOverride) -> Stage:
     """The stage with what the override changes.
 
-    A MODEL without settings of its own takes over those before.
+    A MODEL without settings of its own takes over those before. It samples all steps of its stages.
     """
     if override.model is not None:
-        _expect_latent_space(override.model, stage.model)
+        expect_latent_space(
+            "FreeScale Stage Override",
+            override.model,
+            stage.model,
+            "start a second FreeScale Cascade from the image",
+        )
     own = None if override.model is None else settings_of(override.model)
     return dataclasses.replace(
         stage,
         model=stage.model if override.model is None else override.model,
         settings=stage.settings if own is None else own,
+        low_noise=stage.low_noise if override.model is None else None,
         positive=stage.positive if override.positive is None else override.positive,
         negative=stage.negative if override.negative is None else override.negative,
         choice=dataclasses.replace(
@@ -132,13 +148,11 @@ def _overridden(stage: Stage, override: StageOverride) -> Stage:
     )
 
 
-def _expect_latent_space(model: Model, before: Model) -> None:
+def expect_latent_space(node: str, model: Model, before: Model, advice: str) -> None:
+    """Raise ValueError, with what to do, unless `model` can go on with the latents of `before`."""
     got, expected = (type(m.model.latent_format).__name__ for m in (model, before))
     if got != expected:
-        raise ValueError(
-            f"FreeScale Stage Override expects a model with the latent space {expected}, got {got}: "
-            "start a second FreeScale Cascade from the image."
-        )
+        raise ValueError(f"{node} expects a model with the latent space {expected}, got {got}: {advice}.")
 
 
 def _later_stage(stage: Stage, r: int, plan: CascadePlan) -> Stage:

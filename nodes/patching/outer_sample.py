@@ -26,6 +26,8 @@ from .step_times import StepClock, note_run, schedule_steps
 
 log = logging.getLogger("FreeScale")
 KEY = "freescale"
+GOES_ON = "freescale_goes_on"
+"""Attribute of a SAMPLER, true where its run is the second half of another."""
 
 
 class OuterSample:
@@ -65,7 +67,8 @@ class OuterSample:
         backbone.expect_fits(run.target)
         if settings.rope is not None:
             require_rope(guider.model_patcher)  # Other nodes may have come after FreeScale.
-        _log_restart(settings, latent_image, sigmas, model_sampling)
+        if not getattr(sampler, GOES_ON, False):
+            _log_restart(settings, latent_image, sigmas, model_sampling)
         if settings.detail is not None:
             sampler = _detail_sampler(settings.detail, noise, latent_image, sampler, model_sampling)
         saved = guider.model_options

@@ -36,7 +36,10 @@ def test_a_part_node_with_its_defaults_is_that_part_of_the_preset(node, part, ex
 
 
 def test_the_cascade_samples_as_the_authors_do():
-    """50 Euler steps of the leading schedule, guidance 7.5, to twice the size."""
+    """50 Euler steps of the leading schedule, guidance 7.5, to twice the size.
+
+    The boundary is for models with two experts.
+    """
     assert defaults(FreeScaleCascade) == {
         "seed": 0,
         "steps": 50,
@@ -44,6 +47,7 @@ def test_the_cascade_samples_as_the_authors_do():
         "sampler_name": "euler",
         "scheduler": "ddim_uniform",
         "factor": 2.0,
+        "boundary": 0.875,
     }
 
 
