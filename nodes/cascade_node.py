@@ -7,10 +7,11 @@ from typing import Any
 
 import comfy.samplers
 from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
 from ..freescale_core.geometry import Size, enlarged
-from ..freescale_core.planning.plan import CascadePlan
+from ..freescale_core.planning.plan import CascadePlan, is_of_latents
 from ..freescale_core.planning.stages import doubling_stages
 from ..freescale_core.presets import SCHEDULER, STEPS
 from ..freescale_core.settings import FreeScaleSettings
@@ -34,6 +35,7 @@ from .input_checks import (
     expect_latent,
     expect_one,
     expect_vae,
+    is_vae,
     link_problem,
 )
 from .patching.detail_blend import check_sampler
@@ -46,6 +48,11 @@ MAX_STRETCH = 1.05
 ORIGIN_INPUTS = ("model", "positive", "negative", "vae", "overrides", "low_noise_model")
 BOUNDARY = 0.875
 """Wan 2.2 A14B's hand-over for text to video."""
+NO_IMAGE = (
+    "FreeScale Cascade has no image, for it has no VAE or memory ran out while decoding: decode its latent "
+    "with VAE Decode (Tiled)."
+)
+"""What nodes behind the image outputs are told."""
 SHOWN_PER_STAGE = 4
 """Images of a batch that the node shows; of a video it is one frame."""
 
@@ -158,7 +165,7 @@ class FreeScaleCascade(io.ComfyNode):
         model: Model,
         positive: Conditioning,
         negative: Conditioning,
-        vae: Vae,
+        vae: Vae | None,
         seed: int,
         steps: int,
         cfg: float,
@@ -176,13 +183,16 @@ class FreeScaleCascade(io.ComfyNode):
         numbers = {"seed": seed, "steps": steps, "cfg": cfg, "factor": factor, "boundary": boundary}
         expect_inputs(cls.define_schema(), **links, **numbers, sampler_name=sampler_name, scheduler=scheduler)
         expect_one("FreeScale Cascade", latent, image)
-        expect_vae("FreeScale Cascade", vae)
+        backbone = backbone_of(model)
+        settings = settings_of(model) or _auto_settings(model)
+        method = settings.method if plan is None else plan.method
+        if image is not None or not is_of_latents(method):
+            expect_vae("FreeScale Cascade", vae)
         if image is not None:
             expect_image("FreeScale Cascade", image)
-        backbone = backbone_of(model)
         if latent is not None:
             expect_latent("FreeScale Cascade", latent, videos=not backbone.is_unet)
-        if backbone.is_video and image is not None and image.shape[0] > 1:
+        if backbone.is_video and image is not None and vae is not None and image.shape[0] > 1:
             latent, image = {"samples": encode_video(vae, image, "auto")}, None
         start = start_from(model, latent, image, backbone.cell)
         if isinstance(start, FromLatent):
@@ -191,7 +201,6 @@ class FreeScaleCascade(io.ComfyNode):
                 "encode the image with this model's VAE",
             )
             expect_channels("FreeScale Cascade", channels, start.latent["samples"], advice)
-        settings = settings_of(model) or _auto_settings(model)
         choice = SamplerChoice(seed, steps, cfg, sampler_name, scheduler)
         base = Stage(model, settings, positive, negative, choice)
         if low_noise_model is not None:
@@ -208,11 +217,11 @@ class FreeScaleCascade(io.ComfyNode):
         for stage in stages[1:]:
             _check_sampler(stage)
         _warn_about_areas(stages[1:])
-        results = run_cascade(stages, vae, plan, start, _origin(cls))
+        results = run_cascade(stages, vae if is_vae(vae) else None, plan, start, _origin(cls))
         shown = 1 if backbone.is_unet and frames_are_a_batch(model) else SHOWN_PER_STAGE
         images = [result.image for result in results if result.image is not None]
-        last = images[-1] if images else None
-        return io.NodeOutput(results[-1].latent, last, images, ui=_stage_previews(cls, images, shown))
+        given: list[Any] = images or [ExecutionBlocker(NO_IMAGE)]
+        return io.NodeOutput(results[-1].latent, given[-1], given, ui=_stage_previews(cls, images, shown))
 
 
 def _origin(cls: type[io.ComfyNode]) -> Hashable:

@@ -46,9 +46,14 @@ def size_or_none(width: int, height: int, what: str) -> Size | None:
     return Size(height, width) if width else None
 
 
-def expect_vae(node: str, vae: object) -> None:
+def is_vae(vae: object) -> bool:
     """A checkpoint without a VAE gives a VAE object without a network; loaders of other packs give None."""
-    if vae is None or getattr(vae, "first_stage_model", vae) is None:
+    return vae is not None and getattr(vae, "first_stage_model", vae) is not None
+
+
+def expect_vae(node: str, vae: object) -> None:
+    """Raise ValueError unless `vae` is one."""
+    if not is_vae(vae):
         raise ValueError(
             f"{node} expects a VAE, got none: this checkpoint has none, so load one with Load VAE."
         )

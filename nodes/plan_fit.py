@@ -42,7 +42,7 @@ def vae_gib_as_used(plan: CascadePlan, size: Size, card: Card) -> float:
 
 
 def fit_line(plan: CascadePlan, card: Card, say: Say | None = None) -> str:
-    """One sentence on one image of SDXL: the card, whether the last stage fits, and how the VAE goes.
+    """One sentence on an image or a video of SDXL: the card, whether the last stage fits, how the VAE goes.
 
     say: of `plan_texts.saying`; None = English.
     """
@@ -54,11 +54,15 @@ def fit_line(plan: CascadePlan, card: Card, say: Say | None = None) -> str:
     vae = say("vaeWhole") if tile is None else say("vaeTiles", tile=tile)
     if vae_gib_as_used(plan, last, card) > room:
         vae = say("vaeTooLarge")
-    return say("fit", card=card.name, gib=f"{card.total_gib:.0f}", unet=_unet(last, room, say), vae=vae)
+    fits = {"card": card.name, "gib": f"{card.total_gib:.0f}", "vae": vae}
+    unet = _unet(last, plan.frames, room, say)
+    if plan.frames > 1:
+        return say("fitFrames", frames=plan.frames, unet=unet, **fits)
+    return say("fit", unet=unet, **fits)
 
 
-def _unet(size: Size, room_gib: float, say: Say) -> str:
-    whole = unet_gib(size)
+def _unet(size: Size, frames: int, room_gib: float, say: Say) -> str:
+    whole = unet_gib(size, frames)
     half = (whole - WEIGHTS_GIB) / 2
     if whole <= room_gib:
         return say("fits", size=size)

@@ -107,6 +107,15 @@ class FreeScalePlan(io.ComfyNode):
                     **folded,
                 ),
                 widgets.upscale_model("Enlarges the images between stages before the exact resize."),
+                io.Int.Input(
+                    "frames",
+                    default=1,
+                    min=1,
+                    max=widgets.MAX_FRAMES,
+                    optional=True,
+                    tooltip="Frames of a video, 1 = an image. Cost and memory are told for all of them; the "
+                    "stages stay the same.",
+                ),
             ],
             outputs=[
                 PlanType.Output(
@@ -135,6 +144,7 @@ class FreeScalePlan(io.ComfyNode):
         later_sampler: str,
         later_scheduler: str,
         upscale_model: Any = None,
+        frames: int = 1,
     ) -> io.NodeOutput:
         sizes = {"base_width": base_width, "base_height": base_height, "width": width, "height": height}
         others = {"target": target, "factor": factor, "megapixels": megapixels, "factors": factors}
@@ -143,6 +153,7 @@ class FreeScalePlan(io.ComfyNode):
             "later_steps": later_steps,
             "later_sampler": later_sampler,
             "later_scheduler": later_scheduler,
+            "frames": frames,
         }
         expect_inputs(cls.define_schema(), **sizes, **others, **ways, **later)
         base = size_or_none(base_width, base_height, "base size") or _auto_base(target, Size(height, width))
@@ -156,6 +167,7 @@ class FreeScalePlan(io.ComfyNode):
             sampler_name=None if later_sampler == SAME else later_sampler,
             scheduler=None if later_scheduler == SAME else later_scheduler,
             upscale_model=upscale_model,
+            frames=frames,
         )
         return io.NodeOutput(plan, f"{describe(plan)}\n{fit_line(plan, Card.of_this_server())}")
 

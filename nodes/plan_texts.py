@@ -65,6 +65,8 @@ def settings_texts(plan: CascadePlan, say: Say) -> list[str]:
         else _again(plan.restart)
     )
     lines = [say("settings", resize=resize, again=again, tiling=plan.tiling)]
+    if plan.frames > 1:
+        lines.insert(0, say("frames", frames=plan.frames))
     steps = plan.steps and say("steps", number=plan.steps)
     changes = [change for change in (steps, plan.sampler_name, plan.scheduler) if change]
     return [*lines, say("later", changes=", ".join(changes))] if changes else lines

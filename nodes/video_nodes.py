@@ -19,7 +19,6 @@ from .host.types import Conditioning
 from .input_checks import expect_cells, expect_inputs
 
 CATEGORY = "FreeScale/video"
-MAX_FRAMES = 4096
 LATENT_CHANNELS = 4
 
 
@@ -78,7 +77,7 @@ class FreeScaleVideoCrafterTextToVideo(io.ComfyNode):
                     "frames",
                     default=16,
                     min=1,
-                    max=MAX_FRAMES,
+                    max=widgets.MAX_FRAMES,
                     tooltip="Frames of the video. The model is trained for 16.",
                 ),
                 io.Int.Input(

@@ -24,6 +24,8 @@ ROPES: dict[str, RopeSettings | None] = {
     "rectified": RopeSettings("rectified"),
 }
 """Widget value -> rotary positions, beside those of the preset."""
+MAX_FRAMES = 4096
+"""Of a video."""
 MAX_ALPHA = 8.0
 MAX_BASE_SIDE = 4096
 """Pixels. Larger than any model is trained for."""

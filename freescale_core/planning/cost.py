@@ -107,20 +107,20 @@ def transformer_cost(tokens: int, width: int = TRANSFORMER_WIDTH) -> float:
     return 24.0 * tokens * width**2 + 4.0 * tokens**2 * width
 
 
-def unet_gib(size: Size) -> float:
-    """GPU memory while sampling at `size` (pixels): weights and activations.
+def unet_gib(size: Size, frames: int = 1) -> float:
+    """GPU memory while sampling `frames` images at once at `size` (pixels): weights and activations.
 
     Without what the driver and its libraries take.
     """
-    return WEIGHTS_GIB + ACTIVATIONS_GIB * size.area / MEGAPIXEL.area
+    return WEIGHTS_GIB + ACTIVATIONS_GIB * frames * size.area / MEGAPIXEL.area
 
 
-def freeu_gib(size: Size) -> float:
+def freeu_gib(size: Size, frames: int = 1) -> float:
     """GPU memory that FreeU's filter takes for a moment in each call at `size` (pixels).
 
     It is a part of `unet_gib`.
     """
-    return FREEU_GIB * size.area / MEGAPIXEL.area
+    return FREEU_GIB * frames * size.area / MEGAPIXEL.area
 
 
 def vae_gib(size: Size) -> float:

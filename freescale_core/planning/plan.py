@@ -26,6 +26,7 @@ class CascadePlan:
     restart: share of the noise (of t) that stages >= 1 skip, None = the preset's.
     steps, sampler_name, scheduler: of stages >= 1, None = as in stage 0.
     upscale_model: whatever the host resizes images with before `method`, or None.
+    frames: of a video, 1 = an image; it counts in what the plan says of cost and memory, and nowhere else.
     """
 
     base: Size
@@ -37,6 +38,7 @@ class CascadePlan:
     sampler_name: str | None = None
     scheduler: str | None = None
     upscale_model: object | None = None
+    frames: int = 1
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -44,6 +46,10 @@ class CascadePlan:
             raise ValueError(
                 f"FreeScale plan: expected restart from 0 to below 1, got {self.restart}: choose a number in "
                 "between"
+            )
+        if self.frames < 1:
+            raise ValueError(
+                f"FreeScale plan: expected at least one frame, got {self.frames}: choose 1 for an image"
             )
         if self.upscale_model is not None and is_of_latents(self.method):
             raise ValueError(

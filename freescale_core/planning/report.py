@@ -13,9 +13,10 @@ from .plan import CascadePlan
 
 @dataclass(frozen=True)
 class StageReport:
-    """One stage. exact, balanced, fast: cost of its sampling at these speeds, the base image = 1.
+    """One stage. exact, balanced, fast: cost of sampling all its frames at these speeds, the base image = 1.
 
-    unet_gib, vae_gib: GPU memory. freeu_gib: the part of unet_gib that the FreeU node takes, if there is one.
+    unet_gib, vae_gib: GPU memory, for all frames and for one. freeu_gib: the part of unet_gib that the FreeU
+    node takes, if there is one.
     """
 
     size: Size
@@ -60,7 +61,7 @@ class PlanReport:
 
 
 def report(plan: CascadePlan, steps: int = STEPS) -> PlanReport:
-    """The numbers of a plan for SDXL.
+    """The numbers of a plan for SDXL, whose frames ComfyUI samples as a batch and decodes in small ones.
 
     Where the plan leaves it open, with SDXL's restart. steps: of the base image; the authors take 50.
     """
@@ -68,12 +69,13 @@ def report(plan: CascadePlan, steps: int = STEPS) -> PlanReport:
         name: len(_later_timesteps(plan, min(steps, speed.max_later_steps or steps))) / steps
         for name, speed in SPEEDS.items()
     }
+    frames = float(plan.frames)
     base = dataclasses.replace(  # ordinary sampling
-        _stage(plan.base, plan.base, calls), exact=1.0, balanced=1.0, fast=1.0
+        _stage(plan, plan.base, calls), exact=frames, balanced=frames, fast=frames
     )
     return PlanReport(
-        stages=(base, *(_stage(plan.base, size, calls) for size in plan.stages)),
-        direct=unet_operations(plan.stages[-1]) / unet_operations(plan.base),
+        stages=(base, *(_stage(plan, size, calls) for size in plan.stages)),
+        direct=frames * unet_operations(plan.stages[-1]) / unet_operations(plan.base),
         restart_timestep=_later_timesteps(plan, steps)[0] if plan.scheduler in (None, SCHEDULER) else None,
         steps=steps,
     )
@@ -86,13 +88,17 @@ def _later_timesteps(plan: CascadePlan, steps: int) -> list[int]:
     return list(timesteps[restart_step(timesteps, restart) :])
 
 
-def _stage(base: Size, size: Size, calls: dict[str, float]) -> StageReport:
+def _stage(plan: CascadePlan, size: Size, calls: dict[str, float]) -> StageReport:
     """calls: model calls at each speed, in units of stage 0's."""
+    base, frames = plan.base, plan.frames
     scale = scale_between(base, size)
     grid, window = (level_size(to_cells(s), 1) for s in (size, base))
     windows = WindowGrid(grid, window)
     exact, balanced, fast = (
-        calls[name] * fused_cost(base, size, speed.fusion.mode, speed.fusion.local) / unet_operations(base)
+        frames
+        * calls[name]
+        * fused_cost(base, size, speed.fusion.mode, speed.fusion.local)
+        / unet_operations(base)
         for name, speed in SPEEDS.items()
     )
     return StageReport(
@@ -105,9 +111,9 @@ def _stage(base: Size, size: Size, calls: dict[str, float]) -> StageReport:
         exact=exact,
         balanced=balanced,
         fast=fast,
-        unet_gib=unet_gib(size),
+        unet_gib=unet_gib(size, frames),
         vae_gib=vae_gib(size),
-        freeu_gib=freeu_gib(size),
+        freeu_gib=freeu_gib(size, frames),
     )
 
 
@@ -115,6 +121,8 @@ def describe(plan: CascadePlan) -> str:
     """The plan as text: a line for each stage, then the settings, the cost and the memory."""
     numbers = report(plan)
     lines = [f"Stage 0: {plan.base}, the base size"]
+    if plan.frames > 1:
+        lines.insert(0, f"Video of {plan.frames} frames: cost and memory of sampling count all of them")
     for r, stage in enumerate(numbers.stages[1:], start=1):
         lines.append(
             f"Stage {r}: {stage.size}, {stage.scale:.2f} times the base; {stage.windows} windows of "

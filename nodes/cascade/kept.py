@@ -83,7 +83,7 @@ KEPT = KeptStages()
 
 
 def stage_keys(
-    stages: list[Stage], vae: Vae, plan: CascadePlan, start: Start, origin: Hashable = None
+    stages: list[Stage], vae: Vae | None, plan: CascadePlan, start: Start, origin: Hashable = None
 ) -> list[Hashable]:
     """A key for each stage, the base first. Each holds those before it. origin: see `origin_of`."""
     resized = _key(vae), plan.method, plan.tiling, _key(plan.upscale_model)

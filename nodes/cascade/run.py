@@ -33,16 +33,17 @@ class StageResult:
     latent: LatentDict | None
     """None for an image that came in."""
     image: Tensor | None
-    """(b, H, W, 3); None if memory ran out while decoding, and between the stages of a video."""
+    """(b, H, W, 3); None if memory ran out while decoding, between the stages of a video (b, c, t, h, w), and
+    without a VAE."""
 
 
 def run_cascade(
-    stages: list[Stage], vae: Vae, plan: CascadePlan, start: Start, origin: Hashable = None
+    stages: list[Stage], vae: Vae | None, plan: CascadePlan, start: Start, origin: Hashable = None
 ) -> list[StageResult]:
     """All stages, the base included. stages: of the base and of each size of the plan.
 
-    When a later stage runs out of memory, what is finished is returned and the log says so. origin: of
-    `origin_of`.
+    When a later stage runs out of memory, what is finished is returned and the log says so. vae: None = no
+    stage is decoded, which only a plan of latents allows. origin: of `origin_of`.
 
     Raises:
         ValueError: a stage's MODEL has no UNet; nothing has been sampled then.
@@ -78,8 +79,13 @@ def run_cascade(
                     r - 1,
                 )
                 return results
+            before, is_last = latent, r == len(plan.stages)
+            if not is_last and is_of_latents(plan.method):
+                image = _for_looking(vae, latent, plan, size, progress, r)
+                results.append(StageResult(latent, image))
+                continue
             with CatchOutOfMemory() as decoding:
-                if is_video(latent) and r < len(plan.stages):
+                if vae is None or (is_video(latent) and not is_last):
                     image = None
                 else:
                     image = _decoded(vae, latent, plan, size, progress)
@@ -93,7 +99,6 @@ def run_cascade(
                 )
                 return [*results, StageResult(latent, None)]
             results.append(StageResult(latent, image))
-            before = latent
     return results
 
 
@@ -124,11 +129,14 @@ def _base(
     key: Hashable,
     kept: Tensor | None,
     start: Start,
-    vae: Vae,
+    vae: Vae | None,
     plan: CascadePlan,
     progress: CascadeProgress,
 ) -> tuple[LatentDict | None, Tensor | None]:
-    """Latent and image (b, H, W, 3) of stage 0; no latent if an image came in, no image of a video."""
+    """Latent and image (b, H, W, 3) of stage 0.
+
+    No latent if an image came in, no image of a video (b, c, t, h, w).
+    """
     if isinstance(start, FromImage):
         return None, start.image
     latent = start.latent
@@ -137,7 +145,9 @@ def _base(
     elif start.is_empty:
         latent = sample(stage, latent, progress.next_stage())
         KEPT.put(key, latent["samples"])
-    if is_video(latent):
+    if is_of_latents(plan.method):
+        return latent, _for_looking(vae, latent, plan, start.size, progress, 0)
+    if is_video(latent) or vae is None:
         return latent, None
     return latent, _decoded(vae, latent, plan, start.size, progress)[..., :3]
 
@@ -146,6 +156,23 @@ def is_video(latent: LatentDict) -> bool:
     """Whether a latent holds more than one frame: its stages then grow without the VAE."""
     samples = latent["samples"]
     return samples.ndim == 5 and samples.shape[2] > 1
+
+
+def _for_looking(
+    vae: Vae | None, latent: LatentDict, plan: CascadePlan, size: Size, progress: CascadeProgress, r: int
+) -> Tensor | None:
+    """The image (b, H, W, 3) of a stage whose latent the next one begins with; None if it cannot be had."""
+    if vae is None or is_video(latent):
+        return None
+    with CatchOutOfMemory():
+        return _decoded(vae, latent, plan, size, progress)[..., :3]
+    log.warning(
+        "FreeScale: decoding stage %d (%s) ran out of memory, so it is not shown; the cascade goes on with "
+        "its latent.",
+        r,
+        size,
+    )
+    return None
 
 
 def _decoded(
@@ -164,7 +191,7 @@ def _sampled(
     before: LatentDict | None,
     image: Tensor | None,
     size: Size,
-    vae: Vae,
+    vae: Vae | None,
     plan: CascadePlan,
     progress: CascadeProgress,
 ) -> LatentDict:
@@ -177,16 +204,22 @@ def _sampled(
 
 
 def _enlarged(
-    stage: Stage, before: LatentDict | None, image: Tensor | None, size: Size, vae: Vae, plan: CascadePlan
+    stage: Stage,
+    before: LatentDict | None,
+    image: Tensor | None,
+    size: Size,
+    vae: Vae | None,
+    plan: CascadePlan,
 ) -> Tensor:
     """The latent that a stage of `size` (pixels) begins with."""
     if image is not None and not is_of_latents(plan.method):
+        assert vae is not None
         return encode(vae, resize(image, size, plan.method, plan.upscale_model), plan.tiling)
     method = plan.method if is_of_latents(plan.method) else LATENT_METHOD
     if before is not None:
         samples = before["samples"]
     else:
-        assert image is not None
+        assert image is not None and vae is not None
         samples = encode(vae, image, plan.tiling)
     return resize_latent(samples, to_cells(size, stage.backbone.cell), method)
 

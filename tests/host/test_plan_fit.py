@@ -1,5 +1,6 @@
 """Whether a plan fits a card: one sentence, and the VAE as the cascade will use it."""
 
+import dataclasses
 import re
 
 import comfy.sd
@@ -40,6 +41,20 @@ def plan(side, tiling="auto"):
 def test_one_sentence_says_whether_it_fits_and_how_the_vae_goes(side, gib, expected):
     said = fit_line(plan(side), Card("RTX 3060", float(gib)))
     assert said.startswith(f"RTX 3060, {gib} GiB, one image of SDXL: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        (1, "24 GiB, one image of SDXL: 2048x2048 fits; the VAE"),
+        (16, "24 GiB, 16 frames of SDXL at once: 2048x2048 fits with cond and uncond apart; the VAE"),
+        (60, "24 GiB, 60 frames of SDXL at once: 2048x2048 does not fit (about 40 GiB beside the model)"),
+    ],
+)
+def test_the_frames_of_a_video_are_sampled_at_once(frames, expected):
+    """5.2 GiB of weights and, for each frame of 4 megapixels, 1.3 GiB."""
+    video = dataclasses.replace(plan(2048), frames=frames)
+    assert expected in fit_line(video, Card("a card", 24.0))
 
 
 WORDS = {

@@ -77,6 +77,20 @@ def test_long_times_are_told_in_minutes_and_hours(seconds, said):
     assert duration(seconds, saying("en")) == said
 
 
+def test_a_video_is_told_in_frames():
+    image, video = plan_numbers({}), plan_numbers({"frames": "16"})
+    assert [stage["size"] for stage in video["stages"]] == [stage["size"] for stage in image["stages"]]
+    assert [bar["cost"] for bar in video["bars"]] == pytest.approx(
+        [16 * bar["cost"] for bar in image["bars"]]
+    )
+    assert video["stages"][-1]["unet_gib"] > 2 * image["stages"][-1]["unet_gib"]
+    assert video["settings"][0].startswith("A video of 16 frames: time and memory of sampling count all of")
+    assert video["settings"][1:] == image["settings"]
+    for language in ("zh", "ja", "ko"):
+        assert "16" in plan_numbers({"frames": "16", "language": language})["settings"][0]
+    assert "frames comes from another node" in plan_numbers({"linked": "frames"})["message"]
+
+
 def test_the_curves_of_four_alphas_in_steps_of_25():
     curves = plan_numbers({})["curves"]
     assert [curve["alpha"] for curve in curves] == [0.5, 1.0, 2.0, 3.0]

@@ -8,6 +8,7 @@ import torch
 from comfy import context_windows
 from freescale_pack.freescale_core.detail import blend_weight
 from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.planning.plan import CascadePlan
 from freescale_pack.freescale_core.presets import PRESETS
 from freescale_pack.freescale_core.schedule import restart_step
 from freescale_pack.freescale_core.settings import PromptRegion
@@ -19,6 +20,8 @@ from freescale_pack.nodes.backbones.unet import (
     dilation_convs,
 )
 from freescale_pack.nodes.backbones.video import attention_over_time_marked, frames_are_a_batch
+from freescale_pack.nodes.cascade import run as cascade_run
+from freescale_pack.nodes.cascade.kept import KEPT
 from freescale_pack.nodes.cascade.vae import decode
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
 from freescale_pack.nodes.host.noise_level import timestep, variance_exploding_sigma
@@ -329,6 +332,49 @@ def test_a_cascade_of_latents_equals_the_stock_graph_bit_for_bit(monkeypatch):
 
 FIRST = 1
 """The first of four steps with t up to 700: 751, 501, 251, 1 are the timesteps."""
+
+
+def latent_cascade(vae, factor, frames=1, **more):
+    """What FreeScale Cascade gives of a tiny VideoCrafter2, sampled anew."""
+    KEPT.clear()
+    positive, negative, empty = text_to_video(frames=frames)
+    run = (SEED, 2, CFG, "euler", "ddim_uniform", factor)
+    model = patched("VideoCrafter2")
+    return FreeScaleCascade.execute(model, positive, negative, vae, *run, latent=empty, **more).result
+
+
+@pytest.mark.parametrize("fails", [{BASE[0]}, {2 * BASE[0]}])
+def test_a_cascade_of_latents_goes_on_when_memory_runs_out_while_a_stage_is_decoded_for_looking(
+    monkeypatch, caplog, fails
+):
+    vae, real = demo_checkpoint()[2], cascade_run.decode
+    expected, _, all_stages = latent_cascade(vae, 4.0)
+
+    def decode_some(vae, samples, tiling):
+        if 8 * samples.shape[-1] in fails:
+            raise torch.cuda.OutOfMemoryError("injected")
+        return real(vae, samples, tiling)
+
+    monkeypatch.setattr(cascade_run, "decode", decode_some)
+    latent, image, stages = latent_cascade(vae, 4.0)
+    assert torch.equal(latent["samples"], expected["samples"])
+    left = [stage for stage in all_stages if stage.shape[2] not in fails]
+    assert len(left) == 3 - len(fails) == len(stages)
+    assert all(torch.equal(got, stage) for got, stage in zip(stages, left, strict=True))
+    assert torch.equal(image, all_stages[-1])
+    assert caplog.text.count("so it is not shown; the cascade goes on with its latent") == len(fails)
+
+
+@pytest.mark.parametrize("vae", [None, type("VaeOfACheckpoint", (), {"first_stage_model": None})()])
+def test_a_cascade_of_latents_needs_no_vae_and_tells_nodes_behind_its_images(vae):
+    expected = latent_cascade(demo_checkpoint()[2], 2.0)[0]
+    latent, image, stages = latent_cascade(vae, 2.0)
+    assert torch.equal(latent["samples"], expected["samples"])
+    assert image is stages[0] and len(stages) == 1
+    assert "decode its latent with VAE Decode" in image.message
+    of_images = CascadePlan(BASE_SIZE, (Size(2 * BASE[1], 2 * BASE[0]),))
+    with pytest.raises(ValueError, match="expects a VAE, got none"):
+        latent_cascade(vae, 2.0, plan=of_images)
 
 
 def test_an_upscaled_latent_is_the_hosts_own_and_keeps_its_mask():

@@ -99,6 +99,19 @@ SVD_UNET = {
 }
 
 
+FULL_SVD_UNET = {
+    **SVD_UNET,
+    "model_channels": 320,
+    "num_res_blocks": [2, 2, 2, 2],
+    "channel_mult": [1, 2, 4, 4],
+    "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+    "num_head_channels": 64,
+    "context_dim": 1024,
+}
+"""The published UNet of SVD and of SVD-XT, which differ in weights alone."""
+
+
 class TinySvd(comfy.supported_models.SVD_img2vid):
     unet_extra_config = {"num_heads": -1, "num_head_channels": 16}
 

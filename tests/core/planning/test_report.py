@@ -3,6 +3,7 @@
 import pytest
 
 from freescale_core.geometry import Size
+from freescale_core.planning.cost import WEIGHTS_GIB
 from freescale_core.planning.plan import CascadePlan
 from freescale_core.planning.report import describe, report
 
@@ -71,3 +72,22 @@ def test_text_names_sizes_windows_dilation_changes_cost_and_memory():
         "stage 2 25.9 (VAE in one piece 137.6); VAE in tiles 0.5; with FreeU, its filter takes 13.8 of the "
         "last stage's",
     ]
+
+
+def test_the_frames_of_a_video_count_in_cost_and_memory_and_change_nothing_else():
+    """What the VAE takes is told for one: it decodes them in batches that fit."""
+    image, video = (report(CascadePlan(BASE, TO_8K[:2], frames=frames)) for frames in (1, 16))
+    for one, all_frames in zip(image.stages, video.stages, strict=True):
+        for cost in ("exact", "balanced", "fast", "freeu_gib"):
+            assert getattr(all_frames, cost) == pytest.approx(16 * getattr(one, cost))
+        assert all_frames.unet_gib - WEIGHTS_GIB == pytest.approx(16 * (one.unet_gib - WEIGHTS_GIB))
+        same = ("size", "scale", "window", "windows", "dilation", "kernel", "vae_gib")
+        assert all(getattr(all_frames, name) == getattr(one, name) for name in same)
+    for cost in ("exact", "balanced", "fast", "direct"):
+        assert getattr(video, cost) == pytest.approx(16 * getattr(image, cost))
+    assert (video.steps, video.restart_timestep) == (image.steps, image.restart_timestep)
+    text = describe(CascadePlan(BASE, TO_8K[:1], frames=16)).splitlines()
+    assert text[0] == "Video of 16 frames: cost and memory of sampling count all of them"
+    assert text[1:2] == describe(CascadePlan(BASE, TO_8K[:1])).splitlines()[:1]
+    with pytest.raises(ValueError, match="expected at least one frame, got 0: choose 1 for an image"):
+        CascadePlan(BASE, TO_8K, frames=0)
