@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..freescale_core.geometry import Size, enlarged
-from ..freescale_core.planning.plan import CascadePlan
+from ..freescale_core.planning.plan import CascadePlan, is_of_latents
 from ..freescale_core.planning.stages import doubling_stages
 from ..freescale_core.presets import SCHEDULER, STEPS
 from ..freescale_core.settings import FreeScaleSettings
@@ -20,7 +20,7 @@ from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
 from .cascade.run import is_video, run_cascade
 from .cascade.stages import SamplerChoice, Stage, StageOverride, stages_of
-from .cascade.start import FromLatent, Start, start_from
+from .cascade.start import FromImage, FromLatent, Start, start_from
 from .cascade.vae import encode_video
 from .host.prompt_graph import queued
 from .host.releases import lasting_previews, search_aliases
@@ -32,6 +32,7 @@ from .input_checks import (
     expect_latent,
     expect_one,
     expect_vae,
+    expect_whole_cell,
     link_problem,
 )
 from .patching.detail_blend import check_sampler
@@ -147,7 +148,7 @@ class FreeScaleCascade(io.ComfyNode):
         latent: LatentDict | None = None,
         image: Tensor | None = None,
         plan: CascadePlan | None = None,
-        overrides: tuple[StageOverride, ...] = (),
+        overrides: tuple[StageOverride, ...] | None = None,
     ) -> io.NodeOutput:
         links: dict[str, Any] = {"model": model, "positive": positive, "negative": negative}
         numbers = {"seed": seed, "steps": steps, "cfg": cfg, "factor": factor}
@@ -173,11 +174,13 @@ class FreeScaleCascade(io.ComfyNode):
         base = Stage(model, settings, positive, negative, choice)
         if plan is None:
             plan = _plan_by_factor(settings, start.size, factor, backbone.multiple)
-            stages = stages_of(base, plan, overrides)
+            stages = stages_of(base, plan, overrides or ())
         else:
             plan = plan.rounded(backbone.multiple)
-            stages = [stage.with_base(plan.base) for stage in stages_of(base, plan, overrides)]
+            stages = [stage.with_base(plan.base) for stage in stages_of(base, plan, overrides or ())]
         _check_start(plan, start)
+        if isinstance(start, FromImage) and is_of_latents(plan.method):
+            expect_whole_cell("FreeScale Cascade", start.size, backbone.cell)
         _check_conditioning(start, (*positive, *negative))
         for stage in stages[1:]:
             _check_sampler(stage)
