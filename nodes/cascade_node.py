@@ -23,7 +23,7 @@ from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
 from .cascade.run import is_video, run_cascade
 from .cascade.stages import LowNoiseExpert, SamplerChoice, Stage, StageOverride, stages_of
-from .cascade.start import FromLatent, Start, start_from
+from .cascade.start import FromImage, FromLatent, Start, start_from
 from .cascade.vae import encode_video
 from .host.prompt_graph import queued
 from .host.releases import lasting_previews, search_aliases
@@ -35,6 +35,7 @@ from .input_checks import (
     expect_latent,
     expect_one,
     expect_vae,
+    expect_whole_cell,
     is_vae,
     link_problem,
 )
@@ -175,7 +176,7 @@ class FreeScaleCascade(io.ComfyNode):
         latent: LatentDict | None = None,
         image: Tensor | None = None,
         plan: CascadePlan | None = None,
-        overrides: tuple[StageOverride, ...] = (),
+        overrides: tuple[StageOverride, ...] | None = None,
         low_noise_model: Model | None = None,
         boundary: float = BOUNDARY,
     ) -> io.NodeOutput:
@@ -208,11 +209,13 @@ class FreeScaleCascade(io.ComfyNode):
             base = dataclasses.replace(base, low_noise=LowNoiseExpert(low_noise_model, boundary))
         if plan is None:
             plan = _plan_by_factor(settings, start.size, factor, backbone.multiple)
-            stages = stages_of(base, plan, overrides)
+            stages = stages_of(base, plan, overrides or ())
         else:
             plan = plan.rounded(backbone.multiple)
-            stages = [stage.with_base(plan.base) for stage in stages_of(base, plan, overrides)]
+            stages = [stage.with_base(plan.base) for stage in stages_of(base, plan, overrides or ())]
         _check_start(plan, start)
+        if isinstance(start, FromImage) and is_of_latents(plan.method):
+            expect_whole_cell("FreeScale Cascade", start.size, backbone.cell)
         _check_conditioning(start, (*positive, *negative))
         for stage in stages[1:]:
             _check_sampler(stage)

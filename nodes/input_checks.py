@@ -118,6 +118,15 @@ def expect_cells(node: str, what: str, size: Size | None, least: int) -> None:
         )
 
 
+def expect_whole_cell(node: str, size: Size, cell: int) -> None:
+    """An image that is encoded as it is must fill a latent cell: a VAE crops what fills none."""
+    if min(size) < cell:
+        raise ValueError(
+            f"{node} expects an image of at least {cell}x{cell} pixels where it is enlarged as a latent, got "
+            f"{size}: choose a method for images."
+        )
+
+
 def expect_result_size(node: str, size: Size) -> None:
     """No side may be above ComfyUI's own limit."""
     if max(size) > MAX_SIDE:

@@ -80,8 +80,8 @@ class FreeScaleModelPatch(io.ComfyNode):
         base_width: int,
         base_height: int,
         plan: CascadePlan | None = None,
-        detail_regions: tuple[DetailRegion, ...] = (),
-        prompt_regions: tuple[PromptRegion, ...] = (),
+        detail_regions: tuple[DetailRegion, ...] | None = None,
+        prompt_regions: tuple[PromptRegion, ...] | None = None,
         rope: str = widgets.ROPE_BY_PRESET,
     ) -> io.NodeOutput:
         choices = {"preset": preset, "speed": speed, "rope": rope}
@@ -94,8 +94,8 @@ class FreeScaleModelPatch(io.ComfyNode):
             found,
             fusion=SPEEDS[speed].fusion if backbone.is_unet else None,
             max_later_steps=SPEEDS[speed].max_later_steps,
-            detail=DetailSettings(alpha, detail_regions),
-            prompt_regions=prompt_regions,
+            detail=DetailSettings(alpha, detail_regions or ()),
+            prompt_regions=prompt_regions or (),
             rope=found.rope if rope == widgets.ROPE_BY_PRESET else widgets.ROPES[rope],
         )
         return io.NodeOutput(with_settings(model, settings))

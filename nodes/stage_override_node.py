@@ -62,7 +62,8 @@ class FreeScaleStageOverride(io.ComfyNode):
         model: Model | None = None,
         positive: Conditioning | None = None,
         negative: Conditioning | None = None,
-        overrides: tuple[StageOverride, ...] = (),
+        overrides: tuple[StageOverride, ...] | None = None,
     ) -> io.NodeOutput:
         expect_inputs(cls.define_schema(), from_stage=from_stage, cfg=cfg)
-        return io.NodeOutput((*overrides, StageOverride(from_stage, model, positive, negative, cfg or None)))
+        override = StageOverride(from_stage, model, positive, negative, cfg or None)
+        return io.NodeOutput((*(overrides or ()), override))

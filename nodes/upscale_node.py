@@ -21,6 +21,7 @@ from .input_checks import (
     expect_one,
     expect_result_size,
     expect_vae,
+    expect_whole_cell,
     link_problem,
     size_or_none,
 )
@@ -112,6 +113,7 @@ class FreeScaleUpscale(io.ComfyNode):
         if samples is not None:
             image = decode(vae, samples["samples"], tiling)
         if is_of_latents(method):
+            expect_whole_cell("FreeScale Upscale", start, cell)
             found = resize_latent(encode(vae, image, tiling), to_cells(size, cell), method)
             return io.NodeOutput({"samples": found})
         latent = {} if samples is None else without_grid_hints(samples)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from comfy_api.latest import io
 from freescale_pack.freescale_core.geometry import Size
+from freescale_pack.freescale_core.planning.plan import CascadePlan
 from freescale_pack.nodes import input_checks, upscale_node
 from freescale_pack.nodes.cascade import run as cascade_module
 from freescale_pack.nodes.cascade_node import FreeScaleCascade
@@ -25,6 +26,7 @@ from freescale_pack.nodes.stage_override_node import FreeScaleStageOverride
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 
 from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
+from tools.harness.tiny_transformers import TinyVae
 
 from .cascades import BASE, cascade, empty, patched
 from .test_plan_node import plan
@@ -310,6 +312,41 @@ def test_every_widget_refuses_what_another_node_must_not_give(node, widget):
 )
 def test_a_link_without_a_value_is_refused(node, name, value, said):
     assert said in sentence_of(lambda: run_node(node, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("node", "names"),
+    [
+        (FreeScaleModelPatch, ("plan", "detail_regions", "prompt_regions")),
+        (FreeScaleStageOverride, ("model", "positive", "negative", "overrides")),
+        (FreeScaleDetailControl, ("detail_regions",)),
+        (FreeScalePlan, ("upscale_model",)),
+    ],
+)
+def test_none_from_a_switch_counts_as_an_optional_input_that_is_not_connected(node, names):
+    assert run_node(node, **dict.fromkeys(names)).result
+
+
+def test_a_cascade_takes_none_for_its_overrides():
+    model, _, vae = demo_checkpoint()
+    texts = conditioning("red apple"), conditioning("")
+    model = patched(model, base_width=64, base_height=64)
+    latent = cascade(model, texts, vae, factor=1.5, latent=empty(64), overrides=None)[0]
+    assert tuple(latent["samples"].shape) == (1, 4, 12, 12)
+
+
+@pytest.mark.usefixtures("no_model_runs")
+@pytest.mark.parametrize("sides", [(1, 1), (7, 200)])
+def test_an_image_smaller_than_a_latent_cell_is_not_enlarged_as_a_latent(sides):
+    image = torch.zeros(1, *sides, 3)
+    stages = (Size(*(80 * side for side in sides)),)
+    plan = CascadePlan(Size(64, 64), stages, method="latent bilinear")
+    for call in (
+        lambda: FreeScaleUpscale.execute(TinyVae(4), 8.0, 0, 0, "latent bilinear", "off", image=image),
+        lambda: run_cascade(image=image, plan=plan),
+    ):
+        got = f"got {sides[1]}x{sides[0]}: choose a method for images"
+        assert f"an image of at least 8x8 pixels where it is enlarged as a latent, {got}" in sentence_of(call)
 
 
 @pytest.mark.usefixtures("no_model_runs")

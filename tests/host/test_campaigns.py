@@ -6,12 +6,14 @@ import random
 import pytest
 import torch
 from freescale_pack.freescale_core.masks import repeat_to
+from freescale_pack.nodes import part_nodes, plan_node
 from freescale_pack.nodes.backbones.unet import dilation_convs
 from freescale_pack.nodes.host.releases import CatchOutOfMemory
 from freescale_pack.nodes.patching import memory_budget
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
 
-from tools.campaign import interrupts, memory
+from tools.campaign import fuzz, interrupts, memory, values
+from tools.campaign.runner import lines_of
 from tools.campaign.subjects import KINDS, Subject
 
 
@@ -29,14 +31,27 @@ def test_lack_of_memory_changes_no_more_than_rounding(kind):
     assert memory.full(kind(draw), draw).found is None
 
 
+def first_lines(campaign, cases, seed=5):
+    return [line for line, _ in zip(lines_of(campaign, seed), range(cases), strict=False)]
+
+
+def test_random_inputs_get_a_result_or_a_sentence():
+    lines = first_lines(fuzz.run_case, 60)
+    assert [line for line in lines if line.found] == []
+    assert {line.ending for line in lines} == {"result", "sentence"}
+
+
 class Leaves:
     """A run of a few operations that does something to the model when it begins, and undoes it at its end."""
 
     def __init__(self, model, leave):
         self.subject, self._leave, self._undo = Subject("toy", model, self.run), leave, []
 
-    def run(self):
+    def begin(self):
         self._undo.append(self._leave(self.subject.model))
+
+    def run(self):
+        self.begin()
         found = sum(torch.ones(2) for _ in range(8))
         self._undo.pop()()
         return (found,)
@@ -149,3 +164,46 @@ def test_lack_of_memory_finds_what_is_broken(model, monkeypatch, compute, catch,
     outcome = memory.full(budgeted(model, compute), random.Random(1))
     assert outcome.ending == ("passed on" if catch is contextlib.nullcontext else "smaller pieces")
     assert (named is None) == (outcome.found is None) and (named or "") in str(outcome.found)
+
+
+def raising(error):
+    def run():
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("run", "ending", "named"),
+    [
+        (lambda: torch.ones(1), "result", None),
+        (lambda: torch.ones(1) / 0, "result", "an image that is not finite"),
+        (raising(ValueError("FreeScale Plan expects a, got b: choose a.")), "sentence", None),
+        (raising(ValueError("shapes differ")), "sentence", "an unclear sentence: shapes differ"),
+        (raising(ValueError("FreeScale expects a, got b")), "sentence", "an unclear sentence"),
+        (raising(ValueError("FreeScale expects a:\nchoose a.")), "sentence", "an unclear sentence"),
+        (raising(TypeError("no iterable")), "error", "TypeError at test_campaigns.py"),
+        (raising(KeyError("latent")), "error", "KeyError"),
+    ],
+)
+def test_the_fuzz_finds_errors_of_another_kind(model, run, ending, named):
+    (line,) = first_lines(lambda draw: fuzz.tried("toy", model, run), 1)
+    assert line.ending == ending
+    assert (named is None) == (line.found is None) and (named or "") in str(line.found)
+
+
+def test_the_fuzz_finds_a_changed_model(model):
+    toy = Leaves(model, dilate)
+    try:
+        outcome = fuzz.tried("toy", model, toy.begin)
+    finally:
+        toy.clean_up()
+    assert outcome.found == "changed convolutions"
+
+
+def test_the_fuzz_finds_a_check_that_is_left_out(monkeypatch):
+    for nodes in (part_nodes, plan_node):
+        monkeypatch.setattr(nodes, "expect_inputs", lambda schema, **values: None)
+    monkeypatch.setattr(values, "STRANGE_SHARE", 0.5)
+    found = [line.found for line in first_lines(fuzz.counting_node, 60) if line.found]
+    assert any(line.startswith("TypeError") for line in found)

@@ -5,5 +5,7 @@ subjects     random runs of tiny models: images, videos, transformers, whole cas
 model_state  what a run must leave as it was
 interrupts   Cancel or an error at any operation of a run
 memory       lack of memory at any allocation of the pack
+fuzz         random inputs to every node and to chains of them
+values       the inputs that it draws
 page         docs/RELIABILITY.md from what the campaigns found
 """

@@ -81,7 +81,7 @@ def video_run(draw) -> Subject:
 def transformer_run(draw) -> Subject:
     """One sampler run of a transformer with turned positions."""
     family = draw.choice(sorted(FAMILIES))
-    model, cell = _transformer(family), CELL.get(family, 8)
+    model, cell = transformer(family), CELL.get(family, 8)
     rope = RopeSettings(draw.choice(("ntk", "rectified")), temperature=draw.choice(("off", "sqrt log", 1.2)))
     settings = FreeScaleSettings(
         base=Size(8 * cell, 12 * cell),
@@ -125,7 +125,7 @@ def image_cascade(draw) -> Subject:
 def transformer_cascade(draw) -> Subject:
     """A cascade of a transformer: of images by its VAE, of videos in the latent."""
     family = draw.choice(("FLUX", "Lumina 2", "Wan"))
-    model, vae = _transformer(family), TinyVae(frames=family == "Wan")
+    model, vae = transformer(family), TinyVae(frames=family == "Wan")
     settings = FreeScaleSettings(
         base=Size(64, 96), fusion=None, dilation=None, rope=draw.choice((None, RopeSettings("rectified")))
     )
@@ -143,7 +143,7 @@ KINDS = (image_run, video_run, transformer_run, image_cascade, transformer_casca
 _TRANSFORMERS: dict[str, Any] = {}
 
 
-def _transformer(family):
+def transformer(family):
     """One MODEL of each family for all cases, as a server has one."""
     if family not in _TRANSFORMERS:
         _TRANSFORMERS[family] = tiny_transformer(family)

@@ -178,6 +178,12 @@ class TinyVae:
         images = ((large + 1) / 2).clamp(0, 1).movedim(1, -1)
         return images.unflatten(0, (len(samples), -1)) if samples.ndim == 5 else images
 
+    def encode_tiled(self, pixels, **tiles):
+        return self.encode(pixels)
+
+    def decode_tiled(self, samples, **tiles):
+        return self.decode(samples)
+
     def memory_used_decode(self, shape, dtype):
         return 0.0
 
