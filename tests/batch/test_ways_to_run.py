@@ -1,0 +1,82 @@
+"""docs/BATCH.md and docs/batch, as far as no cluster, Kubernetes or container engine is needed."""
+
+import re
+import shlex
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from freescale_batch.__main__ import parse
+from tools import ROOT
+
+PAGE = (ROOT / "docs" / "BATCH.md").read_text(encoding="utf-8")
+FILES = ROOT / "docs" / "batch"
+MODULE = "python -m freescale_batch"
+OF_OTHERS = {"--extra-model-paths-config", "--cache-none", "--shm-size", "--generate", "--runtime-env-json"}
+"""Options of ComfyUI, of container engines and of Ray."""
+INSTRUCTIONS = {"FROM", "RUN", "COPY", "WORKDIR"}
+
+
+def text_of(name: str) -> str:
+    return (FILES / name).read_text(encoding="utf-8")
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """The words after `python -m freescale_batch` in each line of a text."""
+    return [shlex.split(line.split(MODULE)[1]) for line in text.splitlines() if MODULE in line]
+
+
+SHELL_LINES = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
+ENTRYPOINT = yaml.safe_load(text_of("rayjob.yaml"))["spec"]["entrypoint"]
+COMMANDS = [*commands_of(SHELL_LINES), *commands_of(ENTRYPOINT)]
+
+
+def test_the_page_and_the_job_show_commands():
+    assert len(COMMANDS) == 5 and "--address" in COMMANDS[-1]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_each_command_is_one_that_the_package_takes(words):
+    options, arguments = parse(words)
+    assert options.workflow and options.out and options.comfyui
+    assert bool(arguments) == ("--" in words)
+
+
+def test_every_option_of_the_page_exists(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    assert set(re.findall(r"--[a-z][a-z-]+", PAGE)) <= known | OF_OTHERS
+
+
+def test_the_workflow_of_the_first_command_is_there():
+    options, _ = parse(COMMANDS[0])
+    assert (ROOT / options.workflow).is_file()
+
+
+def test_the_cluster_file_keeps_to_the_schema_of_ray():
+    validate_config(prepare_config(yaml.safe_load(text_of("cluster.yaml"))))
+
+
+def test_the_job_for_kubernetes_gives_each_worker_one_gpu_and_all_of_them_the_data():
+    cluster = yaml.safe_load(text_of("rayjob.yaml"))["spec"]["rayClusterSpec"]
+    head, *workers = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in (head, *workers):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts == {"data": "/data"} and [volume["name"] for volume in pod["volumes"]] == ["data"]
+        gpus = container["resources"]["limits"].get("nvidia.com/gpu", "0")
+        assert gpus == group["rayStartParams"].get("num-gpus", "1")
+    assert cluster["authOptions"] == {"mode": "token"}
+
+
+def test_the_container_file_has_known_instructions_and_copies_what_is_there():
+    lines = re.sub(r"\\\n", "", text_of("Containerfile")).splitlines()
+    steps = [line.split() for line in lines if line and not line.startswith("#")]
+    assert steps[0][0] == "FROM" and {step[0] for step in steps} == INSTRUCTIONS
+    for _, source, _ in (step for step in steps if step[0] == "COPY"):
+        assert (ROOT / source).exists()
+    folder = next(step[2] for step in steps if step[:2] == ["COPY", "."])
+    assert steps[-1] == ["WORKDIR", folder] and f"cd {folder} &&" in ENTRYPOINT

@@ -1,0 +1,1 @@
+"""How freescale_batch grows with the number of jobs: see tools/bench/batch.py."""
