@@ -22,7 +22,8 @@ from .test_golden_video import FULL_SIZE
 FRAMES, BASE, TWICE = 16, Size(40, 64), Size(80, 128)
 OVER_TIME, CONVOLUTIONS = "attention over time", "convolutions over time"
 TEXT = (ROOT / "docs/VIDEO.md").read_text(encoding="utf-8")
-LARGER_STEPS, STEPS = 35, 50
+LARGER_STEPS, FAST_LATER_STEPS, STEPS = 35, 11, 50
+"""Of a later stage, at Fast the last of a schedule of 15, and of the base."""
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,10 @@ def unet():
     return VideoCrafterUNet(**FULL_SIZE, device="meta", dtype=torch.float16)
 
 
-def count(unet, cells, mode=None):
+def count(unet, cells, mode=None, local="windows"):
     """10^12 operations of one pass: of all, of attention by kind, and of convolutions over time.
 
-    mode: of scale fusion, with the 2-D blur, which projects once as ordinary attention does.
+    mode, local: of scale fusion, with the 2-D blur, which projects once as ordinary attention does.
     """
     found = {OVER_TIME: 0.0, "grid": 0.0, "prompt": 0.0}
 
@@ -45,7 +46,10 @@ def count(unet, cells, mode=None):
 
     options = {SIGMA_KEY: 3.0, "optimized_attention_override": attend, "cond_or_uncond": [0]}
     if mode:
-        run, settings = SamplerRun(BASE, cells, 0), FusionSettings(mode=mode, over_channels=False)
+        run, settings = (
+            SamplerRun(BASE, cells, 0),
+            FusionSettings(mode=mode, local=local, over_channels=False),
+        )
         scale_fusion.install(options, run, settings, attention_blocks(unet), scarce(2**40))
     x, context, fps = (
         torch.empty(FRAMES, *shape, device="meta", dtype=torch.float16)
@@ -79,6 +83,7 @@ def test_the_table_is_what_is_counted(unet):
         count(unet, cells, mode)
         for cells, mode in ((BASE, None), (TWICE, None), (TWICE, "exact"), (TWICE, "fast"))
     )
+    fast = count(unet, TWICE, "fast", "neighbourhoods")
     for name, kind, digits in (
         ("attention over each frame's grid", "grid", 2),
         ("attention over time", OVER_TIME, 2),
@@ -86,11 +91,21 @@ def test_the_table_is_what_is_counted(unet):
         ("all, direct sampling", "all", 1),
     ):
         assert row(name) == [f"{counted[kind]:.{digits}f}" for counted in (base, direct)]
-    assert row("windows of scale fusion, besides") == ["", f"{exact['grid'] - direct['grid']:.1f}"]
+    windows = exact["grid"] - direct["grid"]
+    assert row("windows of scale fusion, besides") == ["", f"{windows:.1f}"]
+    neighbourhoods = windows + fast["grid"] - balanced["grid"]
+    assert row("neighbourhoods in their place") == ["", f"{neighbourhoods:.1f}"]
     assert row("all, Exact") == ["", f"{exact['all']:.1f}"]
     assert row("all, Balanced (the global branch in sub-grids)") == ["", f"{balanced['all']:.1f}"]
-    later_exact, later_balanced = (
-        LARGER_STEPS / STEPS * run["all"] / base["all"] for run in (exact, balanced)
+    assert row("all, Fast (sub-grids and neighbourhoods)") == ["", f"{fast['all']:.1f}"]
+    later_exact, later_balanced, later_fast = (
+        steps * run["all"] / base["all"]
+        for run, steps in (
+            (exact, LARGER_STEPS / STEPS),
+            (balanced, LARGER_STEPS / STEPS),
+            (fast, FAST_LATER_STEPS / STEPS),
+        )
     )
-    said = f"{later_exact:.1f} times the base video's work with Exact, {later_balanced:.1f} with Balanced; "
-    assert f"{said}direct sampling takes {direct['all'] / base['all']:.1f}" in TEXT
+    said = f"{later_exact:.1f} times the base video's work with Exact, {later_balanced:.1f} with Balanced, "
+    assert f"{said}{later_fast:.1f} with Fast, whose" in TEXT
+    assert f"direct sampling takes {direct['all'] / base['all']:.1f}" in TEXT

@@ -14,6 +14,8 @@ OWN_NODES = {
     for path in (ROOT / "nodes").glob("*.py")
     for name in re.findall(r'node_id="(\w+)"', path.read_text(encoding="utf-8"))
 }
+MODEL_NODES = {"FreeScaleVideoCrafterLoader", "FreeScaleVideoCrafterTextToVideo"}
+"""Own nodes that stand for a stock loader and a stock empty latent, which ComfyUI does not have."""
 CORE_NODES = {
     "CheckpointLoaderSimple",
     "CLIPLoader",
@@ -22,24 +24,30 @@ CORE_NODES = {
     "ConditioningZeroOut",
     "ControlNetApplyAdvanced",
     "ControlNetLoader",
+    "CreateVideo",
     "EmptyLatentImage",
     "EmptySD3LatentImage",
     "FreeU",
     "ImageFromBatch",
+    "ImageOnlyCheckpointLoader",
     "ImageScaleToMaxDimension",
     "ImageStitch",
     "KSampler",
     "KSamplerAdvanced",
+    "LatentUpscaleBy",
     "LoadImage",
     "MarkdownNote",
     "MaskComposite",
     "PreviewImage",
+    "SVD_img2vid_Conditioning",
     "SaveImage",
+    "SaveVideo",
     "SolidMask",
     "UNETLoader",
     "UpscaleModelLoader",
     "VAEDecode",
     "VAELoader",
+    "VideoLinearCFGGuidance",
 }
 """Nodes of ComfyUI 0.3.75 that templates use; tests/server/test_templates.py holds them against the server
 and runs those that are on."""
@@ -65,6 +73,8 @@ def test_these_are_the_templates():
         "FreeScale 12 Stage by stage",
         "FreeScale 13 Versus direct",
         "FreeScale 14 Parts switched off",
+        "FreeScale 15 VideoCrafter2 text to video",
+        "FreeScale 16 SVD image to video",
     ]
     assert len({load(file)["id"] for file in FILES}) == len(FILES)
 
@@ -221,4 +231,24 @@ def upstream(graph, node):
 def test_the_base_image_depends_on_nothing_of_ours_so_alpha_and_speed_leave_it_cached(template):
     graph = load(template)
     for sampler in (node for node in graph["nodes"] if node["type"] == "KSampler"):
-        assert not upstream(graph, sampler) & OWN_NODES
+        assert not upstream(graph, sampler) & (OWN_NODES - MODEL_NODES)
+
+
+def test_svds_image_is_encoded_anew_for_the_larger_video():
+    """Its size there is the base's times the cascade's factor."""
+    graph = load(ROOT / "workflows" / "FreeScale 16 SVD image to video.json")
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    (cascade,) = [node for node in nodes.values() if node["type"] == "FreeScaleCascade"]
+    (override,) = [node for node in nodes.values() if node["type"] == "FreeScaleStageOverride"]
+    base, larger = (feeding(graph, nodes, node, "positive") for node in (cascade, override))
+    assert feeding(graph, nodes, cascade, "overrides") is override
+    assert base["type"] == larger["type"] == "SVD_img2vid_Conditioning"
+    factor = cascade["widgets_values"][-1]
+    assert [factor * side for side in base["widgets_values"][:2]] == larger["widgets_values"][:2]
+    assert base["widgets_values"][2:] == larger["widgets_values"][2:]
+
+
+def feeding(graph, nodes, node, name):
+    """The node that an input comes from."""
+    (link,) = [slot["link"] for slot in node["inputs"] if slot["name"] == name]
+    return nodes[next(origin for id_, origin, *_ in graph["links"] if id_ == link)]

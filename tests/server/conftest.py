@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 from prompts import pixels, plain_prompt
 from safetensors.numpy import load_file, save_file
+from tiny_video_prompts import SVD, VIDEOCRAFTER
 
 from tools import ROOT
 from tools.harness.comfy_client import ComfyClient
 from tools.harness.comfy_server import ComfyServer
 from tools.harness.demo_prompts import CHECKPOINT, CONTROL_NET
+
+EXTENSIONS = Path(__file__).with_name("extensions")
+"""What makes the stock loaders take small models."""
 
 
 def make(module: str, file: Path) -> None:
@@ -54,9 +58,20 @@ def checkpoint_without_vae() -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tiny_videos() -> None:
+    """VideoCrafter2 and Stable Video Diffusion in small among the server's models."""
+    folder = Path(os.environ["FREESCALE_BASE"]) / "models" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    make("make_tiny_videocrafter", folder / VIDEOCRAFTER)
+    make("make_tiny_svd", folder / SVD)
+
+
 @pytest.fixture(scope="session")
-def server(tiny_sd3: None, tiny_control_net: None, checkpoint_without_vae: None) -> Iterator[ComfyServer]:
-    yield ComfyServer.from_environment()
+def server(
+    tiny_sd3: None, tiny_control_net: None, tiny_videos: None, checkpoint_without_vae: None
+) -> Iterator[ComfyServer]:
+    yield ComfyServer.from_environment(EXTENSIONS)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,14 @@
 """Every template, held against what the server says about its nodes and run once, small, on the demo
 model."""
 
+import io
 from collections.abc import Iterator
 
+import av
+import numpy as np
 import pytest
 from prompts import changed, pixels
+from tiny_video_prompts import FRAMES, for_tiny_videos
 
 from tools.harness import workflow
 from tools.harness.comfy_client import ComfyClient, Prompt
@@ -30,6 +34,11 @@ SAVED = {
     "FreeScale 14 Parts switched off": [(128, 128)] * 4,
 }
 """Template -> sizes of the pictures that it saves, with all its groups on."""
+SAVED_VIDEOS = {
+    "FreeScale 15 VideoCrafter2 text to video": [(128, 80), (256, 160)],
+    "FreeScale 16 SVD image to video": [(128, 72), (256, 144)],
+}
+"""Template -> sizes of the videos that it saves."""
 MUTED_AT_FIRST = "FreeScale 05 Best of four"
 
 each_template = pytest.mark.parametrize(
@@ -47,7 +56,7 @@ def small(graph: workflow.Workflow, object_info: dict) -> Prompt:
     )
 
 
-@each_template
+@pytest.mark.parametrize("name", SAVED)
 def test_it_runs_and_saves_pictures_of_the_right_sizes(
     client: ComfyClient, object_info: dict, name: str
 ) -> None:
@@ -64,6 +73,44 @@ def test_it_runs_and_saves_pictures_of_the_right_sizes(
     ]
     assert [client.picture(file).size for file in saved] == SAVED[name]
     assert all(file["subfolder"] == "FreeScale" for file in saved)
+
+
+@pytest.mark.parametrize("name", SAVED_VIDEOS)
+def test_it_runs_and_saves_videos_of_the_right_sizes(
+    client: ComfyClient, object_info: dict, name: str
+) -> None:
+    prompt = for_tiny_videos(workflow.api_prompt(load(name), object_info))
+    run = client.run(prompt)
+    assert run.outcome == "success", run.error
+    saved = [
+        file
+        for node, values in prompt.items()
+        if values["class_type"] == "SaveVideo"
+        for file in run.files(node)
+    ]
+    videos = [frames_of(client, file) for file in saved]
+    assert [frames[0].shape[1::-1] for frames in videos] == SAVED_VIDEOS[name]
+    assert all(len(frames) == FRAMES and frames[0].std() > 1 for frames in videos)
+    assert all(file["subfolder"] == "FreeScale" for file in saved)
+
+
+def frames_of(client: ComfyClient, file: dict[str, str]) -> list[np.ndarray]:
+    """The frames of a saved video, (h, w, 3) each."""
+    with av.open(io.BytesIO(client.file(file))) as video:
+        return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+
+
+def test_the_base_video_is_decoded_before_the_larger_one_is_begun(
+    client: ComfyClient, object_info: dict
+) -> None:
+    """Both begin with the base's latent; ComfyUI takes first what is near to an output."""
+    prompt = for_tiny_videos(
+        workflow.api_prompt(load("FreeScale 15 VideoCrafter2 text to video"), object_info)
+    )
+    started = client.run(changed(prompt, only(prompt, "KSampler"), seed=1)).started_nodes
+    larger = started.index(only(prompt, "KSamplerAdvanced"))
+    kinds = [prompt[node]["class_type"] for node in started[:larger]]
+    assert "VAEDecode" in kinds
 
 
 def test_the_best_of_four_makes_four_base_images_and_no_more_at_first(
@@ -131,8 +178,9 @@ def test_its_links_join_equal_types(name: str) -> None:
 
 
 def test_the_server_offers_all_of_them_with_their_pictures(client: ComfyClient) -> None:
-    assert sorted(client.get("/workflow_templates")["ComfyUI-FreeScale"]) == sorted(SAVED)
-    for name in SAVED:
+    offered = sorted([*SAVED, *SAVED_VIDEOS])
+    assert sorted(client.get("/workflow_templates")["ComfyUI-FreeScale"]) == offered
+    for name in offered:
         assert client.picture_at(f"/api/workflow_templates/ComfyUI-FreeScale/{name}.jpg").format == "JPEG"
 
 

@@ -114,12 +114,19 @@ class ComfyClient:
         """A picture of Run.files, with its PNG text."""
         return self.picture_at("/view", file)
 
+    def file(self, file: dict[str, str]) -> bytes:
+        """A file of Run.files as it is, such as a video."""
+        return self._content("/view", file)
+
     def picture_at(self, path: str, parameters: dict[str, str] | None = None) -> Image.Image:
-        answer = self._http.get(f"http://{self.address}{path}", params=parameters, timeout=30)
-        answer.raise_for_status()
-        image = Image.open(io.BytesIO(answer.content))
+        image = Image.open(io.BytesIO(self._content(path, parameters)))
         image.load()
         return image
+
+    def _content(self, path: str, parameters: dict[str, str] | None) -> bytes:
+        answer = self._http.get(f"http://{self.address}{path}", params=parameters, timeout=30)
+        answer.raise_for_status()
+        return answer.content
 
     def run(
         self, prompt: Prompt, workflow: dict[str, Any] | None = None, on_message: OnMessage | None = None

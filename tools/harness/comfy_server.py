@@ -1,5 +1,6 @@
 """A real headless ComfyUI as a child process, with folders of its own for what it writes."""
 
+import json
 import os
 import shutil
 import socket
@@ -25,24 +26,26 @@ class ComfyServer:
     afterwards.
 
     base: ComfyUI's base directory; its custom nodes and models are used, nothing in it is written.
+    extensions: a folder of more custom nodes.
     """
 
-    def __init__(self, comfyui: Path, base: Path) -> None:
+    def __init__(self, comfyui: Path, base: Path, extensions: Path | None = None) -> None:
         self.comfyui = comfyui
         self.base = base
+        self._extensions = extensions
         self._temporary = tempfile.TemporaryDirectory(prefix="freescale-server-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name)
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def from_environment(cls) -> "ComfyServer":
+    def from_environment(cls, extensions: Path | None = None) -> "ComfyServer":
         """The host that dev.py names in FREESCALE_COMFYUI and FREESCALE_BASE."""
         missing = [name for name in ("FREESCALE_COMFYUI", "FREESCALE_BASE") if name not in os.environ]
         if missing:
             raise RuntimeError(
                 f"Expected {' and '.join(missing)} in the environment, got none: start this through dev.py."
             )
-        return cls(Path(os.environ["FREESCALE_COMFYUI"]), Path(os.environ["FREESCALE_BASE"]))
+        return cls(Path(os.environ["FREESCALE_COMFYUI"]), Path(os.environ["FREESCALE_BASE"]), extensions)
 
     @property
     def log(self) -> str:
@@ -95,7 +98,12 @@ class ComfyServer:
     def _command(self, port: int) -> list[str]:
         folders = {name: self.folder / name for name in ("user", "output", "temp", "input")}
         command = server_command(sys.executable, self.comfyui, self.base, port, folders=folders)
-        return [*command, "--preview-method", "latent2rgb", "--use-pytorch-cross-attention"]
+        command += ["--preview-method", "latent2rgb", "--use-pytorch-cross-attention"]
+        if self._extensions is not None:
+            paths = self.folder / "paths.yaml"  # JSON is YAML.
+            paths.write_text(json.dumps({"tests": {"custom_nodes": str(self._extensions)}}), encoding="utf-8")
+            command += ["--extra-model-paths-config", str(paths)]
+        return command
 
     def _wait_until_it_answers(self, client: ComfyClient) -> None:
         deadline = time.monotonic() + START_SECONDS

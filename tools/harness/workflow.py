@@ -15,10 +15,14 @@ API_PROMPTS = TEMPLATES / "api"
 TEMPLATE = TEMPLATES / "FreeScale 01 Text to 4k.json"
 NOTES = ("Note", "MarkdownNote")
 MUTED, BYPASSED = 2, 4
-WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3")
 SEEDS = ("seed", "noise_seed")
 SOCKETLESS = {"IMAGECOMPARE": {"__value__": ["", ""]}}
 """Widgets that no file keeps the value of: type -> what the page sends."""
+
+NEWER_WIDGETS = {"bit_depth"}
+"""Names of widgets of stock nodes that ComfyUI 0.3.75 has not: no file holds them, newer pages send their
+defaults."""
 
 Workflow = dict[str, Any]
 ObjectInfo = dict[str, Any]
@@ -52,6 +56,17 @@ def api_prompt(workflow: Workflow, object_info: ObjectInfo) -> Prompt:
                 "_meta": {"title": node.get("title", node["type"])},
             }
     return prompt
+
+
+def without_newer_widgets(prompt: Prompt) -> Prompt:
+    """The prompt as every supported ComfyUI takes it."""
+    return {
+        node: {
+            **values,
+            "inputs": {name: v for name, v in values["inputs"].items() if name not in NEWER_WIDGETS},
+        }
+        for node, values in prompt.items()
+    }
 
 
 def with_values(workflow: Workflow, prompt: Prompt, object_info: ObjectInfo) -> Workflow:
@@ -116,6 +131,8 @@ def _widget_names(info: dict[str, Any]) -> list[str | None]:
     for section in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(section, {}).items():
             options = rest[0] if rest else {}
+            if name in NEWER_WIDGETS:
+                continue
             if (isinstance(kind, list) or kind in WIDGET_TYPES) and not options.get("forceInput"):
                 names.append(name)
                 if (
