@@ -22,8 +22,11 @@ CORE_NODES = {
     "ConditioningZeroOut",
     "ControlNetApplyAdvanced",
     "ControlNetLoader",
+    "DualCLIPLoader",
+    "EmptyHunyuanLatentVideo",
     "EmptyLatentImage",
     "EmptySD3LatentImage",
+    "FluxGuidance",
     "FreeU",
     "ImageFromBatch",
     "ImageScaleToMaxDimension",
@@ -33,7 +36,10 @@ CORE_NODES = {
     "LoadImage",
     "MarkdownNote",
     "MaskComposite",
+    "ModelSamplingAuraFlow",
+    "ModelSamplingSD3",
     "PreviewImage",
+    "SaveAnimatedWEBP",
     "SaveImage",
     "SolidMask",
     "UNETLoader",
@@ -65,6 +71,11 @@ def test_these_are_the_templates():
         "FreeScale 12 Stage by stage",
         "FreeScale 13 Versus direct",
         "FreeScale 14 Parts switched off",
+        "FreeScale 17 FLUX to 4k",
+        "FreeScale 18 Z-Image to 4k",
+        "FreeScale 19 Qwen-Image to 4k",
+        "FreeScale 20 Wan video to 2k",
+        "FreeScale 21 Wan 2.2 video to 2k",
     ]
     assert len({load(file)["id"] for file in FILES}) == len(FILES)
 
@@ -222,3 +233,16 @@ def test_the_base_image_depends_on_nothing_of_ours_so_alpha_and_speed_leave_it_c
     graph = load(template)
     for sampler in (node for node in graph["nodes"] if node["type"] == "KSampler"):
         assert not upstream(graph, sampler) & OWN_NODES
+
+
+def test_the_base_video_hands_over_where_the_cascade_does():
+    """At the first step that begins below sigma 0.875, by the schedule that both shifts give."""
+    nodes = load(ROOT / "workflows" / "FreeScale 21 Wan 2.2 video to 2k.json")["nodes"]
+    shifts = {node["widgets_values"][0] for node in nodes if node["type"] == "ModelSamplingSD3"}
+    samplers = [node["widgets_values"] for node in nodes if node["type"] == "KSamplerAdvanced"]
+    (shift,), (steps,) = shifts, {values[3] for values in samplers}
+    left = [1 - step / steps for step in range(steps)]
+    sigmas = [shift * u / (1 + (shift - 1) * u) for u in left]
+    first = next(step for step, sigma in enumerate(sigmas) if sigma < 0.875)
+    (_, *_, to, _), (_, *_, begin, _, _) = samplers
+    assert (to, begin) == (first, first)

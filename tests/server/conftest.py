@@ -5,6 +5,7 @@ The server runs each prompt once; `prompts.salted` makes it run the same one aga
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,8 +55,21 @@ def checkpoint_without_vae() -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tiny_transformers() -> Iterator[None]:
+    """Transformers and VAEs among the server's models, and the extension that lets it load them."""
+    base = Path(os.environ["FREESCALE_BASE"])
+    make("make_tiny_transformers", base / "models")
+    extension = base / "custom_nodes" / "freescale_tiny_transformers"
+    shutil.copytree(Path(__file__).parent / "host_extension", extension, dirs_exist_ok=True)
+    yield
+    shutil.rmtree(extension)
+
+
 @pytest.fixture(scope="session")
-def server(tiny_sd3: None, tiny_control_net: None, checkpoint_without_vae: None) -> Iterator[ComfyServer]:
+def server(
+    tiny_sd3: None, tiny_control_net: None, checkpoint_without_vae: None, tiny_transformers: None
+) -> Iterator[ComfyServer]:
     yield ComfyServer.from_environment()
 
 

@@ -30,6 +30,14 @@ SAVED = {
     "FreeScale 14 Parts switched off": [(128, 128)] * 4,
 }
 """Template -> sizes of the pictures that it saves, with all its groups on."""
+OF_TRANSFORMERS = {
+    "FreeScale 17 FLUX to 4k",
+    "FreeScale 18 Z-Image to 4k",
+    "FreeScale 19 Qwen-Image to 4k",
+    "FreeScale 20 Wan video to 2k",
+    "FreeScale 21 Wan 2.2 video to 2k",
+}
+"""Run by test_transformer_templates.py on models of their own."""
 MUTED_AT_FIRST = "FreeScale 05 Best of four"
 
 each_template = pytest.mark.parametrize(
@@ -47,7 +55,7 @@ def small(graph: workflow.Workflow, object_info: dict) -> Prompt:
     )
 
 
-@each_template
+@pytest.mark.parametrize("name", SAVED)
 def test_it_runs_and_saves_pictures_of_the_right_sizes(
     client: ComfyClient, object_info: dict, name: str
 ) -> None:
@@ -131,8 +139,9 @@ def test_its_links_join_equal_types(name: str) -> None:
 
 
 def test_the_server_offers_all_of_them_with_their_pictures(client: ComfyClient) -> None:
-    assert sorted(client.get("/workflow_templates")["ComfyUI-FreeScale"]) == sorted(SAVED)
-    for name in SAVED:
+    names = sorted({*SAVED, *OF_TRANSFORMERS})
+    assert sorted(client.get("/workflow_templates")["ComfyUI-FreeScale"]) == names
+    for name in names:
         assert client.picture_at(f"/api/workflow_templates/ComfyUI-FreeScale/{name}.jpg").format == "JPEG"
 
 
