@@ -25,8 +25,11 @@ CORE_NODES = {
     "ControlNetApplyAdvanced",
     "ControlNetLoader",
     "CreateVideo",
+    "DualCLIPLoader",
+    "EmptyHunyuanLatentVideo",
     "EmptyLatentImage",
     "EmptySD3LatentImage",
+    "FluxGuidance",
     "FreeU",
     "ImageFromBatch",
     "ImageOnlyCheckpointLoader",
@@ -38,8 +41,11 @@ CORE_NODES = {
     "LoadImage",
     "MarkdownNote",
     "MaskComposite",
+    "ModelSamplingAuraFlow",
+    "ModelSamplingSD3",
     "PreviewImage",
     "SVD_img2vid_Conditioning",
+    "SaveAnimatedWEBP",
     "SaveImage",
     "SaveVideo",
     "SolidMask",
@@ -75,6 +81,11 @@ def test_these_are_the_templates():
         "FreeScale 14 Parts switched off",
         "FreeScale 15 VideoCrafter2 text to video",
         "FreeScale 16 SVD image to video",
+        "FreeScale 17 FLUX to 4k",
+        "FreeScale 18 Z-Image to 4k",
+        "FreeScale 19 Qwen-Image to 4k",
+        "FreeScale 20 Wan video to 2k",
+        "FreeScale 21 Wan 2.2 video to 2k",
     ]
     assert len({load(file)["id"] for file in FILES}) == len(FILES)
 
@@ -252,3 +263,16 @@ def feeding(graph, nodes, node, name):
     """The node that an input comes from."""
     (link,) = [slot["link"] for slot in node["inputs"] if slot["name"] == name]
     return nodes[next(origin for id_, origin, *_ in graph["links"] if id_ == link)]
+
+
+def test_the_base_video_hands_over_where_the_cascade_does():
+    """At the first step that begins below sigma 0.875, by the schedule that both shifts give."""
+    nodes = load(ROOT / "workflows" / "FreeScale 21 Wan 2.2 video to 2k.json")["nodes"]
+    shifts = {node["widgets_values"][0] for node in nodes if node["type"] == "ModelSamplingSD3"}
+    samplers = [node["widgets_values"] for node in nodes if node["type"] == "KSamplerAdvanced"]
+    (shift,), (steps,) = shifts, {values[3] for values in samplers}
+    left = [1 - step / steps for step in range(steps)]
+    sigmas = [shift * u / (1 + (shift - 1) * u) for u in left]
+    first = next(step for step, sigma in enumerate(sigmas) if sigma < 0.875)
+    (_, *_, to, _), (_, *_, begin, _, _) = samplers
+    assert (to, begin) == (first, first)

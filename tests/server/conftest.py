@@ -67,9 +67,19 @@ def tiny_videos() -> None:
     make("make_tiny_svd", folder / SVD)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tiny_transformers() -> None:
+    """Transformers with their text encoders and VAEs among the server's models."""
+    make("make_tiny_transformers", Path(os.environ["FREESCALE_BASE"]) / "models")
+
+
 @pytest.fixture(scope="session")
 def server(
-    tiny_sd3: None, tiny_control_net: None, tiny_videos: None, checkpoint_without_vae: None
+    tiny_sd3: None,
+    tiny_control_net: None,
+    tiny_videos: None,
+    tiny_transformers: None,
+    checkpoint_without_vae: None,
 ) -> Iterator[ComfyServer]:
     yield ComfyServer.from_environment(EXTENSIONS)
 

@@ -7,7 +7,17 @@ import pytest
 from tools.harness import workflow
 
 FILES = sorted(workflow.API_PROMPTS.glob("*.json"))
-FROM_DISK = ("ckpt_name", "control_net_name", "model_name", "unet_name", "clip_name", "vae_name", "image")
+FROM_DISK = (
+    "ckpt_name",
+    "control_net_name",
+    "model_name",
+    "unet_name",
+    "clip_name",
+    "clip_name1",
+    "clip_name2",
+    "vae_name",
+    "image",
+)
 """Choices among files that are not here."""
 
 

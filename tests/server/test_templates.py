@@ -39,6 +39,14 @@ SAVED_VIDEOS = {
     "FreeScale 16 SVD image to video": [(128, 72), (256, 144)],
 }
 """Template -> sizes of the videos that it saves."""
+OF_TRANSFORMERS = {
+    "FreeScale 17 FLUX to 4k",
+    "FreeScale 18 Z-Image to 4k",
+    "FreeScale 19 Qwen-Image to 4k",
+    "FreeScale 20 Wan video to 2k",
+    "FreeScale 21 Wan 2.2 video to 2k",
+}
+"""Run by test_transformer_templates.py on models of their own."""
 MUTED_AT_FIRST = "FreeScale 05 Best of four"
 
 each_template = pytest.mark.parametrize(
@@ -178,9 +186,9 @@ def test_its_links_join_equal_types(name: str) -> None:
 
 
 def test_the_server_offers_all_of_them_with_their_pictures(client: ComfyClient) -> None:
-    offered = sorted([*SAVED, *SAVED_VIDEOS])
-    assert sorted(client.get("/workflow_templates")["ComfyUI-FreeScale"]) == offered
-    for name in offered:
+    names = sorted({*SAVED, *SAVED_VIDEOS, *OF_TRANSFORMERS})
+    assert sorted(client.get("/workflow_templates")["ComfyUI-FreeScale"]) == names
+    for name in names:
         assert client.picture_at(f"/api/workflow_templates/ComfyUI-FreeScale/{name}.jpg").format == "JPEG"
 
 

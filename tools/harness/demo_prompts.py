@@ -26,7 +26,7 @@ SIDES = (
     "y",
 )
 """Inputs that are sizes or places in pixels of a picture, in any node."""
-LOADERS = {"UNETLoader": 0, "CLIPLoader": 1, "VAELoader": 2}
+LOADERS = {"UNETLoader": 0, "CLIPLoader": 1, "DualCLIPLoader": 1, "VAELoader": 2}
 """Loaders of a single part of a model -> the output of Load Checkpoint that gives it."""
 BASE_SIDES = ("base_width", "base_height")
 SEEDS = ("seed", "noise_seed")

@@ -105,23 +105,30 @@ SD3 = {
 TEXT_TOKENS, TEXT_WIDTH = 7, 12
 
 
-def tiny_transformer(family, seed=0, operations=comfy.ops.disable_weight_init, **changes):
-    """A fresh MODEL of a family or SD3.5, float32 on the CPU. operations: of comfy.ops, for its layers."""
+def config_of(family, **changes):
+    """ComfyUI's class of a family or SD3.5, by name, and the config of a tiny network of it."""
     name, config = FAMILIES.get(family, ("SD3", SD3))
     known = {parameter for parameter in inspect.signature(FluxParams).parameters}
     config = {**config, **changes}
     if family == "FLUX" and "txt_ids_dims" not in known:  # ComfyUI before 0.4.
         config.pop("txt_ids_dims")
+    return name, config
+
+
+def tiny_transformer(family, seed=0, operations=comfy.ops.disable_weight_init, **changes):
+    """A fresh MODEL of a family or SD3.5, float32 on the CPU. operations: of comfy.ops, for its layers."""
+    name, config = config_of(family, **changes)
     host_config = getattr(comfy.supported_models, name)(config)
     host_config.set_inference_dtype(torch.float32, None)
     host_config.custom_operations = operations
     model = host_config.get_model({}, "")
-    _randomise(model.diffusion_model, seed)
+    randomise(model.diffusion_model, seed)
     device = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
 
 
-def _randomise(network, seed):
+def randomise(network, seed):
+    """Fill a network's parameters, which ComfyUI's layers leave as the memory was."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in network.named_parameters():
