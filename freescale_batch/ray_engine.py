@@ -1,7 +1,7 @@
 """Many workers, one a GPU, fed by Ray Data.
 
-Ray Data restarts a worker that died, hands its row to another one and takes new nodes in. A row is a job of a
-few hundred bytes; pictures never pass through Ray.
+Ray Data restarts a worker that died and hands its row to another one. A row is a job of a few hundred bytes;
+pictures never pass through Ray.
 """
 
 import contextlib
