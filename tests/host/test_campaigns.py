@@ -1,10 +1,12 @@
 """A slice of every campaign, and that each finds what is broken. `dev.py campaign` runs them for longer."""
 
 import contextlib
+import math
 import random
 
 import pytest
 import torch
+from aiohttp import web
 from freescale_pack.freescale_core.masks import repeat_to
 from freescale_pack.nodes import part_nodes, plan_node
 from freescale_pack.nodes.backbones.unet import dilation_convs
@@ -12,7 +14,7 @@ from freescale_pack.nodes.host.releases import CatchOutOfMemory
 from freescale_pack.nodes.patching import memory_budget
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
 
-from tools.campaign import fuzz, interrupts, memory, values
+from tools.campaign import fuzz, interrupts, memory, route, values
 from tools.campaign.runner import lines_of
 from tools.campaign.subjects import KINDS, Subject
 
@@ -39,6 +41,12 @@ def test_random_inputs_get_a_result_or_a_sentence():
     lines = first_lines(fuzz.run_case, 60)
     assert [line for line in lines if line.found] == []
     assert {line.ending for line in lines} == {"result", "sentence"}
+
+
+def test_random_requests_get_an_answer():
+    lines = first_lines(route.run_case, 120)
+    assert [line for line in lines if line.found] == []
+    assert {line.ending for line in lines} >= {"200", "400", "405"}
 
 
 class Leaves:
@@ -207,3 +215,44 @@ def test_the_fuzz_finds_a_check_that_is_left_out(monkeypatch):
     monkeypatch.setattr(values, "STRANGE_SHARE", 0.5)
     found = [line.found for line in first_lines(fuzz.counting_node, 60) if line.found]
     assert any(line.startswith("TypeError") for line in found)
+
+
+async def crashes(request):
+    raise KeyError("factor")
+
+
+async def gives_nan(request):
+    return web.json_response({"stages": [math.nan]})
+
+
+async def gives_much(request):
+    return web.json_response({"message": "x" * 10**6})
+
+
+async def gives_no_sentence(request):
+    return web.json_response({"error": "a\nb"}, status=400)
+
+
+async def reads_a_file(request):
+    with open(__file__) as file:
+        return web.json_response({"message": file.read()[:10]})
+
+
+async def keeps_something(request):
+    route.KEPT.unfinished += 1
+    return web.json_response({"message": "kept"})
+
+
+@pytest.mark.parametrize(
+    ("respond", "named"),
+    [
+        (crashes, "gave 500"),
+        (gives_nan, "NaN is no JSON"),
+        (gives_much, "bytes"),
+        (gives_no_sentence, "gave 400 without a sentence"),
+        (reads_a_file, "opened "),
+        (keeps_something, "changed what the server keeps"),
+    ],
+)
+def test_the_requests_find_an_answer_that_is_wrong(respond, named):
+    assert named in route.asked("GET", "factor=2", respond).found

@@ -7,5 +7,5 @@ interrupts   Cancel or an error at any operation of a run
 memory       lack of memory at any allocation of the pack
 fuzz         random inputs to every node and to chains of them
 values       the inputs that it draws
-page         docs/RELIABILITY.md from what the campaigns found
+route        random requests to GET /freescale/plan
 """

@@ -27,6 +27,7 @@ CAMPAIGNS = {
     "interrupts": "Cancel or an error at any operation of a random run",
     "memory": "lack of memory at any allocation of the pack in a random run",
     "fuzz": "random inputs to every node, to chains of them and to the runs behind them",
+    "route": "random requests to the route that FreeScale Plan's drawing asks",
 }
 """Name of a module beside this one -> what its cases do."""
 LOGS = ROOT / ".dev" / "campaign"
