@@ -92,17 +92,13 @@ def square(picture: Image.Image, side: int = SIDE) -> Image.Image:
 
 @dataclass(frozen=True)
 class Recipe:
-    """bypassed: a type of node to do without. unmuted: with all groups on.
-
-    template: the one to run, if the demo model cannot stand for the template's own.
-    """
+    """bypassed: a type of node to do without. unmuted: with all groups on."""
 
     text: str
     compose: Compose
     region_text: str | None = None
     bypassed: str = ""
     unmuted: bool = False
-    template: str = ""
 
 
 RECIPES = {
@@ -125,21 +121,6 @@ RECIPES = {
     "FreeScale 12 Stage by stage": Recipe("panda on a green background", slices),
     "FreeScale 13 Versus direct": Recipe("rocket at night", two_middles),
     "FreeScale 14 Parts switched off": Recipe("fox on a gray background", grid),
-    # The demo model has another schedule: with more than a few steps their own graphs do not suit it.
-    "FreeScale 17 FLUX to 4k": Recipe(
-        "tiger on a orange background", inset, template="FreeScale 02 Text to 2k"
-    ),
-    "FreeScale 18 Z-Image to 4k": Recipe("penguin on a teal background", inset),
-    "FreeScale 19 Qwen-Image to 4k": Recipe(
-        "ladybug on a yellow background", inset, template="FreeScale 02 Text to 2k"
-    ),
-    # No video model was trained for the demo.
-    "FreeScale 20 Wan video to 2k": Recipe(
-        "cactus on a blue background", slices, template="FreeScale 02 Text to 2k"
-    ),
-    "FreeScale 21 Wan 2.2 video to 2k": Recipe(
-        "house on a pink background", inset, template="FreeScale 02 Text to 2k"
-    ),
 }
 FROM_A_PICTURE = ("FreeScale 04 Any image to 2k",)
 """Templates that load a picture: here one by the demo model."""
@@ -161,7 +142,7 @@ def main() -> int:
 def made_by(client: ComfyClient, name: str, recipe: Recipe) -> list[Image.Image]:
     """What a template loads, shows and saves, from the smallest to the largest; equal sizes in the order of
     its nodes."""
-    graph = workflow.load(workflow.TEMPLATES / f"{recipe.template or name}.json")
+    graph = workflow.load(workflow.TEMPLATES / f"{name}.json")
     for node in graph["nodes"]:
         if recipe.unmuted and node["mode"] == workflow.MUTED:
             node["mode"] = 0
