@@ -16,9 +16,9 @@ from ..freescale_core.planning.stages import doubling_stages
 from ..freescale_core.presets import SCHEDULER, STEPS
 from ..freescale_core.settings import FreeScaleSettings
 from . import widgets
-from .backbones.backbone import auto_preset, backbone_of
+from .backbones.backbone import Backbone, auto_preset, backbone_of
 from .backbones.video import frames_are_a_batch
-from .cascade.experts import expect_experts
+from .cascade.experts import expect_experts, expect_steps
 from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
 from .cascade.run import is_video, run_cascade
@@ -193,9 +193,9 @@ class FreeScaleCascade(io.ComfyNode):
             expect_image("FreeScale Cascade", image)
         if latent is not None:
             expect_latent("FreeScale Cascade", latent, videos=not backbone.is_unet)
-        if backbone.is_video and image is not None and vae is not None and image.shape[0] > 1:
-            latent, image = {"samples": encode_video(vae, image, "auto")}, None
-        start = start_from(model, latent, image, backbone.cell)
+        if low_noise_model is not None:
+            expect_experts(model, low_noise_model)
+        start = _start(model, latent, image, vae, backbone)
         if isinstance(start, FromLatent):
             channels, advice = (
                 model.model.latent_format.latent_channels,
@@ -205,7 +205,6 @@ class FreeScaleCascade(io.ComfyNode):
         choice = SamplerChoice(seed, steps, cfg, sampler_name, scheduler)
         base = Stage(model, settings, positive, negative, choice)
         if low_noise_model is not None:
-            expect_experts(model, low_noise_model)
             base = dataclasses.replace(base, low_noise=LowNoiseExpert(low_noise_model, boundary))
         if plan is None:
             plan = _plan_by_factor(settings, start.size, factor, backbone.multiple)
@@ -219,12 +218,26 @@ class FreeScaleCascade(io.ComfyNode):
         _check_conditioning(start, (*positive, *negative))
         for stage in stages[1:]:
             _check_sampler(stage)
+        base_is_sampled = isinstance(start, FromLatent) and start.is_empty
+        for stage in stages if base_is_sampled else stages[1:]:
+            expect_steps(stage)
         _warn_about_areas(stages[1:])
         results = run_cascade(stages, vae if is_vae(vae) else None, plan, start, _origin(cls))
         shown = 1 if backbone.is_unet and frames_are_a_batch(model) else SHOWN_PER_STAGE
         images = [result.image for result in results if result.image is not None]
-        given: list[Any] = images or [ExecutionBlocker(NO_IMAGE)]
-        return io.NodeOutput(results[-1].latent, given[-1], given, ui=_stage_previews(cls, images, shown))
+        last, missing = results[-1], ExecutionBlocker(NO_IMAGE)
+        final = missing if last.image is None else last.image
+        return io.NodeOutput(last.latent, final, images or [missing], ui=_stage_previews(cls, images, shown))
+
+
+def _start(
+    model: Model, latent: LatentDict | None, image: Tensor | None, vae: Vae | None, backbone: Backbone
+) -> Start:
+    """What came in. Frames for a video model are encoded as one video, under which stages are kept, too."""
+    if not backbone.is_video or image is None or vae is None or image.shape[0] == 1:
+        return start_from(model, latent, image, backbone.cell)
+    video: LatentDict = {"samples": encode_video(vae, image, "auto")}
+    return dataclasses.replace(start_from(model, video, None, backbone.cell), source=image)
 
 
 def _origin(cls: type[io.ComfyNode]) -> Hashable:

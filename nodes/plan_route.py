@@ -42,8 +42,8 @@ LABELS = {
     *("curves", "close", "free", "noise", "image", "restart"),
 }
 """The texts that the drawing takes as they are."""
-SETTING_INPUTS = {"method", "tiling", "later_sampler", "later_scheduler"}
-"""Inputs that change no number: the stages are known without them."""
+SETTING_INPUTS = {"method", "tiling", "later_sampler", "later_scheduler", "frames"}
+"""Inputs that change no stage; cost and memory are then told for the defaults."""
 
 
 def add_plan_route() -> None:

@@ -20,6 +20,9 @@ from ..host.types import Callback, LatentDict, Model
 from ..patching.outer_sample import GOES_ON
 from .stages import SEEDS, LowNoiseExpert, Stage, expect_latent_space
 
+NOT_IN_ONE_STEP = {"uni_pc", "uni_pc_bh2", "dpm_fast", "dpm_adaptive"}
+"""Samplers that leave x as it is, or divide by nothing, where there are only two sigmas."""
+
 
 class HandOver:
     """The sampler's own x, from the end of a run to the beginning of the next one."""
@@ -88,6 +91,18 @@ def _from_step(callback: Callback, first: int, steps: int) -> Callback:
         callback(first + step, x0, x, steps)
 
     return later
+
+
+def expect_steps(stage: Stage) -> None:
+    """Raise ValueError where an expert has a single step and the sampler does nothing, or fails, in one."""
+    if stage.low_noise is None or stage.choice.sampler_name not in NOT_IN_ONE_STEP:
+        return
+    parts = list(parts_of(stage, stage.low_noise))
+    if len(parts) > 1 and any(len(sigmas) == 2 for _, sigmas in parts):
+        raise ValueError(
+            "FreeScale Cascade expects two steps or more for each expert with "
+            f"{stage.choice.sampler_name}, got one: take more steps, another boundary or euler."
+        )
 
 
 def expect_experts(high: Model, low: Model) -> None:

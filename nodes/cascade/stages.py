@@ -134,6 +134,8 @@ def _overridden(stage: Stage, override: StageOverride) -> Stage:
             stage.model,
             "start a second FreeScale Cascade from the image",
         )
+        if stage.low_noise is not None:
+            log.info("FreeScale: the model of a Stage Override samples in place of both experts.")
     own = None if override.model is None else settings_of(override.model)
     return dataclasses.replace(
         stage,

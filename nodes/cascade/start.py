@@ -19,7 +19,7 @@ class FromLatent:
     latent: LatentDict
     is_empty: bool
     source: Tensor
-    """The samples as they came in."""
+    """The samples as they came in, or the frames of a video that came in as an image."""
     cell: int = LATENT_CELL
     """Pixels of a latent cell."""
 

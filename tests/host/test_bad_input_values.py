@@ -327,11 +327,12 @@ def test_none_from_a_switch_counts_as_an_optional_input_that_is_not_connected(no
     assert run_node(node, **dict.fromkeys(names)).result
 
 
-def test_a_cascade_takes_none_for_its_overrides():
+def test_a_cascade_takes_none_for_its_overrides_and_experts():
     model, _, vae = demo_checkpoint()
     texts = conditioning("red apple"), conditioning("")
     model = patched(model, base_width=64, base_height=64)
-    latent = cascade(model, texts, vae, factor=1.5, latent=empty(64), overrides=None)[0]
+    nothing = dict.fromkeys(("overrides", "low_noise_model"))
+    latent = cascade(model, texts, vae, factor=1.5, latent=empty(64), **nothing)[0]
     assert tuple(latent["samples"].shape) == (1, 4, 12, 12)
 
 

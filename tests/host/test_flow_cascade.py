@@ -124,6 +124,24 @@ def test_frames_that_come_in_are_one_video():
     del vae
 
 
+def test_a_stage_of_frames_that_came_in_is_kept():
+    """They are encoded anew in every run."""
+    model, vae, texts, calls = patched("Wan").clone(), vae_of("Wan"), (prompt(), prompt(6)), []
+
+    def call(apply, args):
+        calls.append(args["timestep"])
+        return apply(args["input"], args["timestep"], **args["c"])
+
+    model.set_model_unet_function_wrapper(call)
+    frames = torch.rand(3, 64, 96, 3, generator=torch.Generator().manual_seed(0))
+    settings = (SEED, STEPS, 1.0, "euler", "simple", 2.0)
+    first = FreeScaleCascade.execute(model, *texts, vae, *settings, image=frames).result[0]
+    done = len(calls)
+    again = FreeScaleCascade.execute(model, *texts, vae, *settings, image=frames).result[0]
+    assert torch.equal(again["samples"], first["samples"])
+    assert len(calls) == done > 0
+
+
 def test_latents_are_enlarged_frame_by_frame_as_torch_does_it():
     video = latent("Wan", 5, 7, frames=3)
     wanted = torch.nn.functional.interpolate(

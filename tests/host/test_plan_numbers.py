@@ -88,7 +88,9 @@ def test_a_video_is_told_in_frames():
     assert video["settings"][1:] == image["settings"]
     for language in ("zh", "ja", "ko"):
         assert "16" in plan_numbers({"frames": "16", "language": language})["settings"][0]
-    assert "frames comes from another node" in plan_numbers({"linked": "frames"})["message"]
+    linked = plan_numbers({"linked": "frames"})
+    assert linked["stages"] == image["stages"]
+    assert linked["settings"][-1].endswith("as the value comes from another node: frames")
 
 
 def test_the_curves_of_four_alphas_in_steps_of_25():
@@ -209,9 +211,9 @@ def test_a_linked_number_is_said_to_be_unknown(query, named):
 
 
 def test_a_linked_setting_leaves_the_numbers():
-    plan = plan_numbers({"linked": "upscale_model,tiling,method,width"})
+    plan = plan_numbers({"linked": "upscale_model,tiling,method,width,frames"})
     assert plan["stages"][-1]["size"] == (2048, 2048)
     assert "enlarges the image before it (by an upscale model)" in plan["settings"][0]
-    assert (
-        plan["settings"][-1] == "Shown with the default, as the value comes from another node: tiling, method"
-    )
+    linked = "tiling, method, frames"
+    said = f"Shown with the default, as the value comes from another node: {linked}"
+    assert plan["settings"][-1] == said

@@ -8,7 +8,7 @@ import torch
 from freescale_pack.freescale_core.geometry import Size
 from freescale_pack.freescale_core.planning.plan import CascadePlan
 from freescale_pack.freescale_core.presets import PRESETS
-from freescale_pack.nodes.cascade.experts import parts_of
+from freescale_pack.nodes.cascade.experts import expect_steps, parts_of
 from freescale_pack.nodes.cascade.run import sample
 from freescale_pack.nodes.cascade.stages import LowNoiseExpert, SamplerChoice, Stage
 from freescale_pack.nodes.cascade_node import BOUNDARY, FreeScaleCascade
@@ -43,8 +43,10 @@ def noting(model):
     return noted, levels
 
 
-def cascade(model, restart=DEEP, start=None, sampler="euler", **inputs):
-    plan = CascadePlan(Size(64, 96), [SIZE], method="latent bilinear", restart=restart)
+def cascade(model, restart=DEEP, start=None, sampler="euler", later_sampler=None, **inputs):
+    plan = CascadePlan(
+        Size(64, 96), [SIZE], method="latent bilinear", restart=restart, sampler_name=later_sampler
+    )
     begin = {"samples": torch.zeros_like(latent("Wan", 8, 12))} if start is None else start
     found = FreeScaleCascade.execute(
         model, *TEXTS, VAE, SEED, STEPS, 1.0, sampler, "simple", 2.0, latent=begin, plan=plan, **inputs
@@ -172,6 +174,29 @@ def test_the_second_half_says_nothing_of_a_restart(caplog):
     with caplog.at_level("INFO", "FreeScale"):
         cascade(wan(), start={"samples": latent("Wan", 8, 12)}, low_noise_model=wan(1))
     assert caplog.text.count("restart at t") == 2  # The level, and that it is outside the usual range.
+
+
+def test_an_expert_with_one_step_of_a_sampler_that_needs_two_is_refused():
+    """Such a run would end as the noise that it began with."""
+    stage, said = handing_over("uni_pc", steps_left=1), "two steps or more for each expert with uni_pc"
+    experts = {"low_noise_model": wan(1), "boundary": stage.low_noise.boundary}
+    with pytest.raises(ValueError, match=said):
+        expect_steps(stage)
+    with pytest.raises(ValueError, match=said):
+        cascade(stage.model, sampler="uni_pc", later_sampler="euler", **experts)
+    expect_steps(handing_over("uni_pc", steps_left=2))
+    expect_steps(handing_over("euler", steps_left=1))
+
+
+def handing_over(sampler, steps_left):
+    """A stage whose second expert does the last few steps."""
+    choice = SamplerChoice(SEED, STEPS, 1.0, sampler, "simple")
+    stage = Stage(wan(), PRESETS["Wan 720p (1280x720)"], *TEXTS, choice)
+    last_of_first = float(stage.sigmas()[-2 - steps_left])
+    stage = dataclasses.replace(stage, low_noise=LowNoiseExpert(wan(1), last_of_first))
+    steps = [len(sigmas) - 1 for _, sigmas in parts_of(stage, stage.low_noise)]
+    assert steps == [STEPS - steps_left, steps_left]
+    return stage
 
 
 @pytest.mark.parametrize(
