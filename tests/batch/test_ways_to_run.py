@@ -15,7 +15,7 @@ FILES = ROOT / "docs" / "batch"
 MODULE = "python -m freescale_batch"
 OF_OTHERS = {"--extra-model-paths-config", "--cache-none", "--shm-size", "--generate", "--runtime-env-json"}
 """Options of ComfyUI, of container engines and of Ray."""
-INSTRUCTIONS = {"FROM", "RUN", "COPY", "WORKDIR"}
+INSTRUCTIONS = {"FROM", "RUN", "COPY", "ENV", "WORKDIR"}
 
 
 def text_of(name: str) -> str:
@@ -79,4 +79,10 @@ def test_the_container_file_has_known_instructions_and_copies_what_is_there():
     for _, source, _ in (step for step in steps if step[0] == "COPY"):
         assert (ROOT / source).exists()
     folder = next(step[2] for step in steps if step[:2] == ["COPY", "."])
-    assert steps[-1] == ["WORKDIR", folder] and f"cd {folder} &&" in ENTRYPOINT
+    assert steps[-2:] == [["ENV", f"PYTHONPATH={folder}"], ["WORKDIR", folder]]
+
+
+def test_the_job_for_kubernetes_is_one_command_without_a_word_that_a_shell_reads_otherwise():
+    assert ENTRYPOINT.startswith(f"{MODULE} ")
+    assert ENTRYPOINT.split() == shlex.split(ENTRYPOINT)
+    assert not set("&;|$`[]<>(){}*?#~!\n") & set(ENTRYPOINT)
