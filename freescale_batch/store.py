@@ -91,6 +91,11 @@ class Store:
     def is_done(self, job_id: str) -> bool:
         return bool(self._files.exists(self._path(f"{folder_of(job_id)}/{RESULT}")))
 
+    def failure(self, job_id: str) -> str | None:
+        """Why a job failed, None if it did not."""
+        record = self._read_json(f"{folder_of(job_id)}/{FAILED}")
+        return None if record is None else str(record["error"])
+
     def write_picture(self, job_id: str, name: str, content: bytes) -> str:
         """Store one of a job's files; returns its name relative to the output folder."""
         path = f"{folder_of(job_id)}/{name}"

@@ -109,6 +109,8 @@ class Worker:
     def _settle(self, job: Job) -> Outcome:
         if self._store.is_done(job.id):  # Ray may hand a row out again after a worker was lost
             return Outcome(job.id, "done", self.name)
+        if (failed := self._store.failure(job.id)) is not None:  # in this command, see open_jobs
+            return Outcome(job.id, "failed", self.name, error=failed)
         count, error = self._store.attempts(job.id)
         while count < MAX_ATTEMPTS:
             server = self._ready_server()

@@ -18,11 +18,12 @@ def test_a_job_is_done_once_its_record_is_written_and_a_drop_makes_it_open_again
     store.write_picture("a", "9_1.png", b"x")
     assert not store.is_done("a") and store.finished() == (set(), set())
     store.finish("a", {"id": "a"})
-    store.fail("b", {"id": "b"})
+    store.fail("b", {"id": "b", "error": "it died"})
     assert store.is_done("a") and not store.is_done("b")
     assert store.finished() == ({"a"}, {"b"})
+    assert (store.failure("a"), store.failure("b")) == (None, "it died")
     assert list(store.records(["a"], RESULT)) == [{"id": "a"}]
-    assert list(store.records(["b"], FAILED)) == [{"id": "b"}]
+    assert list(store.records(["b"], FAILED)) == [{"id": "b", "error": "it died"}]
     store.drop("a")
     assert store.finished() == (set(), {"b"})
 

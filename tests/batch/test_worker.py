@@ -113,6 +113,14 @@ def test_a_job_that_killed_two_workers_is_not_tried_a_third_time(make, place):
     assert place.runs() == ["y"]
 
 
+def test_a_job_that_failed_is_not_run_again_when_its_row_comes_back(make, place):
+    first = run(make(), place, "die")
+    again = run(make(), place, "die")
+    assert place.runs() == ["die"] * 2
+    assert [(row["status"], row["error"]) for row in again] == [("failed", first[0]["error"])]
+    assert place.results("failed.json")["a"]["attempts"] == 2
+
+
 def test_an_attempt_is_on_disk_while_the_job_runs(make, place, monkeypatch):
     seen = []
     really = Worker._run
