@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +81,18 @@ def outcomes(
     """
     with _connected(ray_options):
         try:
-            for row in _dataset(jobs, options, ray_options).iter_rows():
-                yield Outcome(**row)
+            workers = _number_of_workers(ray_options)
+            for row in _dataset(jobs, options, ray_options, workers).iter_rows():
+                yield replace(Outcome(**row), workers=workers)
         except ray.exceptions.RayError as error:
             raise BatchError(
                 f"Expected Ray to go on, got {type(error).__name__}: run the same command again.\n{error}"
             ) from None
 
 
-def _dataset(jobs: Sequence[Job], options: WorkerOptions, ray_options: RayOptions) -> ray.data.Dataset:
-    workers = _number_of_workers(ray_options)
+def _dataset(
+    jobs: Sequence[Job], options: WorkerOptions, ray_options: RayOptions, workers: int
+) -> ray.data.Dataset:
     rows = [{"job": json.dumps(vars(job))} for job in jobs]
     # With min_size = max_size the run would wait for a GPU that was lost.
     pool = ray.data.ActorPoolStrategy(

@@ -12,7 +12,7 @@ import platform
 import socket
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class Worker:
             self._gave_back = False
         except Exception as error:  # The store's errors and our own: the job is not at fault.
             outcome = self._give_back(job, error)
-        return outcome.row()
+        return replace(outcome, process=os.getpid()).row()
 
     def close(self) -> None:
         """End the server."""
