@@ -21,7 +21,7 @@ import httpx
 
 from .comfy import OutOfMemory, OutputFile, shortened
 from .errors import JobFailed, ServerError, TryAgain
-from .jobs import Job
+from .jobs import Job, name_of
 from .outcome import Outcome
 from .server import Server, ServerOptions, start_server
 from .store import Store
@@ -199,7 +199,7 @@ class Worker:
         prompt, places = job.prompt(self.options.workflow), []
         for target, source in job.files.items():
             content = _content(source)
-            name = hashlib.sha256(content).hexdigest()[:16] + Path(source).suffix
+            name = hashlib.sha256(content).hexdigest()[:16] + Path(name_of(source)).suffix
             places.append(server.folder / "input" / name)
             places[-1].write_bytes(content)
             node_id, input_name = resolve(prompt, target)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 
+import fsspec
 import psutil
 import pytest
 
@@ -170,6 +171,16 @@ def test_a_file_of_a_job_is_loaded_under_a_name_of_its_content_and_then_removed(
     assert "expected to read" in outcomes[1]["error"] and "none.png" in outcomes[1]["error"]
     assert [entry.name for entry in (one._server.folder / "input").iterdir()] == ["example.png"]
     assert [entry.name for entry in (place.tree / "input").iterdir()] == ["example.png"]
+
+
+def test_a_file_at_a_signed_url_keeps_its_suffix(make, place):
+    url = f"memory://{place.folder.name}/p.png?signature=a/b.c"
+    with fsspec.open(url, "wb") as stream:
+        stream.write(b"mine")
+    (outcome,) = run(make(), place, jobs=[{"id": "a", "files": {"10.image": url}}])
+    name = hashlib.sha256(b"mine").hexdigest()[:16] + ".png"
+    assert outcome["status"] == "done"
+    assert place.results()["a"]["prompt"]["10"]["inputs"]["image"] == name
 
 
 def test_a_server_that_does_not_start_leaves_the_job_open_and_says_why(make, place):
