@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -124,14 +125,16 @@ def _number_of_workers(options: RayOptions) -> int:
 def _connected(options: RayOptions) -> Iterator[None]:
     for name in NOTHING_NEW:
         logging.getLogger(name).setLevel(logging.ERROR)
+    on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         keeper = None if options.address else _start(options)
         if options.address:
             _join(options.address)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise BatchError(
             f"Expected Ray at {options.address or 'this machine'}, got {type(error).__name__}: {error}"
         ) from None
+    signal.signal(signal.SIGTERM, on_terminate)  # Ray has set its own, which ends the process with status 1
     context = ray.data.DataContext.get_current()
     context.execution_no_progress_timeout_s = -1  # one 8k picture may take longer than the 30 minutes preset
     context.max_errored_blocks = 0

@@ -82,6 +82,12 @@ def test_wrong_input_ends_the_command_before_anything_starts(place, capsys, spoi
     assert not place.out.exists() and place.runs() == []
 
 
+def test_an_output_that_cannot_be_written_is_no_failed_job(place, capsys):
+    place.out.write_text("a file in its place")
+    assert run(place, "x") == ABORTED
+    assert "NotADirectoryError" in capsys.readouterr().err and place.runs() == []
+
+
 def test_a_server_that_cannot_start_ends_the_command_with_its_log(place, capsys):
     (place.tree / "broken").touch()
     assert run(place, "x", "y") == ABORTED
