@@ -84,8 +84,8 @@ def test_a_server_lives_on_after_lack_of_memory_and_is_replaced_after_a_broken_g
     one = make()
     run(one, place, "good")
     first = one._server
-    run(one, place, "oom")
-    assert one._server is first
+    (outcome,) = run(one, place, jobs=[{"id": "b", "set": {"6.text": "oom"}}])
+    assert outcome["status"] == "failed" and one._server is first
     run(one, place, jobs=[{"id": "c", "set": {"6.text": "cuda-once"}}])
     assert one._server is not first and first.exit_status() is not None and not first.folder.exists()
 
