@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +60,8 @@ class Store:
             self._files.pipe_file(path, content)
             return
         place = Path(path)
-        part = place.with_name(f"{place.name}.part")
+        # Two workers may write the same file: the one that Ray gave up for lost, and the next one.
+        part = place.with_name(f"{place.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
         try:
             part.write_bytes(content)
         except FileNotFoundError:

@@ -74,6 +74,15 @@ def test_a_file_on_a_disk_is_whole_or_not_there(tmp_path, monkeypatch):
     assert store.read("a/b") == b"first" and store.read("a/c") is None
 
 
+def test_two_writers_of_the_same_file_do_not_share_its_unfinished_part(tmp_path, monkeypatch):
+    parts = []
+    monkeypatch.setattr("os.replace", lambda part, _: parts.append(part))
+    for content in (b"first", b"second"):
+        Store(str(tmp_path)).write("a", content)
+    assert [part.read_bytes() for part in parts] == [b"first", b"second"]
+    assert {part.suffix for part in parts} == {".part"}
+
+
 def test_a_url_that_nothing_can_open_is_refused():
     with pytest.raises(BatchError, match="Expected --out that fsspec can open, got nowhere://x"):
         Store("nowhere://x").finished()
