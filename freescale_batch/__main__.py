@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def main(words: list[str]) -> int:
         return ABORTED
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
+        return ABORTED
+    except Exception:  # Python would end with 1, which means that all other jobs are done.
+        traceback.print_exc()
         return ABORTED
     return ALL_DONE if all_done else SOME_FAILED
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .errors import BatchError
 from .workflow import (
@@ -111,8 +112,13 @@ def _job(line: str, workflow: Prompt, base: str, folder: Path) -> Job:
     job_id = data.get("id", fingerprint(base, values, names))
     if not isinstance(job_id, str) or not ID.fullmatch(job_id):
         raise ValueError(f"expected an id of 1 to 128 letters, digits, '.', '_' or '-', got {job_id!r}")
-    ends = {target: value.rsplit("/", 1)[-1] for target, value in names.items()}
+    ends = {target: name_of(value) for target, value in names.items()}
     return Job(job_id, values, files, fingerprint(base, values, ends))
+
+
+def name_of(place: str) -> str:
+    """The name of the file at a path or a URL; of a URL without its query, in which signatures change."""
+    return (urlsplit(place).path if "://" in place else place).rsplit("/", 1)[-1]
 
 
 def _object(line: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ Status = Literal["done", "failed", "not run"]
 class Outcome:
     """status: "not run" if the worker, not the job, is at fault; such a job stays open for the next command.
 
-    worker: which GPU or process did it. seconds: of the job alone.
+    worker: which GPU or process did it. seconds: of the job alone. process: the worker's, for two may share a
+    GPU. workers: how many the command has.
     """
 
     id: str
@@ -18,6 +19,8 @@ class Outcome:
     worker: str
     seconds: float = 0.0
     error: str = ""
+    process: int = 0
+    workers: int = 1
 
     def row(self) -> dict[str, Any]:
         """For Ray: plain values."""

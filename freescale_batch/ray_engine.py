@@ -8,10 +8,11 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,18 @@ def outcomes(
     """
     with _connected(ray_options):
         try:
-            for row in _dataset(jobs, options, ray_options).iter_rows():
-                yield Outcome(**row)
+            workers = _number_of_workers(ray_options)
+            for row in _dataset(jobs, options, ray_options, workers).iter_rows():
+                yield replace(Outcome(**row), workers=workers)
         except ray.exceptions.RayError as error:
             raise BatchError(
                 f"Expected Ray to go on, got {type(error).__name__}: run the same command again.\n{error}"
             ) from None
 
 
-def _dataset(jobs: Sequence[Job], options: WorkerOptions, ray_options: RayOptions) -> ray.data.Dataset:
-    workers = _number_of_workers(ray_options)
+def _dataset(
+    jobs: Sequence[Job], options: WorkerOptions, ray_options: RayOptions, workers: int
+) -> ray.data.Dataset:
     rows = [{"job": json.dumps(vars(job))} for job in jobs]
     # With min_size = max_size the run would wait for a GPU that was lost.
     pool = ray.data.ActorPoolStrategy(
@@ -122,14 +125,16 @@ def _number_of_workers(options: RayOptions) -> int:
 def _connected(options: RayOptions) -> Iterator[None]:
     for name in NOTHING_NEW:
         logging.getLogger(name).setLevel(logging.ERROR)
+    on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         keeper = None if options.address else _start(options)
         if options.address:
             _join(options.address)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise BatchError(
             f"Expected Ray at {options.address or 'this machine'}, got {type(error).__name__}: {error}"
         ) from None
+    signal.signal(signal.SIGTERM, on_terminate)  # Ray has set its own, which ends the process with status 1
     context = ray.data.DataContext.get_current()
     context.execution_no_progress_timeout_s = -1  # one 8k picture may take longer than the 30 minutes preset
     context.max_errored_blocks = 0

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,10 @@ from .worker import Worker, WorkerOptions
 
 Engine = Callable[[Sequence[Job], WorkerOptions], Generator[Outcome, None, None]]
 MAX_NOT_RUN = 20
-"""Jobs in a row that come back from workers without a server: then the command ends."""
+"""Jobs in a row that come back from every worker for want of a server: then the command ends.
+
+Where none has worked yet, one from each is enough.
+"""
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
@@ -89,18 +93,22 @@ def _feed(jobs: Sequence[Job], options: WorkerOptions, engine: Engine, live: Liv
     Raises:
         BatchError: the workers have no servers, or some jobs were not run.
     """
-    failed = not_run = in_a_row = 0
+    failed = not_run = 0
+    in_a_row = Counter[tuple[str, int]]()
     worked = False
     last = ""
     with closing(engine(jobs, options)) as outcomes:  # closed here, so that its workers end on an error
         for outcome in outcomes:
             live.add(outcome)
             failed += outcome.status == "failed"
+            worker = outcome.worker, outcome.process
             if outcome.status != "not run":
-                worked, in_a_row = True, 0
+                worked, in_a_row[worker] = True, 0
                 continue
-            not_run, in_a_row, last = not_run + 1, in_a_row + 1, f"{outcome.worker}: {outcome.error}"
-            if not worked or in_a_row >= MAX_NOT_RUN:
+            not_run, last = not_run + 1, f"{outcome.worker}: {outcome.error}"
+            in_a_row[worker] += 1
+            broken = sum(count >= (MAX_NOT_RUN if worked else 1) for count in in_a_row.values())
+            if broken >= outcome.workers:
                 raise BatchError(f"Expected workers that can run jobs, got none. {last}")
     if not_run:
         raise BatchError(

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +60,8 @@ class Store:
             self._files.pipe_file(path, content)
             return
         place = Path(path)
-        part = place.with_name(f"{place.name}.part")
+        # Two workers may write the same file: the one that Ray gave up for lost, and the next one.
+        part = place.with_name(f"{place.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
         try:
             part.write_bytes(content)
         except FileNotFoundError:
@@ -90,6 +92,11 @@ class Store:
 
     def is_done(self, job_id: str) -> bool:
         return bool(self._files.exists(self._path(f"{folder_of(job_id)}/{RESULT}")))
+
+    def failure(self, job_id: str) -> str | None:
+        """Why a job failed, None if it did not."""
+        record = self._read_json(f"{folder_of(job_id)}/{FAILED}")
+        return None if record is None else str(record["error"])
 
     def write_picture(self, job_id: str, name: str, content: bytes) -> str:
         """Store one of a job's files; returns its name relative to the output folder."""

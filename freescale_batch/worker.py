@@ -12,7 +12,7 @@ import platform
 import socket
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import httpx
 
 from .comfy import OutOfMemory, OutputFile, shortened
 from .errors import JobFailed, ServerError, TryAgain
-from .jobs import Job
+from .jobs import Job, name_of
 from .outcome import Outcome
 from .server import Server, ServerOptions, start_server
 from .store import Store
@@ -85,7 +85,7 @@ class Worker:
             self._gave_back = False
         except Exception as error:  # The store's errors and our own: the job is not at fault.
             outcome = self._give_back(job, error)
-        return outcome.row()
+        return replace(outcome, process=os.getpid()).row()
 
     def close(self) -> None:
         """End the server."""
@@ -109,6 +109,8 @@ class Worker:
     def _settle(self, job: Job) -> Outcome:
         if self._store.is_done(job.id):  # Ray may hand a row out again after a worker was lost
             return Outcome(job.id, "done", self.name)
+        if (failed := self._store.failure(job.id)) is not None:  # in this command, see open_jobs
+            return Outcome(job.id, "failed", self.name, error=failed)
         count, error = self._store.attempts(job.id)
         while count < MAX_ATTEMPTS:
             server = self._ready_server()
@@ -197,7 +199,7 @@ class Worker:
         prompt, places = job.prompt(self.options.workflow), []
         for target, source in job.files.items():
             content = _content(source)
-            name = hashlib.sha256(content).hexdigest()[:16] + Path(source).suffix
+            name = hashlib.sha256(content).hexdigest()[:16] + Path(name_of(source)).suffix
             places.append(server.folder / "input" / name)
             places[-1].write_bytes(content)
             node_id, input_name = resolve(prompt, target)

@@ -8,10 +8,13 @@ import pytest
 
 from freescale_batch import run as run_module
 from freescale_batch.__main__ import ABORTED, ALL_DONE, SOME_FAILED, main
+from freescale_batch.errors import BatchError
+from freescale_batch.jobs import Job
 from freescale_batch.outcome import Outcome
 from freescale_batch.progress import LiveLine, duration
+from freescale_batch.server import ServerOptions
 from freescale_batch.store import Store
-from freescale_batch.worker import Worker
+from freescale_batch.worker import Worker, WorkerOptions
 from tools.harness.batch_place import WORKFLOW, Place, text_jobs
 
 
@@ -79,6 +82,12 @@ def test_wrong_input_ends_the_command_before_anything_starts(place, capsys, spoi
     assert not place.out.exists() and place.runs() == []
 
 
+def test_an_output_that_cannot_be_written_is_no_failed_job(place, capsys):
+    place.out.write_text("a file in its place")
+    assert run(place, "x") == ABORTED
+    assert "NotADirectoryError" in capsys.readouterr().err and place.runs() == []
+
+
 def test_a_server_that_cannot_start_ends_the_command_with_its_log(place, capsys):
     (place.tree / "broken").touch()
     assert run(place, "x", "y") == ABORTED
@@ -110,6 +119,45 @@ def test_workers_that_lose_their_servers_for_good_end_the_command_and_keep_what_
 
 def give_back_at_once(self, job, error):
     return Outcome(job.id, "not run", self.name, error=str(error))
+
+
+def engine_that_tells(told: list[tuple[str, str]], workers: int):
+    """An engine whose workers tell these (worker, status), a job each."""
+
+    def engine(jobs, options):
+        for job, (worker, status) in zip(jobs, told, strict=True):
+            yield Outcome(job.id, status, worker, error="no server", workers=workers)
+
+    return engine
+
+
+LOST, BUSY, OTHER_LOST = ("one", "not run"), ("two", "done"), ("two", "not run")
+
+
+@pytest.mark.parametrize(
+    ("told", "workers", "heard"),
+    [
+        ([LOST, LOST], 1, 1),
+        ([LOST, OTHER_LOST, BUSY], 2, 2),
+        ([LOST, LOST, BUSY, *[LOST] * 5], 2, None),
+        ([*[LOST] * 5], 2, None),
+        ([BUSY, *[LOST] * 3, OTHER_LOST, BUSY, OTHER_LOST, OTHER_LOST], 2, None),
+        ([BUSY, *[LOST] * 3, *[OTHER_LOST] * 3, BUSY], 2, 7),
+    ],
+)
+def test_a_broken_worker_leaves_the_others_at_work_and_only_all_broken_ones_end_the_command(
+    tmp_path, monkeypatch, told, workers, heard
+):
+    """heard: of how many jobs before the command ends, None of all."""
+    monkeypatch.setattr(run_module, "MAX_NOT_RUN", 3)
+    seen = []
+    monkeypatch.setattr(LiveLine, "add", lambda _, outcome: seen.append(outcome))
+    options = WorkerOptions(WORKFLOW, str(tmp_path), ServerOptions("", ""))
+    jobs = [Job(f"j{n}") for n in range(len(told))]
+    sentence = "Expected all jobs to run" if heard is None else "Expected workers that can run jobs, got none"
+    with pytest.raises(BatchError, match=sentence):
+        run_module.run_jobs(jobs, options, engine_that_tells(told, workers))
+    assert len(seen) == (heard or len(told))
 
 
 def test_ctrl_c_ends_the_command_and_does_not_count_as_an_attempt(place, capsys, monkeypatch):

@@ -95,6 +95,18 @@ def test_files_are_taken_from_the_jobs_files_folder_and_urls_stay(tmp_path):
     assert again == first
 
 
+def test_a_signed_url_keeps_its_query_and_is_the_same_job_with_another_signature():
+    first, second = (
+        jobs_of({"id": "a", "files": {"10.image": f"https://b/in/x.png?sig=a/b.{sign}"}})[0] for sign in "cd"
+    )
+    assert first.files["10.image"].endswith("?sig=a/b.c")
+    assert first.mark == second.mark
+    (other,) = jobs_of({"id": "a", "files": {"10.image": "https://b/in/y.png?sig=a/b.c"}})
+    assert other.mark != first.mark
+    (plain,) = jobs_of({"id": "a", "files": {"10.image": "in/what?.png"}})
+    assert plain.mark != jobs_of({"id": "a", "files": {"10.image": "in/what"}})[0].mark
+
+
 def test_the_product_has_every_prompt_with_every_seed_and_ids_that_do_not_depend_on_their_place():
     lines = list(product_lines(["A castle, at night!", "x"], [5, 6], WORKFLOW))
     jobs = checked_jobs(enumerate(lines, 1), WORKFLOW, "product", Path())

@@ -3,9 +3,13 @@
 from collections import Counter
 
 import pyarrow.parquet as pq
+import pytest
 import ray.cluster_utils
+import ray.exceptions
 
-from freescale_batch.__main__ import ALL_DONE, SOME_FAILED, main
+from freescale_batch.__main__ import ABORTED, ALL_DONE, SOME_FAILED, main
+from freescale_batch.errors import BatchError
+from freescale_batch.ray_engine import RayOptions, outcomes
 from tools.harness.batch_command import Command, kill, running, wait_until
 from tools.harness.batch_place import Place, text_jobs
 
@@ -67,6 +71,25 @@ def test_after_a_killed_driver_nothing_lives_on_and_the_same_command_does_the_re
     assert len(place.runs()) - seen == len(jobs) - len(done)  # none twice
     assert done.items() <= place.results().items()
     expect_each_once(place, jobs)
+
+
+def test_a_scheduler_that_ends_the_command_gets_the_status_of_one_that_broke_off(place: Place):
+    file = place.write_jobs(text_jobs("gate"))
+    with running(command(place, place.words(file, "--workers", "1"))) as it:
+        wait_until(lambda: "gate" in place.runs())
+        it.process.terminate()
+        assert it.wait() == ABORTED
+        assert "interrupted: the same command goes on from here" in it.log
+    assert place.results() == place.results("failed.json") == {}
+
+
+def test_ray_without_the_clusters_token_is_told_in_a_sentence(monkeypatch):
+    def refuse(*_, **__):
+        raise ray.exceptions.AuthenticationError("no token")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(BatchError, match=r"Expected Ray at auto, got AuthenticationError: .*no token"):
+        next(outcomes([], None, RayOptions("auto")))
 
 
 def test_jobs_that_kill_their_server_or_their_worker_fail_alone_after_two_attempts(place, monkeypatch):

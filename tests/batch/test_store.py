@@ -18,11 +18,12 @@ def test_a_job_is_done_once_its_record_is_written_and_a_drop_makes_it_open_again
     store.write_picture("a", "9_1.png", b"x")
     assert not store.is_done("a") and store.finished() == (set(), set())
     store.finish("a", {"id": "a"})
-    store.fail("b", {"id": "b"})
+    store.fail("b", {"id": "b", "error": "it died"})
     assert store.is_done("a") and not store.is_done("b")
     assert store.finished() == ({"a"}, {"b"})
+    assert (store.failure("a"), store.failure("b")) == (None, "it died")
     assert list(store.records(["a"], RESULT)) == [{"id": "a"}]
-    assert list(store.records(["b"], FAILED)) == [{"id": "b"}]
+    assert list(store.records(["b"], FAILED)) == [{"id": "b", "error": "it died"}]
     store.drop("a")
     assert store.finished() == (set(), {"b"})
 
@@ -71,6 +72,15 @@ def test_a_file_on_a_disk_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         store.write("a/b", b"second")
     assert store.read("a/b") == b"first" and store.read("a/c") is None
+
+
+def test_two_writers_of_the_same_file_do_not_share_its_unfinished_part(tmp_path, monkeypatch):
+    parts = []
+    monkeypatch.setattr("os.replace", lambda part, _: parts.append(part))
+    for content in (b"first", b"second"):
+        Store(str(tmp_path)).write("a", content)
+    assert [part.read_bytes() for part in parts] == [b"first", b"second"]
+    assert {part.suffix for part in parts} == {".part"}
 
 
 def test_a_url_that_nothing_can_open_is_refused():

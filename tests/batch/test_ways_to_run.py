@@ -13,9 +13,12 @@ from tools import ROOT
 PAGE = (ROOT / "docs" / "BATCH.md").read_text(encoding="utf-8")
 FILES = ROOT / "docs" / "batch"
 MODULE = "python -m freescale_batch"
-OF_OTHERS = {"--extra-model-paths-config", "--cache-none", "--shm-size", "--generate", "--runtime-env-json"}
+OF_OTHERS = {
+    *("--extra-model-paths-config", "--cache-none", "--shm-size", "--generate", "--runtime-env-json"),
+    *("--rm", "--device", "--volume"),
+}
 """Options of ComfyUI, of container engines and of Ray."""
-INSTRUCTIONS = {"FROM", "RUN", "COPY", "WORKDIR"}
+INSTRUCTIONS = {"FROM", "RUN", "COPY", "ENV", "WORKDIR"}
 
 
 def text_of(name: str) -> str:
@@ -33,7 +36,7 @@ COMMANDS = [*commands_of(SHELL_LINES), *commands_of(ENTRYPOINT)]
 
 
 def test_the_page_and_the_job_show_commands():
-    assert len(COMMANDS) == 5 and "--address" in COMMANDS[-1]
+    assert len(COMMANDS) == 6 and "--address" in COMMANDS[-1]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -79,4 +82,18 @@ def test_the_container_file_has_known_instructions_and_copies_what_is_there():
     for _, source, _ in (step for step in steps if step[0] == "COPY"):
         assert (ROOT / source).exists()
     folder = next(step[2] for step in steps if step[:2] == ["COPY", "."])
-    assert steps[-1] == ["WORKDIR", folder] and f"cd {folder} &&" in ENTRYPOINT
+    assert steps[-2:] == [["ENV", f"PYTHONPATH={folder}"], ["WORKDIR", folder]]
+
+
+def test_the_container_gets_neither_gits_history_nor_what_is_set_up_here():
+    left_out = (ROOT / ".containerignore").read_text(encoding="utf-8").splitlines()
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()]
+    assert {".git", *(line if "/" in line or line == ".dev" else f"**/{line}" for line in ignored)} <= set(
+        left_out
+    )
+
+
+def test_the_job_for_kubernetes_is_one_command_without_a_word_that_a_shell_reads_otherwise():
+    assert ENTRYPOINT.startswith(f"{MODULE} ")
+    assert ENTRYPOINT.split() == shlex.split(ENTRYPOINT)
+    assert not set("&;|$`[]<>(){}*?#~!\n") & set(ENTRYPOINT)

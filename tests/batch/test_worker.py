@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 
+import fsspec
 import psutil
 import pytest
 
@@ -83,8 +84,8 @@ def test_a_server_lives_on_after_lack_of_memory_and_is_replaced_after_a_broken_g
     one = make()
     run(one, place, "good")
     first = one._server
-    run(one, place, "oom")
-    assert one._server is first
+    (outcome,) = run(one, place, jobs=[{"id": "b", "set": {"6.text": "oom"}}])
+    assert outcome["status"] == "failed" and one._server is first
     run(one, place, jobs=[{"id": "c", "set": {"6.text": "cuda-once"}}])
     assert one._server is not first and first.exit_status() is not None and not first.folder.exists()
 
@@ -111,6 +112,14 @@ def test_a_job_that_killed_two_workers_is_not_tried_a_third_time(make, place):
     assert [outcome["status"] for outcome in outcomes] == ["failed", "done"]
     assert outcomes[0]["error"] == "the worker ended in the middle of it (2 attempts)"
     assert place.runs() == ["y"]
+
+
+def test_a_job_that_failed_is_not_run_again_when_its_row_comes_back(make, place):
+    first = run(make(), place, "die")
+    again = run(make(), place, "die")
+    assert place.runs() == ["die"] * 2
+    assert [(row["status"], row["error"]) for row in again] == [("failed", first[0]["error"])]
+    assert place.results("failed.json")["a"]["attempts"] == 2
 
 
 def test_an_attempt_is_on_disk_while_the_job_runs(make, place, monkeypatch):
@@ -162,6 +171,16 @@ def test_a_file_of_a_job_is_loaded_under_a_name_of_its_content_and_then_removed(
     assert "expected to read" in outcomes[1]["error"] and "none.png" in outcomes[1]["error"]
     assert [entry.name for entry in (one._server.folder / "input").iterdir()] == ["example.png"]
     assert [entry.name for entry in (place.tree / "input").iterdir()] == ["example.png"]
+
+
+def test_a_file_at_a_signed_url_keeps_its_suffix(make, place):
+    url = f"memory://{place.folder.name}/p.png?signature=a/b.c"
+    with fsspec.open(url, "wb") as stream:
+        stream.write(b"mine")
+    (outcome,) = run(make(), place, jobs=[{"id": "a", "files": {"10.image": url}}])
+    name = hashlib.sha256(b"mine").hexdigest()[:16] + ".png"
+    assert outcome["status"] == "done"
+    assert place.results()["a"]["prompt"]["10"]["inputs"]["image"] == name
 
 
 def test_a_server_that_does_not_start_leaves_the_job_open_and_says_why(make, place):
