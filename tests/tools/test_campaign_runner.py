@@ -44,8 +44,17 @@ def test_a_campaign_goes_on_behind_the_last_whole_line(tmp_path, torn):
     assert endings(lines) == endings(until(tmp_path / "other", 20))
 
 
-def test_no_case_begins_after_the_deadline(tmp_path):
-    assert campaign_until(drawn, 5, tmp_path / "log", -math.inf, 20) == []
+def test_no_case_begins_after_the_deadline_or_beyond_the_most(tmp_path):
+    begun = []
+
+    def counted(draw):
+        begun.append(draw)
+        return drawn(draw)
+
+    assert campaign_until(counted, 5, tmp_path / "log", -math.inf, 20) == []
+    assert begun == []
+    assert len(until(tmp_path / "log", 3, counted)) == 3 == len(begun)
+    assert len(until(tmp_path / "log", 3, counted)) == 3 == len(begun)
 
 
 def test_an_exception_is_a_finding_that_says_where_it_was_raised(tmp_path, capsys):

@@ -102,9 +102,9 @@ def campaign_until(campaign: RunCase, seed: int, file: Path, deadline: float, mo
     """Go on with a log until a time of time.monotonic() or `most` cases; all of its lines."""
     known = resumed(file)
     with file.open("a", encoding="utf-8") as log:
-        for line in lines_of(campaign, seed, first=len(known)):
-            if len(known) >= most or time.monotonic() > deadline:
-                break
+        lines = lines_of(campaign, seed, first=len(known))
+        while len(known) < most and time.monotonic() <= deadline:
+            line = next(lines)
             known.append(line)
             log.write(_text(line))
             log.flush()
