@@ -133,6 +133,20 @@ def test_the_interrupts_find_an_error_that_is_swallowed(model):
     assert outcome.found and "which came out as None" in outcome.found
 
 
+def test_the_interrupts_end_with_ctrl_c(model):
+    runs = []
+
+    def run():
+        runs.append(1)
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return (torch.ones(2) + 1,)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.disturbed(Subject("toy", model, run), random.Random(1))
+    assert len(runs) == 2
+
+
 KEPT_TENSORS = []
 
 

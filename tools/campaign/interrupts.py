@@ -70,6 +70,8 @@ def _ends(subject, generators, operations):
     try:
         with generators.watched(), operations:
             subject.run()
+    except KeyboardInterrupt:
+        raise  # The user's, who wants the campaign to end.
     except BaseException as raised:
         return raised
     return operations.error if operations.count < operations.fail_at else None
