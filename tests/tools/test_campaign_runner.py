@@ -1,6 +1,8 @@
 """The log of a campaign: cases by seed and number, findings, and going on after a kill."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +71,30 @@ def test_the_figures_of_a_log(tmp_path):
     figures = summary(lines)
     assert figures["cases"] == 20 == sum(figures["endings"].values()) == figures["subjects"]["toy"]
     assert figures["endings"]["odd"] == endings(lines).count("odd") and figures["found"] == []
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout whose code is three files and a campaign of toys."""
+    for folder in runner.CODE:
+        (tmp_path / folder / "inner").mkdir(parents=True)
+        (tmp_path / folder / "inner" / "code.py").write_text("")
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    monkeypatch.setattr(runner, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(runner, "CAMPAIGNS", {"toys": ""})
+    monkeypatch.setattr(runner.logging, "disable", lambda level: None)
+    monkeypatch.setitem(sys.modules, "tools.campaign.toys", SimpleNamespace(run_case=broken))
+    return tmp_path
+
+
+@pytest.mark.parametrize("folder", runner.CODE)
+def test_a_finding_is_not_carried_over_to_other_code(checkout, monkeypatch, folder):
+    words = ["toys", "--cases", "2"]
+    assert runner.main(words) == 1 == runner.main(words)
+    monkeypatch.setattr(sys.modules["tools.campaign.toys"], "run_case", drawn)
+    assert runner.main(words) == 1
+    (checkout / folder / "inner" / "code.py").write_text("mended = True\n")
+    assert runner.main(words) == 0
 
 
 def test_without_a_name_the_campaigns_are_listed(capsys):

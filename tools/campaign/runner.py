@@ -1,11 +1,12 @@
 """Runs the cases of a campaign: `python3 dev.py campaign interrupts --minutes 5 --seed 3`.
 
 A case is decided by the seed and its own number alone, so any of them can be run again by itself (--case).
-Each leaves a line in a log below .dev/campaign, and the next start with the same seed goes on behind the last
-one.
+Each leaves a line in a log below .dev/campaign. The next start with the same seed and the same code goes on
+behind the last one; other code begins a log of its own, so that no figure mixes the two.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import logging
@@ -31,6 +32,8 @@ CAMPAIGNS = {
 }
 """Name of a module beside this one -> what its cases do."""
 LOGS = ROOT / ".dev" / "campaign"
+CODE = ("nodes", "freescale_core", "tools/campaign")
+"""What the cases and their endings depend on."""
 DEFAULT_MINUTES = 2.0
 
 
@@ -77,6 +80,14 @@ def lines_of(campaign: RunCase, seed: int, first: int = 0) -> Iterator[Line]:
         start = time.monotonic()
         outcome = run_case(campaign, seed, case)
         yield Line(case=case, seconds=round(time.monotonic() - start, 2), **asdict(outcome))
+
+
+def code_digest(root: Path) -> str:
+    """A short name of the code's state in a checkout."""
+    digest = hashlib.sha256()
+    for file in sorted(file for folder in CODE for file in (root / folder).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def read_log(file: Path) -> list[Line]:
@@ -146,7 +157,7 @@ def main(words: list[str]) -> int:
         print(lines[0])
     else:
         release = os.environ.get("FREESCALE_HOST", "unknown")
-        file = LOGS / f"{options.name}-{release}-{options.seed}.jsonl"
+        file = LOGS / f"{options.name}-{release}-{code_digest(ROOT)}-{options.seed}.jsonl"
         deadline = time.monotonic() + 60 * options.minutes
         lines = campaign_until(campaign, options.seed, file, deadline, options.cases)
         print(json.dumps(summary(lines), indent=2))
