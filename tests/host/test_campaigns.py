@@ -15,9 +15,10 @@ from freescale_pack.nodes.host.releases import CatchOutOfMemory
 from freescale_pack.nodes.patching import memory_budget
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
 
-from tools.campaign import fuzz, interrupts, memory, route, values
+from tools.campaign import fuzz, interrupts, memory, route
+from tools.campaign.parts import values
+from tools.campaign.parts.subjects import KINDS, Subject
 from tools.campaign.runner import lines_of
-from tools.campaign.subjects import KINDS, Subject
 
 
 @pytest.mark.parametrize("kind", KINDS)

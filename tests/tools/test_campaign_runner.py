@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from tools.campaign import runner
-from tools.campaign.runner import Outcome, campaign_until, lines_of, read_log, summary
+from tools.campaign.runner import CaseResult, campaign_until, lines_of, read_log, summary
 
 
 def drawn(draw):
     number = draw.randrange(10**9)
-    return Outcome("toy", "even" if number % 2 == 0 else "odd", None)
+    return CaseResult("toy", "even" if number % 2 == 0 else "odd", None)
 
 
 def broken(draw):

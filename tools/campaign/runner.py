@@ -38,7 +38,7 @@ DEFAULT_MINUTES = 2.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseResult:
     """How a case ended."""
 
     subject: str
@@ -60,18 +60,18 @@ class Line:
     seconds: float
 
 
-RunCase = Callable[[random.Random], Outcome]
+RunCase = Callable[[random.Random], CaseResult]
 """What a campaign's module offers as `run_case`: one case, with numbers drawn from what it is given."""
 
 
-def run_case(campaign: RunCase, seed: int, case: int) -> Outcome:
+def run_case(campaign: RunCase, seed: int, case: int) -> CaseResult:
     """One case. An exception that the campaign did not expect is a finding."""
     try:
         return campaign(random.Random(f"{seed} {case}"))
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
-        return Outcome("unknown", "error", f"{type(error).__name__} at {place}: {error}")
+        return CaseResult("unknown", "error", f"{type(error).__name__} at {place}: {error}")
 
 
 def lines_of(campaign: RunCase, seed: int, first: int = 0) -> Iterator[Line]:
