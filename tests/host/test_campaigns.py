@@ -3,6 +3,7 @@
 import contextlib
 import math
 import random
+from itertools import islice
 
 import pytest
 import torch
@@ -14,9 +15,10 @@ from freescale_pack.nodes.host.releases import CatchOutOfMemory
 from freescale_pack.nodes.patching import memory_budget
 from freescale_pack.nodes.patching.memory_budget import MemoryBudget
 
-from tools.campaign import fuzz, interrupts, memory, route, values
+from tools.campaign import fuzz, interrupts, memory, route
+from tools.campaign.parts import values
+from tools.campaign.parts.subjects import KINDS, Subject
 from tools.campaign.runner import lines_of
-from tools.campaign.subjects import KINDS, Subject
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -34,7 +36,7 @@ def test_lack_of_memory_changes_no_more_than_rounding(kind):
 
 
 def first_lines(campaign, cases, seed=5):
-    return [line for line, _ in zip(lines_of(campaign, seed), range(cases), strict=False)]
+    return list(islice(lines_of(campaign, seed), cases))
 
 
 def test_random_inputs_get_a_result_or_a_sentence():
@@ -130,6 +132,20 @@ def test_the_interrupts_find_an_error_that_is_swallowed(model):
 
     outcome = interrupts.disturbed(Subject("toy", model, run), random.Random(1))
     assert outcome.found and "which came out as None" in outcome.found
+
+
+def test_the_interrupts_end_with_ctrl_c(model):
+    runs = []
+
+    def run():
+        runs.append(1)
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return (torch.ones(2) + 1,)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.disturbed(Subject("toy", model, run), random.Random(1))
+    assert len(runs) == 2
 
 
 KEPT_TENSORS = []

@@ -1,16 +1,18 @@
 """The log of a campaign: cases by seed and number, findings, and going on after a kill."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from tools.campaign import runner
-from tools.campaign.runner import Outcome, campaign_until, lines_of, read_log, summary
+from tools.campaign.runner import CaseResult, campaign_until, lines_of, read_log, summary
 
 
 def drawn(draw):
     number = draw.randrange(10**9)
-    return Outcome("toy", "even" if number % 2 == 0 else "odd", None)
+    return CaseResult("toy", "even" if number % 2 == 0 else "odd", None)
 
 
 def broken(draw):
@@ -44,8 +46,17 @@ def test_a_campaign_goes_on_behind_the_last_whole_line(tmp_path, torn):
     assert endings(lines) == endings(until(tmp_path / "other", 20))
 
 
-def test_no_case_begins_after_the_deadline(tmp_path):
-    assert campaign_until(drawn, 5, tmp_path / "log", -math.inf, 20) == []
+def test_no_case_begins_after_the_deadline_or_beyond_the_most(tmp_path):
+    begun = []
+
+    def counted(draw):
+        begun.append(draw)
+        return drawn(draw)
+
+    assert campaign_until(counted, 5, tmp_path / "log", -math.inf, 20) == []
+    assert begun == []
+    assert len(until(tmp_path / "log", 3, counted)) == 3 == len(begun)
+    assert len(until(tmp_path / "log", 3, counted)) == 3 == len(begun)
 
 
 def test_an_exception_is_a_finding_that_says_where_it_was_raised(tmp_path, capsys):
@@ -60,6 +71,30 @@ def test_the_figures_of_a_log(tmp_path):
     figures = summary(lines)
     assert figures["cases"] == 20 == sum(figures["endings"].values()) == figures["subjects"]["toy"]
     assert figures["endings"]["odd"] == endings(lines).count("odd") and figures["found"] == []
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout whose code is three files and a campaign of toys."""
+    for folder in runner.CODE:
+        (tmp_path / folder / "inner").mkdir(parents=True)
+        (tmp_path / folder / "inner" / "code.py").write_text("")
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    monkeypatch.setattr(runner, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(runner, "CAMPAIGNS", {"toys": ""})
+    monkeypatch.setattr(runner.logging, "disable", lambda level: None)
+    monkeypatch.setitem(sys.modules, "tools.campaign.toys", SimpleNamespace(run_case=broken))
+    return tmp_path
+
+
+@pytest.mark.parametrize("folder", runner.CODE)
+def test_a_finding_is_not_carried_over_to_other_code(checkout, monkeypatch, folder):
+    words = ["toys", "--cases", "2"]
+    assert runner.main(words) == 1 == runner.main(words)
+    monkeypatch.setattr(sys.modules["tools.campaign.toys"], "run_case", drawn)
+    assert runner.main(words) == 1
+    (checkout / folder / "inner" / "code.py").write_text("mended = True\n")
+    assert runner.main(words) == 0
 
 
 def test_without_a_name_the_campaigns_are_listed(capsys):

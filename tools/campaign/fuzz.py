@@ -7,6 +7,7 @@ endless run.
 import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack)
 
 # isort: split
+import random
 import re
 import time
 from unittest import mock
@@ -31,10 +32,10 @@ from freescale_pack.nodes.stage_override_node import FreeScaleStageOverride
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 from freescale_pack.nodes.video_nodes import FreeScaleVideoCrafterSampler, FreeScaleVideoCrafterTextToVideo
 
-from tools.campaign.model_state import ModelState
-from tools.campaign.runner import Outcome
-from tools.campaign.subjects import BASE, Preview
-from tools.campaign.values import Values
+from tools.campaign.parts.model_state import ModelState
+from tools.campaign.parts.subjects import BASE, Preview
+from tools.campaign.parts.values import Values
+from tools.campaign.runner import CaseResult
 from tools.harness.demo_checkpoint import conditioning
 from tools.harness.tiny_transformers import latent, prompt
 
@@ -60,17 +61,17 @@ PARTS = {
 """Whether the model is a UNet -> the nodes that a chain is made of."""
 
 
-def run_case(draw):
+def run_case(draw: random.Random):
     with torch.inference_mode():
         return draw.choice((counting_node, counting_node, computing_node, computing_node, chain))(draw)
 
 
-def counting_node(draw):
+def counting_node(draw: random.Random):
     node, values = draw.choice(COUNT), Values(draw, ANY_SIZE)
     return tried(node.__name__, values.model, lambda: node.execute(**values.inputs(node)).result)
 
 
-def computing_node(draw):
+def computing_node(draw: random.Random):
     node, values = draw.choice((*COMPUTE, *STARTS)), Values(draw, SMALL)
     inputs = values.inputs(node)
     if node in STARTS and draw.random() < 0.9:
@@ -78,7 +79,7 @@ def computing_node(draw):
     return tried(node.__name__, values.model, lambda: node.execute(**inputs).result)
 
 
-def chain(draw):
+def chain(draw: random.Random):
     """Any settings that the nodes take, and a run of a few steps with them."""
     values = Values(draw, ANY_SIZE)
     model, nodes = values.model, [draw.choice(PARTS[values.is_unet]) for _ in range(draw.choice((0, 1, 2)))]
@@ -121,7 +122,7 @@ def tried(name, model, run):
     broken += [f"changed {change}" for change in before.changes()]
     if (seconds := time.monotonic() - start) > MANY_SECONDS:
         broken.append(f"no end for {seconds:.0f} s")
-    return Outcome(name, ending, ", ".join(broken) or None)
+    return CaseResult(name, ending, ", ".join(broken) or None)
 
 
 _sample = comfy.sample.sample

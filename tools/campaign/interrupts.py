@@ -7,14 +7,16 @@ the next run equals an undisturbed one.
 import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack)
 
 # isort: split
+import random
+
 import torch
 from comfy.model_management import InterruptProcessingException
 from freescale_pack.nodes.cascade.kept import KEPT
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tools.campaign.model_state import Generators, ModelState
-from tools.campaign.runner import Outcome
-from tools.campaign.subjects import random_subject
+from tools.campaign.parts.model_state import Generators, ModelState
+from tools.campaign.parts.subjects import random_subject
+from tools.campaign.runner import CaseResult
 
 
 class Stop(BaseException):
@@ -38,12 +40,12 @@ class Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def run_case(draw):
+def run_case(draw: random.Random):
     with torch.inference_mode():
         return disturbed(random_subject(draw), draw)
 
 
-def disturbed(subject, draw):
+def disturbed(subject, draw: random.Random):
     """Run a subject undisturbed, ended at an operation, and undisturbed again."""
     KEPT.clear()
     with Operations() as operations:
@@ -62,7 +64,7 @@ def disturbed(subject, draw):
     if ended is not error:
         changed.append(f"{name}, which came out as {ended!r}")
     place = f"{name} at operation {fail_at} of {operations.count}"
-    return Outcome(subject.name, name, f"{place} changed {', '.join(changed)}" if changed else None)
+    return CaseResult(subject.name, name, f"{place} changed {', '.join(changed)}" if changed else None)
 
 
 def _ends(subject, generators, operations):
@@ -70,6 +72,8 @@ def _ends(subject, generators, operations):
     try:
         with generators.watched(), operations:
             subject.run()
+    except KeyboardInterrupt:
+        raise  # The user's, who wants the campaign to end.
     except BaseException as raised:
         return raised
     return operations.error if operations.count < operations.fail_at else None

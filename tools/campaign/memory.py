@@ -7,12 +7,14 @@ the error on. Nothing stays changed, nothing stays alive, and the next run equal
 import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack)
 
 # isort: split
+import random
+
 import torch
 from freescale_pack.nodes.cascade.kept import KEPT
 
-from tools.campaign.model_state import ModelState, live_tensors
-from tools.campaign.runner import Outcome
-from tools.campaign.subjects import random_subject
+from tools.campaign.parts.model_state import ModelState, live_tensors
+from tools.campaign.parts.subjects import random_subject
+from tools.campaign.runner import CaseResult
 from tools.harness.out_of_memory import OurAllocations
 
 ROUNDING = 1e-4
@@ -20,18 +22,18 @@ ROUNDING = 1e-4
 TIMES = {"once": 1, "burst": 3, "from there on": 10**9}
 
 
-def run_case(draw):
+def run_case(draw: random.Random):
     with torch.inference_mode():
         return full(random_subject(draw), draw)
 
 
-def full(subject, draw):
+def full(subject, draw: random.Random):
     """Run a subject undisturbed, without memory at an allocation of ours, and undisturbed again."""
     expected = _run(subject)
     with OurAllocations() as seen:
         _run(subject)
     if not seen.sites:
-        return Outcome(subject.name, "nothing of ours")
+        return CaseResult(subject.name, "nothing of ours")
     # Most lines lie outside the budget, where there is nothing to try again: half of the cases lie inside.
     sites = draw.choice((seen.sites, seen.budget_sites or seen.sites))
     site, times = draw.choice(sorted(sites)), draw.choice(sorted(TIMES))
@@ -47,7 +49,7 @@ def full(subject, draw):
     if (left := live_tensors() - alive) > 0:
         broken.append(f"{left} tensors left alive")
     place = f"no memory at {site} {times}, at call {first}"
-    return Outcome(subject.name, ending, f"{place} gave {', '.join(broken)}" if broken else None)
+    return CaseResult(subject.name, ending, f"{place} gave {', '.join(broken)}" if broken else None)
 
 
 def _run(subject):

@@ -8,8 +8,11 @@ import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack)
 # isort: split
 import asyncio
 import json
+import random
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 from aiohttp import web
@@ -20,7 +23,7 @@ from freescale_pack.nodes.patching.step_times import STEP_TIMES
 from freescale_pack.nodes.plan_node import FreeScalePlan
 from yarl import URL
 
-from tools.campaign.runner import Outcome
+from tools.campaign.runner import CaseResult
 
 MAX_BYTES = 32 * 1024
 """Of an answer. The plan with the most stages has a third of it."""
@@ -52,17 +55,19 @@ RAW = ("%", "%zz", "%ff%fe", "&&", "=", "a=b=c", ";", "factor[]=2", "factor", "#
 """Pieces of a query that are no parameter."""
 
 
-def run_case(draw):
+def run_case(draw: random.Random):
     return asked(_method(draw), _query(draw), plan_route._respond)
 
 
 def asked(method, query, respond):
     """How a server answers with `respond`, and what is wrong with that."""
     before = _state()
-    start, opened = time.monotonic(), OPENED.start()
-    status, kind, body = asyncio.run(_answer(method, query, respond))
-    broken = [f"opened {name}" for name in OPENED.stop(opened)]
-    if (seconds := time.monotonic() - start) > MANY_SECONDS:
+    with OPENED.noted() as opened:
+        start = time.monotonic()
+        status, kind, body = asyncio.run(_answer(method, query, respond))
+        seconds = time.monotonic() - start
+    broken = [f"opened {name}" for name in opened]
+    if seconds > MANY_SECONDS:
         broken.append(f"took {seconds:.0f} s")
     if len(body) > MAX_BYTES:
         broken.append(f"gave {len(body)} bytes")
@@ -76,7 +81,7 @@ def asked(method, query, respond):
     elif method == "GET" and status == 200:
         broken.append(f"gave {kind}")
     text = f"{method} {query[:200]}: {', '.join(broken)}" if broken else None
-    return Outcome(f"{method} request", f"{status}", text)
+    return CaseResult(f"{method} request", f"{status}", text)
 
 
 def _json_problems(status, body):
@@ -107,11 +112,11 @@ def _state():
     return repr(STEP_TIMES.__dict__), KEPT.unfinished, len(KEPT)
 
 
-def _method(draw):
+def _method(draw: random.Random):
     return draw.choice(["GET"] * 12 + ["HEAD", "POST", "DELETE"])
 
 
-def _query(draw):
+def _query(draw: random.Random):
     """Widgets of FreeScale Plan, parameters of the page and nonsense, now and then twice."""
     schema = FreeScalePlan.define_schema()
     names = [given.id for given in schema.inputs] + ["linked", "language", "alpha", "unknown"]
@@ -124,7 +129,7 @@ def _query(draw):
     return "&".join(parts)[:MAX_QUERY].rstrip("%0123456789ABCDEF")
 
 
-def _value(draw, schema, name, names):
+def _value(draw: random.Random, schema, name, names):
     if draw.random() < 0.3:
         return quote(draw.choice(TEXTS), errors="replace")
     given = next((given for given in schema.inputs if given.id == name), None)
@@ -144,26 +149,31 @@ class OpenedFiles:
     """The files that this process opens. An audit hook cannot be taken away, so there is one."""
 
     def __init__(self):
-        self._names, self._is_on, self._is_hooked = [], False, False
+        self._names: list[str] | None = None
+        self._is_hooked = False
 
-    def start(self):
-        """Begin to note; what the route and the server read once is read before."""
+    @contextmanager
+    def noted(self) -> Iterator[list[str]]:
+        """The names of the files that are opened inside the block."""
         if not self._is_hooked:
             self._is_hooked = True
-            for language in LANGUAGES:
-                asyncio.run(_answer("GET", f"language={language}", plan_route._respond))
-                asyncio.run(_answer("GET", f"language={language}&factor=x", plan_route._respond))
+            self._read_once()
             sys.addaudithook(self._note)
-        self._is_on = True
-        return len(self._names)
+        self._names = names = []
+        try:
+            yield names
+        finally:
+            self._names = None
 
-    def stop(self, begun):
-        """The names since `begun`."""
-        self._is_on = False
-        return self._names[begun:]
+    def _read_once(self):
+        """What the route and the server read at their first request alone is read before."""
+        for language in LANGUAGES:
+            asyncio.run(_answer("GET", f"language={language}", plan_route._respond))
+            asyncio.run(_answer("GET", f"language={language}&factor=x", plan_route._respond))
 
     def _note(self, event, arguments):
-        if self._is_on and event == "open" and isinstance(arguments[0], str) and arguments[0] != MEMORY:
+        is_file = event == "open" and isinstance(arguments[0], str) and arguments[0] != MEMORY
+        if self._names is not None and is_file:
             self._names.append(arguments[0])
 
 

@@ -1,11 +1,12 @@
 """Runs the cases of a campaign: `python3 dev.py campaign interrupts --minutes 5 --seed 3`.
 
 A case is decided by the seed and its own number alone, so any of them can be run again by itself (--case).
-Each leaves a line in a log below .dev/campaign, and the next start with the same seed goes on behind the last
-one.
+Each leaves a line in a log below .dev/campaign. The next start with the same seed and the same code goes on
+behind the last one; other code begins a log of its own, so that no figure mixes the two.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import logging
@@ -31,11 +32,13 @@ CAMPAIGNS = {
 }
 """Name of a module beside this one -> what its cases do."""
 LOGS = ROOT / ".dev" / "campaign"
+CODE = ("nodes", "freescale_core", "tools/campaign")
+"""What the cases and their endings depend on."""
 DEFAULT_MINUTES = 2.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseResult:
     """How a case ended."""
 
     subject: str
@@ -57,18 +60,18 @@ class Line:
     seconds: float
 
 
-RunCase = Callable[[random.Random], Outcome]
+RunCase = Callable[[random.Random], CaseResult]
 """What a campaign's module offers as `run_case`: one case, with numbers drawn from what it is given."""
 
 
-def run_case(campaign: RunCase, seed: int, case: int) -> Outcome:
+def run_case(campaign: RunCase, seed: int, case: int) -> CaseResult:
     """One case. An exception that the campaign did not expect is a finding."""
     try:
         return campaign(random.Random(f"{seed} {case}"))
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
-        return Outcome("unknown", "error", f"{type(error).__name__} at {place}: {error}")
+        return CaseResult("unknown", "error", f"{type(error).__name__} at {place}: {error}")
 
 
 def lines_of(campaign: RunCase, seed: int, first: int = 0) -> Iterator[Line]:
@@ -77,6 +80,14 @@ def lines_of(campaign: RunCase, seed: int, first: int = 0) -> Iterator[Line]:
         start = time.monotonic()
         outcome = run_case(campaign, seed, case)
         yield Line(case=case, seconds=round(time.monotonic() - start, 2), **asdict(outcome))
+
+
+def code_digest(root: Path) -> str:
+    """A short name of the code's state in a checkout."""
+    digest = hashlib.sha256()
+    for file in sorted(file for folder in CODE for file in (root / folder).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def read_log(file: Path) -> list[Line]:
@@ -102,9 +113,9 @@ def campaign_until(campaign: RunCase, seed: int, file: Path, deadline: float, mo
     """Go on with a log until a time of time.monotonic() or `most` cases; all of its lines."""
     known = resumed(file)
     with file.open("a", encoding="utf-8") as log:
-        for line in lines_of(campaign, seed, first=len(known)):
-            if len(known) >= most or time.monotonic() > deadline:
-                break
+        lines = lines_of(campaign, seed, first=len(known))
+        while len(known) < most and time.monotonic() <= deadline:
+            line = next(lines)
             known.append(line)
             log.write(_text(line))
             log.flush()
@@ -146,7 +157,7 @@ def main(words: list[str]) -> int:
         print(lines[0])
     else:
         release = os.environ.get("FREESCALE_HOST", "unknown")
-        file = LOGS / f"{options.name}-{release}-{options.seed}.jsonl"
+        file = LOGS / f"{options.name}-{release}-{code_digest(ROOT)}-{options.seed}.jsonl"
         deadline = time.monotonic() + 60 * options.minutes
         lines = campaign_until(campaign, options.seed, file, deadline, options.cases)
         print(json.dumps(summary(lines), indent=2))

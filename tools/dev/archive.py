@@ -1,4 +1,4 @@
-"""The published archive: the same files give the same bytes, whenever and wherever it is built.
+"""What the registry's archive would hold. The same files give the same bytes, at any time and place.
 
 `python -m tools.dev.archive FILE` writes it.
 """

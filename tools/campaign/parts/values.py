@@ -1,6 +1,7 @@
 """Random values for the inputs of nodes: what schemas allow, its edges, and what other nodes give wrongly."""
 
 import math
+import random
 
 import torch
 from comfy_api.latest import io
@@ -9,7 +10,7 @@ from freescale_pack.freescale_core.planning.plan import CascadePlan
 from freescale_pack.nodes.cascade.stages import StageOverride
 from freescale_pack.nodes.region_nodes import FreeScaleDetailRegion, FreeScalePromptRegion
 
-from tools.campaign.subjects import BASE, transformer
+from tools.campaign.parts.subjects import BASE, transformer
 from tools.harness.demo_checkpoint import conditioning, demo_checkpoint
 from tools.harness.tiny_transformers import TinyVae, prompt
 
@@ -28,7 +29,7 @@ STRANGE_SHARE = 0.06
 class Values:
     """Values for the inputs of one case. They mostly fit together: prompts and VAE are those of the model."""
 
-    def __init__(self, draw, max_side):
+    def __init__(self, draw: random.Random, max_side):
         """max_side: of what is computed, in pixels, so that a case takes seconds and not gigabytes."""
         self._draw, self._max_side = draw, max_side
         self.is_unet = draw.random() < 0.7

@@ -1,5 +1,6 @@
 """Random runs of tiny models: everything that the pack does while a model samples, in a second or so each."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,11 +48,11 @@ class Subject:
     run: Callable[[], tuple[torch.Tensor, ...]]
 
 
-def random_subject(draw) -> Subject:
+def random_subject(draw: random.Random) -> Subject:
     return draw.choice(KINDS)(draw)
 
 
-def image_run(draw) -> Subject:
+def image_run(draw: random.Random) -> Subject:
     """One sampler run of the demo model with any settings, among patches of other nodes now and then."""
     model = demo_checkpoint()[0]
     extra = draw.choice(sorted(OTHER_NODES))
@@ -63,7 +64,7 @@ def image_run(draw) -> Subject:
     return Subject(f"image, {extra}", model, run)
 
 
-def video_run(draw) -> Subject:
+def video_run(draw: random.Random) -> Subject:
     """One sampler run of VideoCrafter2 in small."""
     model = golden_video_model()
     generator = _generator(draw)
@@ -78,7 +79,7 @@ def video_run(draw) -> Subject:
     return Subject("video UNet", model, run)
 
 
-def transformer_run(draw) -> Subject:
+def transformer_run(draw: random.Random) -> Subject:
     """One sampler run of a transformer with turned positions."""
     family = draw.choice(sorted(FAMILIES))
     model, cell = transformer(family), CELL.get(family, 8)
@@ -95,7 +96,7 @@ def transformer_run(draw) -> Subject:
     return Subject(f"transformer, {rope.mode}", model, run)
 
 
-def image_cascade(draw) -> Subject:
+def image_cascade(draw: random.Random) -> Subject:
     """A cascade of the demo model with its VAE, whole or in tiles, with overrides now and then."""
     model, _, vae = demo_checkpoint()
     sizes = draw.choice(((Size(96, 96),), (Size(96, 96), Size(128, 128)), (Size(128, 128),)))
@@ -122,7 +123,7 @@ def image_cascade(draw) -> Subject:
     return Subject(f"cascade, VAE tiles {plan.tiling}", model, run)
 
 
-def transformer_cascade(draw) -> Subject:
+def transformer_cascade(draw: random.Random) -> Subject:
     """A cascade of a transformer: of images by its VAE, of videos in the latent."""
     family = draw.choice(("FLUX", "Lumina 2", "Wan"))
     model, vae = transformer(family), TinyVae(frames=family == "Wan")
@@ -150,7 +151,7 @@ def transformer(family):
     return _TRANSFORMERS[family]
 
 
-def _generator(draw):
+def _generator(draw: random.Random):
     return torch.Generator().manual_seed(draw.randrange(2**32))
 
 
@@ -169,7 +170,7 @@ def _cascade(*inputs, **links):
     return (found["samples"], *images)
 
 
-def _sampled(draw, model, x, texts, scheduler):
+def _sampled(draw: random.Random, model, x, texts, scheduler):
     """Samples a noised latent for a step or two; the noise is drawn here, where no run is disturbed yet."""
     noise = torch.randn(x.shape, generator=_generator(draw))
     steps, seed, cfg = draw.choice((2, 3)), draw.randrange(2**32), draw.choice((1.0, 3.0))
@@ -188,7 +189,7 @@ def _sampled(draw, model, x, texts, scheduler):
     return run
 
 
-def _fusion(draw):
+def _fusion(draw: random.Random):
     return FusionSettings(
         mode=draw.choice(("exact", "fast")),
         local=draw.choice(("windows", "neighbourhoods")),
@@ -198,7 +199,7 @@ def _fusion(draw):
     )
 
 
-def _settings(draw):
+def _settings(draw: random.Random):
     """Any parts of FreeScale, regions among them."""
     generator = _generator(draw)
 

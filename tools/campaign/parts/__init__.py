@@ -1,0 +1,6 @@
+"""What campaigns are made of.
+
+subjects     random runs of tiny models: images, videos, transformers, whole cascades
+values       random values for the inputs of nodes
+model_state  what a run must leave as it was
+"""
