@@ -2,6 +2,7 @@
 dropped. Nothing of it may show an error."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tools.harness.comfy_client import Prompt
 from tools.harness.comfy_page import RUN_MS, ComfyPage
@@ -95,3 +96,5 @@ def test_the_first_session_of_a_newcomer_shows_no_error(
     assert ui.page.evaluate(ERRORS) == []
     ui.page.evaluate(AN_ERROR)  # The watch would have seen one.
     ui.wait_for(f"() => ({ERRORS})().length === 1")
+    ui.page.evaluate("() => app.extensionManager.toast.removeAll()")
+    expect(ui.page.locator(".p-toast-message-error")).to_have_count(0)  # It would lie over buttons.

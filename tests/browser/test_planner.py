@@ -187,6 +187,6 @@ def test_what_is_shown_is_not_saved(ui: ComfyPage, object_info: dict) -> None:
     node = ui.add_node(PLAN)
     expect(stages(ui)).to_be_visible()
     (saved,) = ui.workflow()["nodes"]
-    inputs = object_info[PLAN]["input"]["required"]
-    assert list(ui.prompt()[node]["inputs"]) == list(inputs)
+    inputs = object_info[PLAN]["input"]
+    assert list(ui.prompt()[node]["inputs"]) == [*inputs["required"], "frames"]
     assert saved["widgets_values"] == list(ui.prompt()[node]["inputs"].values())
