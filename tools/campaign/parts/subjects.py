@@ -167,7 +167,8 @@ def _cascade(*inputs, **links):
     quiet = mock.patch.object(comfy.utils, "PROGRESS_BAR_ENABLED", False)
     with quiet, mock.patch.object(ui, "PreviewImage", Preview):
         found, _, images = FreeScaleCascade.execute(*inputs, **links).result
-    return (found["samples"], *images)
+    # Without a finished image, the node gives one thing that is no image: it keeps later nodes from running.
+    return (found["samples"], *(image for image in images if isinstance(image, torch.Tensor)))
 
 
 def _sampled(draw: random.Random, model, x, texts, scheduler):
