@@ -1,4 +1,4 @@
-"""docs/BATCH.md and docs/batch, as far as no cluster, Kubernetes or container engine is needed."""
+"""docs/BATCH.md, README and docs/batch, as far as no cluster, Kubernetes or container engine is needed."""
 
 import re
 import shlex
@@ -11,6 +11,7 @@ from freescale_batch.__main__ import parse
 from tools import ROOT
 
 PAGE = (ROOT / "docs" / "BATCH.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 FILES = ROOT / "docs" / "batch"
 MODULE = "python -m freescale_batch"
 OF_OTHERS = {
@@ -30,13 +31,18 @@ def commands_of(text: str) -> list[list[str]]:
     return [shlex.split(line.split(MODULE)[1]) for line in text.splitlines() if MODULE in line]
 
 
-SHELL_LINES = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
+def shell_lines(text: str) -> str:
+    return "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+
+
 ENTRYPOINT = yaml.safe_load(text_of("rayjob.yaml"))["spec"]["entrypoint"]
-COMMANDS = [*commands_of(SHELL_LINES), *commands_of(ENTRYPOINT)]
+COMMANDS = [
+    command for text in (shell_lines(README), shell_lines(PAGE), ENTRYPOINT) for command in commands_of(text)
+]
 
 
-def test_the_page_and_the_job_show_commands():
-    assert len(COMMANDS) == 6 and "--address" in COMMANDS[-1]
+def test_the_pages_and_the_job_show_commands():
+    assert len(COMMANDS) == 7 and "--address" in COMMANDS[-1]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -53,9 +59,15 @@ def test_every_option_of_the_page_exists(capsys):
     assert set(re.findall(r"--[a-z][a-z-]+", PAGE)) <= known | OF_OTHERS
 
 
-def test_the_workflow_of_the_first_command_is_there():
-    options, _ = parse(COMMANDS[0])
-    assert (ROOT / options.workflow).is_file()
+def test_the_workflows_of_the_first_commands_are_there():
+    for text in (README, PAGE):
+        options, _ = parse(commands_of(shell_lines(text))[0])
+        assert (ROOT / options.workflow).is_file()
+
+
+def test_the_readme_installs_the_package_as_the_page_does():
+    install = shell_lines(PAGE).split("\n\n")[0]
+    assert "pip install -r" in install and install in shell_lines(README)
 
 
 def test_the_cluster_file_keeps_to_the_schema_of_ray():
