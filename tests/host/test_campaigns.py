@@ -8,7 +8,6 @@ from itertools import islice
 import pytest
 import torch
 from aiohttp import web
-from comfy.model_management import current_loaded_models
 from freescale_pack.freescale_core.masks import repeat_to
 from freescale_pack.nodes import part_nodes, plan_node
 from freescale_pack.nodes.backbones.unet import dilation_convs
@@ -20,13 +19,6 @@ from tools.campaign import fuzz, interrupts, memory, route
 from tools.campaign.parts import values
 from tools.campaign.parts.subjects import KINDS, Subject, image_cascade
 from tools.campaign.runner import lines_of
-
-
-@pytest.fixture(autouse=True)
-def no_loaded_models():
-    """ComfyUI looks for leaks at each load as long as it holds a model that a case has left behind."""
-    yield
-    current_loaded_models.clear()
 
 
 @pytest.mark.parametrize("kind", KINDS)

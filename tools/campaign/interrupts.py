@@ -47,33 +47,41 @@ def run_case(draw: random.Random):
 
 def disturbed(subject, draw: random.Random):
     """Run a subject undisturbed, ended at an operation, and undisturbed again."""
-    KEPT.clear()
-    with Operations() as operations:
-        expected = subject.run()
+    expected = _anew(subject)
+    with Operations() as operations:  # The first run makes what later ones find, so it has more of them.
+        _anew(subject)
     KEPT.clear()
     name, fail_at = draw.choice(sorted(ERRORS)), draw.randrange(1, operations.count + 1)
-    error = ERRORS[name]("injected")
+    interrupt = Operations(fail_at, ERRORS[name]("injected"))
     model, generators = ModelState(subject.model), Generators()
-    ended = _ends(subject, generators, Operations(fail_at, error))
+    raised = _raised(subject, generators, interrupt)
     changed = model.changes() + generators.changes()
     if draw.random() < 0.5:
         KEPT.clear()  # Otherwise the next run goes on from the finished stages.
     again = subject.run()
     if len(again) != len(expected) or not all(map(torch.equal, again, expected)):
         changed.append("the next run")
-    if ended is not error:
-        changed.append(f"{name}, which came out as {ended!r}")
+    if raised is not interrupt.error:
+        changed.append(f"{name}, which came out as {raised!r}")
     place = f"{name} at operation {fail_at} of {operations.count}"
     return CaseResult(subject.name, name, f"{place} changed {', '.join(changed)}" if changed else None)
 
 
-def _ends(subject, generators, operations):
-    """What a run raises. It may end without the operation: the first run made what later ones find."""
+def _anew(subject):
+    """A run that finds no stages of an earlier one."""
+    KEPT.clear()
+    return subject.run()
+
+
+def _raised(subject, generators, operations):
+    """What a run raises, None if nothing."""
     try:
         with generators.watched(), operations:
             subject.run()
     except KeyboardInterrupt:
         raise  # The user's, who wants the campaign to end.
     except BaseException as raised:
+        # The error and its frames are a cycle that keeps the run's models: ComfyUI would take them for leaks.
+        raised.__traceback__ = None
         return raised
-    return operations.error if operations.count < operations.fail_at else None
+    return None
