@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any
 
 import comfy.samplers
@@ -18,12 +18,13 @@ from ..freescale_core.settings import FreeScaleSettings
 from . import widgets
 from .backbones.backbone import Backbone, auto_preset, backbone_of
 from .backbones.video import frames_are_a_batch
-from .cascade.experts import expect_experts, expect_steps
+from .cascade.checks import check_cascade
+from .cascade.experts import expect_experts
 from .cascade.kept import KEPT, origin_of
 from .cascade.progress import shrunk
-from .cascade.run import is_video, run_cascade
+from .cascade.run import run_cascade
 from .cascade.stages import LowNoiseExpert, SamplerChoice, Stage, StageOverride, stages_of
-from .cascade.start import FromImage, FromLatent, Start, start_from
+from .cascade.start import FromLatent, Start, start_from
 from .cascade.vae import encode_video
 from .host.prompt_graph import queued
 from .host.releases import lasting_previews, search_aliases
@@ -35,17 +36,14 @@ from .input_checks import (
     expect_latent,
     expect_one,
     expect_vae,
-    expect_whole_cell,
     is_vae,
     link_problem,
 )
-from .patching.detail_blend import check_sampler
 from .patching.model import settings_of
 from .sampler_check import sampler_problem
 from .widgets import OverridesType, PlanType
 
 log = logging.getLogger("FreeScale")
-MAX_STRETCH = 1.05
 ORIGIN_INPUTS = ("model", "positive", "negative", "vae", "overrides", "low_noise_model")
 BOUNDARY = 0.875
 """Wan 2.2 A14B's hand-over for text to video."""
@@ -206,28 +204,25 @@ class FreeScaleCascade(io.ComfyNode):
         base = Stage(model, settings, positive, negative, choice)
         if low_noise_model is not None:
             base = dataclasses.replace(base, low_noise=LowNoiseExpert(low_noise_model, boundary))
-        if plan is None:
-            plan = _plan_by_factor(settings, start.size, factor, backbone.multiple)
-            stages = stages_of(base, plan, overrides or ())
-        else:
-            plan = plan.rounded(backbone.multiple)
-            stages = [stage.with_base(plan.base) for stage in stages_of(base, plan, overrides or ())]
-        _check_start(plan, start)
-        if isinstance(start, FromImage) and is_of_latents(plan.method):
-            expect_whole_cell("FreeScale Cascade", start.size, backbone.cell)
-        _check_conditioning(start, (*positive, *negative))
-        for stage in stages[1:]:
-            _check_sampler(stage)
-        base_is_sampled = isinstance(start, FromLatent) and start.is_empty
-        for stage in stages if base_is_sampled else stages[1:]:
-            expect_steps(stage)
-        _warn_about_areas(stages[1:])
+        stages, plan = _planned(base, start.size, plan, factor, overrides or ())
+        check_cascade(stages, plan, start)
         results = run_cascade(stages, vae if is_vae(vae) else None, plan, start, _origin(cls))
-        shown = 1 if backbone.is_unet and frames_are_a_batch(model) else SHOWN_PER_STAGE
         images = [result.image for result in results if result.image is not None]
         last, missing = results[-1], ExecutionBlocker(NO_IMAGE)
         final = missing if last.image is None else last.image
+        shown = 1 if backbone.is_unet and frames_are_a_batch(model) else SHOWN_PER_STAGE
         return io.NodeOutput(last.latent, final, images or [missing], ui=_stage_previews(cls, images, shown))
+
+
+def _planned(
+    base: Stage, start: Size, plan: CascadePlan | None, factor: float, overrides: tuple[StageOverride, ...]
+) -> tuple[list[Stage], CascadePlan]:
+    """All stages, the base first, and their plan in whole tokens. A given plan brings its base size."""
+    if plan is None:
+        plan = _plan_by_factor(base.settings, start, factor, base.backbone.multiple)
+        return stages_of(base, plan, overrides), plan
+    plan = plan.rounded(base.backbone.multiple)
+    return [stage.with_base(plan.base) for stage in stages_of(base, plan, overrides)], plan
 
 
 def _start(
@@ -261,52 +256,6 @@ def _plan_by_factor(settings: FreeScaleSettings, start: Size, factor: float, mul
     base = settings.base_for(start)
     stages = doubling_stages(start, enlarged(start, factor, multiple), multiple)
     return CascadePlan(base, stages, method=settings.method)
-
-
-def _check_start(plan: CascadePlan, start: Start) -> None:
-    """A latent is stage 0 and must be smaller than stage 1.
-
-    An image may have any size but must not be squeezed.
-    """
-    first, size = plan.stages[0], start.size
-    stretch = (size.width / size.height) / (first.width / first.height)
-    if not 1 / MAX_STRETCH <= stretch <= MAX_STRETCH:
-        raise ValueError(
-            f"FreeScale Cascade expects a start in the shape of stage 1 ({first}), got {size}: change the "
-            "plan or crop the start."
-        )
-    if isinstance(start, FromLatent) and size.area >= first.area:
-        raise ValueError(
-            f"FreeScale Cascade expects a latent smaller than stage 1 ({first}), got {size}: change the plan "
-            "or the latent."
-        )
-
-
-def _check_conditioning(start: Start, conditioning: Sequence[tuple[Tensor, dict[str, Any]]]) -> None:
-    """The image of image-to-video is encoded for one size; later stages would need it anew."""
-    if not isinstance(start, FromLatent) or not is_video(start.latent):
-        return
-    if any("concat_latent_image" in options for _, options in conditioning):
-        raise ValueError(
-            "FreeScale Cascade expects conditioning without an image of image-to-video, which is made for "
-            "one size, got concat_latent_image: sample each stage with a KSampler and its own conditioning "
-            "node, with FreeScale Model Patch and FreeScale Upscale."
-        )
-
-
-def _check_sampler(stage: Stage) -> None:
-    if stage.settings.detail is not None:
-        check_sampler(comfy.samplers.sampler_object(stage.choice.sampler_name))
-
-
-def _warn_about_areas(stages: list[Stage]) -> None:
-    """ComfyUI keeps the pixels of an area in every stage; masks and percentages grow along."""
-    areas = [options.get("area") for stage in stages for _, options in (*stage.positive, *stage.negative)]
-    if any(area is not None and area[0] != "percentage" for area in areas):
-        log.warning(
-            "FreeScale: Conditioning (Set Area) keeps its pixels while the image grows: "
-            "use Conditioning (Set Area with Percentage) or a mask instead."
-        )
 
 
 def _stage_previews(cls: type[io.ComfyNode], images: list[Tensor], per_stage: int) -> ui.PreviewImage | None:

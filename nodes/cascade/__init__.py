@@ -2,6 +2,7 @@
 
 start     what a cascade begins with: an empty latent, a finished one, or an image
 stages    what each stage is sampled with, overrides included
+checks    what is refused before anything is sampled
 run       one stage after the other
 experts   a stage by two models, one for high noise and one for low
 kept      finished stages of earlier runs

@@ -61,9 +61,9 @@ def run_cascade(
         before, image = _base(stages[0], keys[0], kept[0], start, vae, plan, progress)
         results = [StageResult(before, image)]
         for r, size in enumerate(plan.stages, start=1):
+            samples = kept[r]
             # An image that came in is no result, so then the error passes.
             with CatchOutOfMemory(when=before is not None) as sampling:
-                samples = kept[r]
                 if samples is None:
                     latent = _sampled(stages[r], r, before, image, size, vae, plan, progress)
                     KEPT.put(keys[r], latent["samples"])
@@ -79,26 +79,11 @@ def run_cascade(
                     r - 1,
                 )
                 return results
-            before, is_last = latent, r == len(plan.stages)
-            if not is_last and is_of_latents(plan.method):
-                image = _for_looking(vae, latent, plan, size, progress, r)
-                results.append(StageResult(latent, image))
-                continue
-            with CatchOutOfMemory() as decoding:
-                if vae is None or (is_video(latent) and not is_last):
-                    image = None
-                else:
-                    image = _decoded(vae, latent, plan, size, progress)
-            if decoding.ran_out:
-                KEPT.unfinished += 1
-                log.error(
-                    "FreeScale: decoding stage %d (%s) ran out of memory: its latent is returned, "
-                    "decode it with VAE Decode (Tiled).",
-                    r,
-                    size,
-                )
-                return [*results, StageResult(latent, None)]
+            image, ran_out = _image_of(vae, latent, plan, size, progress, r)
             results.append(StageResult(latent, image))
+            if ran_out:
+                return results
+            before = latent
     return results
 
 
@@ -156,6 +141,27 @@ def is_video(latent: LatentDict) -> bool:
     """Whether a latent holds more than one frame: its stages then grow without the VAE."""
     samples = latent["samples"]
     return samples.ndim == 5 and samples.shape[2] > 1
+
+
+def _image_of(
+    vae: Vae | None, latent: LatentDict, plan: CascadePlan, size: Size, progress: CascadeProgress, r: int
+) -> tuple[Tensor | None, bool]:
+    """The image (b, H, W, 3) of a later stage, and whether the cascade ends here for want of memory."""
+    is_last = r == len(plan.stages)
+    if is_of_latents(plan.method) and not is_last:
+        return _for_looking(vae, latent, plan, size, progress, r), False
+    if vae is None or (is_video(latent) and not is_last):
+        return None, False
+    with CatchOutOfMemory():
+        return _decoded(vae, latent, plan, size, progress), False
+    KEPT.unfinished += 1
+    log.error(
+        "FreeScale: decoding stage %d (%s) ran out of memory: its latent is returned, decode it with VAE "
+        "Decode (Tiled).",
+        r,
+        size,
+    )
+    return None, True
 
 
 def _for_looking(
