@@ -73,3 +73,9 @@ def pixels(client: ComfyClient, run: Run, node: str) -> np.ndarray:
     assert run.outcome == "success", run.error
     (file,) = run.files(node)
     return np.asarray(client.picture(file).convert("RGB"))
+
+
+def files_of(run: Run, prompt: Prompt, class_type: str) -> list[dict[str, str]]:
+    """What all nodes of a class have saved, in the prompt's order."""
+    nodes = [node for node, values in prompt.items() if values["class_type"] == class_type]
+    return [file for node in nodes for file in run.files(node)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import av
 import numpy as np
 import pytest
-from prompts import changed, pixels
+from prompts import changed, files_of, pixels
 from tiny_video_prompts import FRAMES, for_tiny_videos
 
 from tools.harness import workflow
@@ -73,12 +73,7 @@ def test_it_runs_and_saves_pictures_of_the_right_sizes(
     prompt = small(graph, object_info)
     run = client.run(prompt, graph)
     assert run.outcome == "success", run.error
-    saved = [
-        file
-        for node, values in prompt.items()
-        if values["class_type"] == "SaveImage"
-        for file in run.files(node)
-    ]
+    saved = files_of(run, prompt, "SaveImage")
     assert [client.picture(file).size for file in saved] == SAVED[name]
     assert all(file["subfolder"] == "FreeScale" for file in saved)
 
@@ -90,12 +85,7 @@ def test_it_runs_and_saves_videos_of_the_right_sizes(
     prompt = for_tiny_videos(workflow.api_prompt(load(name), object_info))
     run = client.run(prompt)
     assert run.outcome == "success", run.error
-    saved = [
-        file
-        for node, values in prompt.items()
-        if values["class_type"] == "SaveVideo"
-        for file in run.files(node)
-    ]
+    saved = files_of(run, prompt, "SaveVideo")
     videos = [frames_of(client, file) for file in saved]
     assert [frames[0].shape[1::-1] for frames in videos] == SAVED_VIDEOS[name]
     assert all(len(frames) == FRAMES and frames[0].std() > 1 for frames in videos)

@@ -7,7 +7,7 @@ ComfyUI builds those of these families in full size alone.
 import copy
 
 import pytest
-from prompts import changed, pixels
+from prompts import changed, files_of, pixels
 
 from tools.harness import workflow
 from tools.harness.comfy_client import ComfyClient, Prompt
@@ -74,7 +74,7 @@ def test_it_saves_the_image_of_every_stage(client: ComfyClient, object_info: dic
     prompt = small(name, object_info)
     run = client.run(prompt)
     assert run.outcome == "success", run.error
-    saved = [client.picture(file) for file in run.files(only(prompt, "SaveImage"))]
+    saved = [client.picture(file) for file in files_of(run, prompt, "SaveImage")]
     assert [image.size for image in saved] == IMAGES[name]
     assert all(len(set(image.getdata())) > 1 for image in saved)
 
@@ -84,12 +84,7 @@ def test_it_saves_the_base_video_and_the_large_one(client: ComfyClient, object_i
     prompt = small(name, object_info)
     run = client.run(prompt)
     assert run.outcome == "success", run.error
-    videos = [
-        client.picture(file)
-        for node, values in prompt.items()
-        if values["class_type"] == SAVER
-        for file in run.files(node)
-    ]
+    videos = [client.picture(file) for file in files_of(run, prompt, SAVER)]
     assert [(video.size, video.n_frames) for video in videos] == [
         (BASE[name], FRAMES),
         (VIDEOS[name], FRAMES),
@@ -97,15 +92,15 @@ def test_it_saves_the_base_video_and_the_large_one(client: ComfyClient, object_i
     assert all(len(set(video.convert("RGB").getdata())) > 1 for video in videos)
 
 
-def test_the_low_noise_expert_samples_the_later_stage(client: ComfyClient, object_info: dict) -> None:
+def test_the_low_noise_expert_alone_samples_the_later_stage(client: ComfyClient, object_info: dict) -> None:
+    """It restarts below the boundary."""
     prompt = small("FreeScale 21 Wan 2.2 video to 2k", object_info)
-    cascade = only(prompt, "FreeScaleCascade")
+    cascade, patch = only(prompt, "FreeScaleCascade"), only(prompt, "FreeScaleModelPatch")
     prompt = changed(prompt, cascade, steps=10)
-    with_both, with_one = (
-        pixels_of_frames(client, changed(prompt, cascade, **change), cascade)
-        for change in ({}, {"low_noise_model": None})
-    )
-    assert (with_both != with_one).any()
+    high = changed(prompt, cascade, low_noise_model=None)
+    low = changed(high, patch, model=prompt[cascade]["inputs"]["low_noise_model"])
+    with_both, with_high, with_low = (pixels_of_frames(client, each, cascade) for each in (prompt, high, low))
+    assert (with_both == with_low).all() and (with_both != with_high).any()
 
 
 def pixels_of_frames(client: ComfyClient, prompt: Prompt, cascade: str):
@@ -122,8 +117,8 @@ def test_the_rotary_positions_of_the_preset_act(client: ComfyClient, object_info
     patch, cascade = only(prompt, "FreeScaleModelPatch"), only(prompt, "FreeScaleCascade")
     prompt |= {"shown": {"class_type": "PreviewImage", "inputs": {"images": [cascade, 1]}}}
     prompt = changed(prompt, cascade, factor=2.0)
-    preset, off = (
+    preset, ntk, off = (
         pixels(client, client.run(changed(prompt, patch, rope=rope)), "shown")
-        for rope in ("by preset", "off")
+        for rope in ("by preset", "NTK", "off")
     )
-    assert (preset != off).any()
+    assert (preset == ntk).all() and (preset != off).any()
