@@ -10,7 +10,8 @@ store        the output folder: what is done, what failed, how often a job was t
 comfy        the HTTP interface of a ComfyUI server
 server       one ComfyUI server as a child process
 keeper       ends a server, or what is left of Ray, when its owner is gone
-worker       runs one job after another on a server of its own; needs no Ray
+one_job      one job on a running server: its prompt, the wait for its end, its files
+worker       runs one job after another on a server of its own, some of them twice; needs no Ray
 outcome      what became of a job
 ray_engine   many workers, one a GPU, fed by Ray Data
 run          from the checked jobs to the summary

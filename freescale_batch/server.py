@@ -47,7 +47,11 @@ class ServerOptions:
 
 
 class Server:
-    """A running server. Ends with this process, however that ends."""
+    """A running server. Ends with this process, however that ends.
+
+    versions: of ComfyUI, Python and PyTorch, as far as it tells them.
+    jobs_done: how many jobs it has finished. last_files: what the last of them saved.
+    """
 
     def __init__(self, options: ServerOptions) -> None:
         """Start ComfyUI and wait until it answers.
@@ -56,6 +60,8 @@ class Server:
             ServerError: it did not start, or lacks nodes that are needed.
         """
         self.options = options
+        self.jobs_done = 0
+        self.last_files: list[Path] = []
         remove_left_folders()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self._fill_folder()
@@ -65,6 +71,7 @@ class Server:
         try:
             self._wait_until_it_answers()
             self._require_nodes()
+            self.versions = self._versions()
         except BaseException:
             self.stop()
             raise
@@ -143,6 +150,11 @@ class Server:
                 f"expected the workflow's nodes in ComfyUI, got none called {', '.join(missing)}: install "
                 f"their packs, and read the log's end if one failed to load.\n{self.log_tail()}"
             )
+
+    def _versions(self) -> dict[str, str]:
+        system = self.comfy.get("/system_stats")["system"]
+        names = {"comfyui": "comfyui_version", "python": "python_version", "torch": "pytorch_version"}
+        return {name: str(system[key]) for name, key in names.items() if system.get(key)}
 
     def exit_status(self) -> int | None:
         """None while the server lives, else its exit status, 128 + N after signal N."""

@@ -6,6 +6,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from freescale_batch import one_job
 from freescale_batch import run as run_module
 from freescale_batch.__main__ import ABORTED, ALL_DONE, SOME_FAILED, main
 from freescale_batch.errors import BatchError
@@ -105,7 +106,7 @@ def test_workers_that_lose_their_servers_for_good_end_the_command_and_keep_what_
     ready = Worker._ready_server
 
     def broken_after_one(self):
-        if self._jobs_of_server:
+        if self._server is not None and self._server.jobs_done:
             raise OSError("the GPU fell off the bus")
         return ready(self)
 
@@ -166,7 +167,7 @@ def test_ctrl_c_ends_the_command_and_does_not_count_as_an_attempt(place, capsys,
 
     for _ in range(3):
         with monkeypatch.context() as context:
-            context.setattr(Worker, "_wait", press)
+            context.setattr(one_job, "_wait", press)
             assert run(place, "x", "y") == ABORTED
     assert "the same command goes on from here" in capsys.readouterr().err
     assert Store(str(place.out)).attempts("a") == (0, "")

@@ -8,7 +8,7 @@ import fsspec
 import psutil
 import pytest
 
-from freescale_batch import server, worker
+from freescale_batch import one_job, server, worker
 from freescale_batch.jobs import checked_jobs
 from freescale_batch.server import ServerOptions
 from freescale_batch.store import Store
@@ -91,7 +91,7 @@ def test_a_server_lives_on_after_lack_of_memory_and_is_replaced_after_a_broken_g
 
 
 def test_a_slow_job_is_interrupted_and_one_that_does_not_listen_loses_its_server(make, place, monkeypatch):
-    monkeypatch.setattr(worker, "INTERRUPT_SECONDS", 0.5)
+    monkeypatch.setattr(one_job, "INTERRUPT_SECONDS", 0.5)
     one = make(job_timeout=0.5)
     outcomes = run(one, place, "sleep=0.1", "sleep=60")
     first = one._server
@@ -124,13 +124,13 @@ def test_a_job_that_failed_is_not_run_again_when_its_row_comes_back(make, place)
 
 def test_an_attempt_is_on_disk_while_the_job_runs(make, place, monkeypatch):
     seen = []
-    really = Worker._run
+    really = worker.run_job
 
-    def look(self, *arguments):
+    def look(*arguments):
         seen.append(Store(str(place.out)).attempts("a"))
-        return really(self, *arguments)
+        return really(*arguments)
 
-    monkeypatch.setattr(Worker, "_run", look)
+    monkeypatch.setattr(worker, "run_job", look)
     run(make(), place, "die")
     assert seen == [(1, "the worker ended in the middle of it"), (2, "the worker ended in the middle of it")]
 
@@ -218,13 +218,13 @@ def test_an_equal_prompt_answered_from_the_cache_has_the_files_of_the_job_before
     """ComfyUI does not run a prompt again whose results it has: it names the files of the first time."""
     one = make()
     found = []
-    wait = Worker._wait
+    wait = one_job._wait
 
-    def cached(self, *arguments):
-        found.append(wait(self, *arguments))
+    def cached(*arguments):
+        found.append(wait(*arguments))
         return found[0]
 
-    monkeypatch.setattr(Worker, "_wait", cached)
+    monkeypatch.setattr(one_job, "_wait", cached)
     assert [outcome["status"] for outcome in run(one, place, "x", "x")] == ["done"] * 2
     assert len(set(place.pictures().values())) == 1 and len(place.pictures()) == 2
 
