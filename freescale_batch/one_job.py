@@ -1,7 +1,9 @@
 """One job on a running server: its prompt, the wait for its end, its files."""
 
+import contextlib
 import hashlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +48,13 @@ def run_job(job: Job, workflow: Prompt, server: Server, store: Store, timeout: f
         JobFailed: it cannot succeed, or took too long.
         TryAgain: the server died, hung or ran out of memory.
     """
-    prompt, inputs = _prompt(job, workflow, server)
     try:
-        prompt_id = server.comfy.queue(prompt)
-        files, peak = _wait(prompt_id, server, timeout)
-        server.comfy.forget(prompt_id)
+        with _inputs_at_server(job, workflow, server) as prompt:
+            prompt_id = server.comfy.queue(prompt)
+            files, peak = _wait(prompt_id, server, timeout)
+            server.comfy.forget(prompt_id)
     except httpx.HTTPError as error:
         raise _death(server, error) from None
-    finally:
-        for place in inputs:
-            place.unlink(missing_ok=True)
     hashes = _collect(job, files, server, store)
     return {
         "id": job.id,
@@ -67,17 +66,22 @@ def run_job(job: Job, workflow: Prompt, server: Server, store: Store, timeout: f
     }
 
 
-def _prompt(job: Job, workflow: Prompt, server: Server) -> tuple[Prompt, list[Path]]:
-    """The job's prompt, and its files in the server's input folder."""
-    prompt, places = job.prompt(workflow), []
-    for target, source in job.files.items():
-        content = _content(source)
-        name = hashlib.sha256(content).hexdigest()[:16] + Path(name_of(source)).suffix
-        places.append(server.folder / "input" / name)
-        places[-1].write_bytes(content)
-        node_id, input_name = resolve(prompt, target)
-        prompt[node_id]["inputs"][input_name] = name
-    return prompt, places
+@contextlib.contextmanager
+def _inputs_at_server(job: Job, workflow: Prompt, server: Server) -> Iterator[Prompt]:
+    """The job's prompt, while its files are in the server's input folder."""
+    prompt, places = job.prompt(workflow), list[Path]()
+    try:
+        for target, source in job.files.items():
+            content = _content(source)
+            name = hashlib.sha256(content).hexdigest()[:16] + Path(name_of(source)).suffix
+            places.append(server.folder / "input" / name)
+            places[-1].write_bytes(content)
+            node_id, input_name = resolve(prompt, target)
+            prompt[node_id]["inputs"][input_name] = name
+        yield prompt
+    finally:
+        for place in places:
+            place.unlink(missing_ok=True)
 
 
 def _content(source: str) -> bytes:

@@ -159,7 +159,7 @@ def test_a_file_of_a_job_is_loaded_under_a_name_of_its_content_and_then_removed(
         place,
         jobs=[
             {"id": "a", "files": {"10.image": "p.png"}},
-            {"id": "b", "files": {"10.image": "none.png"}},
+            {"id": "b", "files": {"10.image": "p.png", "1.ckpt": "none.png"}},
             {"id": "c"},
         ],
     )
