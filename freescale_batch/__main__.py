@@ -168,14 +168,14 @@ def _engine(options: argparse.Namespace) -> Engine:
     if options.engine == "none":
         return run_here
     try:
-        from .ray_engine import RayOptions, outcomes
+        from .ray_engine import RayOptions, run_on_ray
     except ImportError as error:
         raise BatchError(
             f"Expected Ray's packages, got none ({error}): pip install -r requirements-batch.txt, or take "
             "--engine none."
         ) from None
     ray_options = RayOptions(options.address, options.workers, options.cpu, options.gpus_per_worker)
-    return partial(outcomes, ray_options=ray_options)
+    return partial(run_on_ray, ray_options=ray_options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What became of a job."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["done", "failed", "not run"]
@@ -10,8 +11,8 @@ Status = Literal["done", "failed", "not run"]
 class Outcome:
     """status: "not run" if the worker, not the job, is at fault; such a job stays open for the next command.
 
-    worker: which GPU or process did it. seconds: of the job alone. process: the worker's, for two may share a
-    GPU. workers: how many the command has.
+    worker: which GPU or process did it. process: the worker's own, for two may share a GPU.
+    seconds: of the job alone.
     """
 
     id: str
@@ -19,8 +20,7 @@ class Outcome:
     worker: str
     seconds: float = 0.0
     error: str = ""
-    process: int = 0
-    workers: int = 1
+    process: int = field(default_factory=os.getpid)
 
     def row(self) -> dict[str, Any]:
         """For Ray: plain values."""

@@ -11,8 +11,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,11 @@ class RayOptions:
     gpus: float = 1.0
 
 
-def outcomes(
+@contextlib.contextmanager
+def run_on_ray(
     jobs: Sequence[Job], options: WorkerOptions, ray_options: RayOptions
-) -> Generator[Outcome, None, None]:
-    """Run all jobs, in any order; the workers end with the iterator.
+) -> Iterator[tuple[int, Iterator[Outcome]]]:
+    """The engine of Ray: many workers, one a GPU.
 
     Raises:
         BatchError: Ray cannot be reached, has no GPU or broke off.
@@ -83,8 +84,8 @@ def outcomes(
     with _connected(ray_options):
         try:
             workers = _number_of_workers(ray_options)
-            for row in _dataset(jobs, options, ray_options, workers).iter_rows():
-                yield replace(Outcome(**row), workers=workers)
+            rows = _dataset(jobs, options, ray_options, workers).iter_rows()
+            yield workers, (Outcome(**row) for row in rows)
         except ray.exceptions.RayError as error:
             raise BatchError(
                 f"Expected Ray to go on, got {type(error).__name__}: run the same command again.\n{error}"

@@ -3,8 +3,8 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from .errors import BatchError
@@ -15,7 +15,8 @@ from .store import Store
 from .summary import FAILED_JOBS, write_summary
 from .worker import Worker, WorkerOptions
 
-Engine = Callable[[Sequence[Job], WorkerOptions], Generator[Outcome, None, None]]
+Engine = Callable[[Sequence[Job], WorkerOptions], AbstractContextManager[tuple[int, Iterator[Outcome]]]]
+"""Gives the number of its workers and, in any order, what becomes of jobs. The workers end with the block."""
 MAX_NOT_RUN = 20
 """Jobs in a row that come back from every worker for want of a server: then the command ends.
 
@@ -24,14 +25,11 @@ Where none has worked yet, one from each is enough.
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
-def run_here(jobs: Sequence[Job], options: WorkerOptions) -> Generator[Outcome, None, None]:
+@contextmanager
+def run_here(jobs: Sequence[Job], options: WorkerOptions) -> Iterator[tuple[int, Iterator[Outcome]]]:
     """The engine without Ray: one worker in this process, one job after another."""
-    worker = Worker(options)
-    try:
-        for job in jobs:
-            yield Outcome(**worker({"job": json.dumps(vars(job))}))
-    finally:
-        worker.close()
+    with closing(Worker(options)) as worker:
+        yield 1, (Outcome(**worker({"job": json.dumps(vars(job))})) for job in jobs)
 
 
 def run_jobs(
@@ -97,7 +95,7 @@ def _feed(jobs: Sequence[Job], options: WorkerOptions, engine: Engine, live: Liv
     in_a_row = Counter[tuple[str, int]]()
     worked = False
     last = ""
-    with closing(engine(jobs, options)) as outcomes:  # closed here, so that its workers end on an error
+    with engine(jobs, options) as (workers, outcomes):
         for outcome in outcomes:
             live.add(outcome)
             failed += outcome.status == "failed"
@@ -108,7 +106,7 @@ def _feed(jobs: Sequence[Job], options: WorkerOptions, engine: Engine, live: Liv
             not_run, last = not_run + 1, f"{outcome.worker}: {outcome.error}"
             in_a_row[worker] += 1
             broken = sum(count >= (MAX_NOT_RUN if worked else 1) for count in in_a_row.values())
-            if broken >= outcome.workers:
+            if broken >= workers:
                 raise BatchError(f"Expected workers that can run jobs, got none. {last}")
     if not_run:
         raise BatchError(

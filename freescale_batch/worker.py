@@ -11,7 +11,7 @@ import platform
 import socket
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -64,7 +64,7 @@ class Worker:
             self._gave_back = False
         except Exception as error:  # The store's errors and our own: the job is not at fault.
             outcome = self._give_back(job, error)
-        return replace(outcome, process=os.getpid()).row()
+        return outcome.row()
 
     def close(self) -> None:
         """End the server."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import pyarrow.parquet as pq
 import pytest
@@ -125,9 +126,13 @@ def give_back_at_once(self, job, error):
 def engine_that_tells(told: list[tuple[str, str]], workers: int):
     """An engine whose workers tell these (worker, status), a job each."""
 
+    @contextmanager
     def engine(jobs, options):
-        for job, (worker, status) in zip(jobs, told, strict=True):
-            yield Outcome(job.id, status, worker, error="no server", workers=workers)
+        outcomes = (
+            Outcome(job.id, status, worker, error="no server")
+            for job, (worker, status) in zip(jobs, told, strict=True)
+        )
+        yield workers, outcomes
 
     return engine
 

@@ -9,7 +9,7 @@ import ray.exceptions
 
 from freescale_batch.__main__ import ABORTED, ALL_DONE, SOME_FAILED, main
 from freescale_batch.errors import BatchError
-from freescale_batch.ray_engine import RayOptions, outcomes
+from freescale_batch.ray_engine import RayOptions, run_on_ray
 from tools.harness.batch_command import Command, kill, running, wait_until
 from tools.harness.batch_place import Place, text_jobs
 
@@ -88,8 +88,9 @@ def test_ray_without_the_clusters_token_is_told_in_a_sentence(monkeypatch):
         raise ray.exceptions.AuthenticationError("no token")
 
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(BatchError, match=r"Expected Ray at auto, got AuthenticationError: .*no token"):
-        next(outcomes([], None, RayOptions("auto")))
+    sentence = r"Expected Ray at auto, got AuthenticationError: .*no token"
+    with pytest.raises(BatchError, match=sentence), run_on_ray([], None, RayOptions("auto")):
+        pass
 
 
 def test_jobs_that_kill_their_server_or_their_worker_fail_alone_after_two_attempts(place, monkeypatch):
