@@ -24,6 +24,7 @@ ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
 """An id is a folder's name on every system and in every object store."""
 KEYS = ("id", "set", "files", "note")
 KINDS: dict[str, tuple[type, ...]] = {"true or false": (bool,), "a number": (int, float), "a text": (str,)}
+"""Kinds of values, by the workflow's own: the first that fits, for Python's True is a whole number, too."""
 MAX_PROBLEMS = 10
 SHOWN_PROMPT = 40
 """Characters of a prompt that go into an id."""
@@ -146,12 +147,7 @@ def _mapping(data: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _check_value(target: str, value: object, present: object) -> None:
     """A value must be of the kind that the workflow has there."""
-    kinds: dict[str, tuple[type, ...]] = {
-        "true or false": (bool,),
-        "a number": (int, float),
-        "a text": (str,),
-    }
-    for kind, types in kinds.items():
+    for kind, types in KINDS.items():
         if isinstance(present, types):
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise ValueError(f"expected {kind} for {target}, as in the workflow, got {value!r}")

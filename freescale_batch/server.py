@@ -72,7 +72,7 @@ class Server:
             self._wait_until_it_answers()
             self._require_nodes()
             self.versions = self._versions()
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: nobody else can end this server yet.
             self.stop()
             raise
 

@@ -80,7 +80,8 @@ class Worker:
         if self._gave_back:
             time.sleep(self.options.pause)
         self._gave_back = True
-        with contextlib.suppress(Exception):  # This process lives, so it was no job that kills.
+        # This process lives, so it was no job that kills.
+        with contextlib.suppress(Exception):  # Each kind of store has errors of its own.
             self._store.forget_attempts(job.id)
         told = str(error) if isinstance(error, ServerError) else traceback.format_exc(limit=-3)
         return Outcome(job.id, "not run", self.name, error=told)
