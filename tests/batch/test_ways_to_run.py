@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import jsonschema
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
@@ -70,8 +71,24 @@ def test_the_readme_installs_the_package_as_the_page_does():
     assert "pip install -r" in install and install in shell_lines(README)
 
 
-def test_the_cluster_file_keeps_to_the_schema_of_ray():
-    validate_config(prepare_config(yaml.safe_load(text_of("cluster.yaml"))))
+def test_the_cluster_file_keeps_to_the_schema_of_ray_and_names_as_many_workers_as_addresses():
+    cluster = yaml.safe_load(text_of("cluster.yaml"))
+    prepared = prepare_config(cluster)
+    validate_config(prepared)
+    assert prepared["max_workers"] == len(cluster["provider"]["worker_ips"]) == 2
+    (machine,) = prepared["available_node_types"].values()
+    assert machine["min_workers"] == machine["max_workers"] == 2
+    with pytest.raises(jsonschema.ValidationError, match="'max_worker' was unexpected"):
+        validate_config(prepare_config(cluster | {"max_worker": 2}))
+
+
+def test_the_container_the_cluster_and_the_job_for_kubernetes_have_the_same_ray():
+    container, cluster = (
+        re.findall(r"-r \S*requirements-batch\.txt \"ray\[data,default\]==([\d.]+)\"", text_of(name))
+        for name in ("Containerfile", "cluster.yaml")
+    )
+    job = yaml.safe_load(text_of("rayjob.yaml"))["spec"]["rayClusterSpec"]["rayVersion"]
+    assert container == cluster == [job]
 
 
 def test_the_job_for_kubernetes_gives_each_worker_one_gpu_and_all_of_them_the_data():
