@@ -64,6 +64,7 @@ def test_another_process_opens_the_same_store(store):
 def test_a_file_on_a_disk_is_whole_or_not_there(tmp_path, monkeypatch):
     store = Store(str(tmp_path))
     store.write("a/b", b"first")
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["b"]
 
     def fail(*_):
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def toy(tmp_path):
         "from sums import total\n\n\ndef test_total():\n    assert total(2, 3) == 5\n"
     )
     (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
-    return Mutants(tmp_path, [sys.executable], dict(os.environ))
+    return Mutants(tmp_path, lambda tier: Path(sys.executable), dict(os.environ))
 
 
 def test_every_mutation_has_its_own_name_its_text_once_in_the_tree_and_tests_that_exist():

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ from tools import ROOT
 from tools.dev.errors import DevError
 from tools.dev.paths import DEV, Host
 from tools.dev.process import host_environment
+from tools.dev.setup_host import set_up_batch
+from tools.dev.tiers import python_of
 
 COPIES = DEV / "mutants"
 TABLE = Path(__file__).with_name("mutations.txt")
@@ -70,11 +72,17 @@ def mutate(host: Host, mutations: Sequence[Mutation], words: list[str]) -> int:
     if options.list:
         print("\n".join(f"{number:>4} {mutation.name}" for number, mutation in chosen.items()))
         return 0
+    if any(_tier_of(test) == "batch" for mutation in chosen.values() for test in mutation.tests):
+        set_up_batch()
     COPIES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=COPIES) as folder:
         copy = Path(folder) / "pack"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
-        return Mutants(copy, [str(host.python)], host_environment(host)).run(chosen)
+        return Mutants(copy, partial(python_of, host), host_environment(host)).run(chosen)
+
+
+def _tier_of(test: str) -> str:
+    return test.split("/")[1]
 
 
 def select(mutations: Sequence[Mutation], names: Sequence[str]) -> dict[int, Mutation]:
@@ -93,10 +101,10 @@ def select(mutations: Sequence[Mutation], names: Sequence[str]) -> dict[int, Mut
 
 @dataclass(frozen=True)
 class Mutants:
-    """A copy of the pack, and the Python and the environment that its tests run in."""
+    """A copy of the pack, the Python of each tier's tests, and the variables of their environment."""
 
     copy: Path
-    python: list[str]
+    python: Callable[[str], Path]
     environment: dict[str, str]
 
     def run(self, chosen: dict[int, Mutation]) -> int:
@@ -147,9 +155,9 @@ class Mutants:
         variables = self.environment | exact
         run = partial(subprocess.run, cwd=self.copy, env=variables, capture_output=True, encoding="utf-8")
         status, output = PASSED, ""
-        for tier in dict.fromkeys(test.split("/")[1] for test in tests):
-            chosen = [test for test in tests if test.startswith(f"tests/{tier}/")]
-            command = [*self.python, "-m", "pytest", "-x", "-q", *chosen]
+        for tier in dict.fromkeys(map(_tier_of, tests)):
+            chosen = [test for test in tests if _tier_of(test) == tier]
+            command = [self.python(tier), "-m", "pytest", "-x", "-q", *chosen]
             try:
                 done = run(command, timeout=limit)
             except subprocess.TimeoutExpired:

@@ -77,13 +77,17 @@ def run_tiers(host: Host, chosen: dict[str, list[str]], arguments: list[str], mi
     return 1 if failed or skipped or not passed else 0
 
 
+def python_of(host: Host, tier: str) -> Path:
+    """The Python of the environment that a tier's tests run in."""
+    return BATCH_PYTHON if tier == "batch" else host.python
+
+
 def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> Result:
     LOGS.mkdir(parents=True, exist_ok=True)
     report = LOGS / f"junit-{tier}-{os.getpid()}.xml"
     print(f"\n== {tier}", flush=True)
     start = time.monotonic()
-    python = BATCH_PYTHON if tier == "batch" else host.python
-    pytest = [python, "-m", "pytest", f"--junitxml={report}", *paths, *arguments]
+    pytest = [python_of(host, tier), "-m", "pytest", f"--junitxml={report}", *paths, *arguments]
     status = run_shown(pytest, host_environment(host))
     counts = read_report(report, status)
     report.unlink(missing_ok=True)
