@@ -1,5 +1,6 @@
 """One progress bar over a whole cascade, with previews and the image of each finished stage."""
 
+import math
 import time
 from dataclasses import dataclass
 from itertools import accumulate
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ...freescale_core.geometry import LATENT_CELL, MIN_SCALE, Size, scale_between, scaled, to_cells
+from ...freescale_core.geometry import LATENT_CELL, MIN_SCALE, Size, scale_between, scaled
 from ...freescale_core.planning.cost import fused_cost, transformer_cost, unet_operations
 from ..host.releases import say_at_node
 from ..host.types import Callback, Model
@@ -34,7 +35,8 @@ class StageWork:
         """Of one sampler step, as SDXL's UNet would take it, or as a transformer does."""
         settings, backbone = self.stage.settings, self.stage.backbone
         if not backbone.is_unet:
-            return transformer_cost(to_cells(self.size, backbone.multiple).area)
+            # The network pads a side that is no multiple.
+            return transformer_cost(math.prod(math.ceil(side / backbone.multiple) for side in self.size))
         base = settings.base_for(self.size)
         if settings.fusion is None or scale_between(base, self.size) < MIN_SCALE:
             return unet_operations(self.size)

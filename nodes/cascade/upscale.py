@@ -12,7 +12,7 @@ def resize(image: Tensor, size: Size, method: str, upscale_model: object | None 
 
     An upscale model comes first, if there is one.
     """
-    image = image[..., :3]
+    image = image[..., :3].float()  # Lanczos goes through numpy, which has no bfloat16.
     if upscale_model is not None:
         # Imported here, so that only this feature fails if a release of ComfyUI moves the node.
         from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel

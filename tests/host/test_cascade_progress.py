@@ -8,7 +8,7 @@ import latent_preview
 import pytest
 import torch
 from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.freescale_core.planning.cost import fused_cost, unet_operations
+from freescale_pack.freescale_core.planning.cost import fused_cost, transformer_cost, unet_operations
 from freescale_pack.freescale_core.planning.plan import CascadePlan
 from freescale_pack.freescale_core.settings import FreeScaleSettings
 from freescale_pack.nodes import cascade_node
@@ -30,6 +30,7 @@ class Bar:
 
     def __init__(self, total):
         self.told = Bar.last = []
+        Bar.total = total
 
     def update_absolute(self, value, total=None, preview=None):
         self.told.append((value, total, preview))
@@ -81,6 +82,16 @@ def test_a_step_counts_what_it_costs_in_steps_of_the_cheapest_stage():
     assert [round(part.step_cost / parts[0].step_cost) for part in parts] == [1, 8, 55]
     plain = StageWork(2, 2, sizes[2], stage(2, FreeScaleSettings(fusion=None)))
     assert round(plain.step_cost / parts[0].step_cost) == 43
+
+
+def test_a_side_below_one_token_counts_as_one():
+    """Found by `dev.py campaign fuzz`: a transformer takes 16 px a token, and 8 px cost nothing."""
+    transformer = dataclasses.replace(stage(3).backbone, is_unet=False, patch=Size(2, 2))
+    part = SimpleNamespace(**vars(stage(3)) | {"backbone": transformer})
+    works = [StageWork(0, 1, Size(8, 64), part), StageWork(1, 1, Size(16, 128), part)]
+    assert [work.step_cost for work in works] == [transformer_cost(4), transformer_cost(8)]
+    CascadeProgress(demo_checkpoint()[0], works)
+    assert Bar.total == 3 + 3 * 2
 
 
 def test_the_node_says_which_stage_runs_and_how_long_it_will_take(monkeypatch):

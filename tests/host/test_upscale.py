@@ -68,6 +68,13 @@ def test_tiling_counts_for_both_ways(tiling, names):
     assert [name for name, _ in vae.calls] == names
 
 
+def test_an_image_in_bfloat16_is_enlarged_by_lanczos_too():
+    """Found by `dev.py campaign fuzz`: Lanczos goes through numpy, which has no bfloat16."""
+    image = WIDE.movedim(1, -1).bfloat16()
+    got = upscale(PlainVAE(), image=image, method="lanczos")["samples"]
+    assert torch.equal(got, upscale(PlainVAE(), image=image.float(), method="lanczos")["samples"])
+
+
 @pytest.mark.parametrize("tiling", ["on", "off"])
 def test_an_alpha_channel_is_left_out(tiling, monkeypatch):
     vae, picture = PlainVAE(), torch.rand(1, 16, 32, 4)

@@ -3,7 +3,8 @@
 import pytest
 
 from tools.dev.errors import DevError
-from tools.dev.tiers import read_report, select
+from tools.dev.paths import TESTS
+from tools.dev.tiers import processes, read_report, select
 
 
 @pytest.fixture
@@ -31,6 +32,17 @@ def test_paths_outside_the_named_tiers_and_tiers_without_a_folder_are_refused(te
         select(["core", str(tests / "host" / "test_a.py")], tests)
     with pytest.raises(DevError, match="the tiers here are core, host"):
         select(["browser"], tests)
+
+
+def test_only_a_whole_host_tier_is_spread_over_processes():
+    host, server = str(TESTS / "host"), str(TESTS / "server")
+    assert "--numprocesses=2" in processes("host", [host], [])
+    for tier, paths, arguments in (
+        ("host", [host], ["--pdb"]),
+        ("host", [f"{host}/test_imports.py"], []),
+        ("server", [server], []),  # its tests share a server
+    ):
+        assert processes(tier, paths, arguments) == []
 
 
 @pytest.mark.parametrize(

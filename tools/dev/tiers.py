@@ -14,6 +14,9 @@ from tools.dev.process import host_environment, run_shown
 TIERS = ("core", "pack", "tools", "host", "server", "batch", "browser")
 BATCH_PYTHON = venv_program(BATCH / "venv", "python")
 NOTHING_COLLECTED = 5  # pytest's exit status
+TWO_FILES_AT_A_TIME = ["--numprocesses=2", "--dist=loadfile"]
+SIDE_BY_SIDE = {"host"}
+"""The tiers whose files share nothing and that keep one core busy alone."""
 
 
 Result = tuple[str, int, int, int, float]
@@ -82,12 +85,19 @@ def python_of(host: Host, tier: str) -> Path:
     return BATCH_PYTHON if tier == "batch" else host.python
 
 
+def processes(tier: str, paths: list[str], arguments: list[str]) -> list[str]:
+    """The words that spread a tier over processes. A narrowed one stays in one, where --pdb and -s work."""
+    whole = not arguments and paths == [str(TESTS / tier)]
+    return TWO_FILES_AT_A_TIME if whole and tier in SIDE_BY_SIDE else []
+
+
 def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> Result:
     LOGS.mkdir(parents=True, exist_ok=True)
     report = LOGS / f"junit-{tier}-{os.getpid()}.xml"
     print(f"\n== {tier}", flush=True)
     start = time.monotonic()
-    pytest = [python_of(host, tier), "-m", "pytest", f"--junitxml={report}", *paths, *arguments]
+    words = [f"--junitxml={report}", *processes(tier, paths, arguments), *paths, *arguments]
+    pytest = [python_of(host, tier), "-m", "pytest", *words]
     status = run_shown(pytest, host_environment(host))
     counts = read_report(report, status)
     report.unlink(missing_ok=True)
