@@ -7,6 +7,7 @@ from comfy import model_management
 
 from ..freescale_core.geometry import Size
 from ..freescale_core.planning.cost import GIB, RESERVE_GIB, WEIGHTS_GIB, unet_gib, vae_gib
+from ..freescale_core.planning.kinds import TRANSFORMERS
 from ..freescale_core.planning.plan import CascadePlan
 from .cascade.vae import planned_tile
 from .plan_texts import Say, saying
@@ -44,9 +45,11 @@ def vae_gib_as_used(plan: CascadePlan, size: Size, card: Card) -> float:
 def fit_line(plan: CascadePlan, card: Card, say: Say | None = None) -> str:
     """One sentence on an image or a video of SDXL: the card, whether the last stage fits, how the VAE goes.
 
-    say: of `plan_texts.saying`; None = English.
+    Of a transformer it says that this is not known. say: of `plan_texts.saying`; None = English.
     """
     say = say or saying()
+    if plan.kind in TRANSFORMERS:
+        return say("fitUnknown", kind=plan.kind)
     if card.name is None:
         return say("fitCpu")
     last, room = plan.stages[-1], card.total_gib - RESERVE_GIB

@@ -6,6 +6,7 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from ..freescale_core.geometry import MEGAPIXEL, MIN_BASE_SIDE, Size, enlarged, scale_between
+from ..freescale_core.planning.kinds import KINDS, SDXL
 from ..freescale_core.planning.plan import CascadePlan, stages_by_factors
 from ..freescale_core.planning.report import describe
 from ..freescale_core.planning.stages import doubling_stages
@@ -116,6 +117,14 @@ class FreeScalePlan(io.ComfyNode):
                     tooltip="Frames of a video, 1 = an image. Cost and memory are told for all of them; the "
                     "stages stay the same.",
                 ),
+                io.Combo.Input(
+                    "kind",
+                    options=list(KINDS),
+                    default=SDXL,
+                    optional=True,
+                    tooltip="Kind of model that cost and memory are told for; of transformers tokens and "
+                    "operations. The stages stay the same.",
+                ),
             ],
             outputs=[
                 PlanType.Output(
@@ -145,6 +154,7 @@ class FreeScalePlan(io.ComfyNode):
         later_scheduler: str,
         upscale_model: Any = None,
         frames: int = 1,
+        kind: str = SDXL,
     ) -> io.NodeOutput:
         sizes = {"base_width": base_width, "base_height": base_height, "width": width, "height": height}
         others = {"target": target, "factor": factor, "megapixels": megapixels, "factors": factors}
@@ -154,6 +164,7 @@ class FreeScalePlan(io.ComfyNode):
             "later_sampler": later_sampler,
             "later_scheduler": later_scheduler,
             "frames": frames,
+            "kind": kind,
         }
         expect_inputs(cls.define_schema(), **sizes, **others, **ways, **later)
         base = size_or_none(base_width, base_height, "base size") or _auto_base(target, Size(height, width))
@@ -168,6 +179,7 @@ class FreeScalePlan(io.ComfyNode):
             scheduler=None if later_scheduler == SAME else later_scheduler,
             upscale_model=upscale_model,
             frames=frames,
+            kind=kind,
         )
         return io.NodeOutput(plan, f"{describe(plan)}\n{fit_line(plan, Card.of_this_server())}")
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..freescale_core.detail import weight_at
+from ..freescale_core.planning.kinds import SDXL, TRANSFORMERS
 from ..freescale_core.planning.plan import CascadePlan
-from ..freescale_core.planning.report import PlanReport, report
+from ..freescale_core.planning.report import report
+from ..freescale_core.planning.transformers import transformer_stages
 from ..freescale_core.presets import STEPS
 from ..freescale_core.schedule import TIMESTEPS
 from .host.releases import server_routes
@@ -34,15 +36,16 @@ LANGUAGE = "language"
 ALPHA = "alpha"
 """Query parameter: the alpha of the FreeScale Model Patch that the plan is connected to."""
 ALPHAS = (0.5, 1.0, 2.0, 3.0)
-COST_KIND = "SDXL"
-"""The kind of model that the cost is known for."""
+COST_KIND = SDXL
+"""The kind of model that a time can be told for."""
 CURVE_STEP = 25
 LABELS = {
     *("stage", "base", "time", "memory", "sampling", "vae"),
     *("curves", "close", "free", "noise", "image", "restart"),
+    *("tokens", "attention", "operations", "ofStage0"),
 }
 """The texts that the drawing takes as they are."""
-SETTING_INPUTS = {"method", "tiling", "later_sampler", "later_scheduler", "frames"}
+SETTING_INPUTS = {"method", "tiling", "later_sampler", "later_scheduler", "frames", "kind"}
 """Inputs that change no stage; cost and memory are then told for the defaults."""
 
 
@@ -81,16 +84,17 @@ def plan_numbers(query: Mapping[str, str]) -> dict[str, Any]:
     if unknown:
         return {"message": say("unknown", names=", ".join(unknown))}
     plan, _ = FreeScalePlan.execute(**values, upscale_model="upscale_model" in linked or None).result
-    numbers, card = report(plan, _base_steps(plan)), Card.of_this_server()
-    names = [name for name in linked if name in SETTING_INPUTS]
-    return _numbers(plan, numbers, card) | {
+    card, names = Card.of_this_server(), [name for name in linked if name in SETTING_INPUTS]
+    if plan.kind in TRANSFORMERS:
+        plan = plan.rounded(TRANSFORMERS[plan.kind].token)
+        numbers = _transformer_numbers(plan, card, say)
+    else:
+        numbers = _unet_numbers(plan, card, say)
+    return numbers | {
         "curves": _curves(query.get(ALPHA, ""), say),
         "heading": _heading(plan, say),
         "fit": fit_line(plan, card, say),
-        "bars": cost_bars(numbers, _base_seconds(plan), say),
-        "timed": _timed(plan, say),
         "settings": [*settings_texts(plan, say), *([say("linked", names=", ".join(names))] if names else [])],
-        "note": say("note", steps=numbers.steps, freeu=f"{numbers.stages[-1].freeu_gib:.1f}"),
         "labels": {key: text for key, text in texts_in(language).items() if key in LABELS},
     }
 
@@ -109,12 +113,27 @@ def _value(widget: Any, text: str) -> Any:
     return number
 
 
-def _numbers(plan: CascadePlan, numbers: PlanReport, card: Card) -> dict[str, Any]:
+def _unet_numbers(plan: CascadePlan, card: Card, say: Say) -> dict[str, Any]:
+    numbers = report(plan, _base_steps(plan))
     costs = {"exact": numbers.exact, "balanced": numbers.balanced, "fast": numbers.fast}
     found = dataclasses.asdict(numbers) | costs
     for stage in found["stages"]:
         stage["vae_gib"] = vae_gib_as_used(plan, stage["size"], card)
-    return found
+    return found | {
+        "bars": cost_bars(numbers, _base_seconds(plan), say),
+        "timed": _timed(plan, say),
+        "note": say("note", steps=numbers.steps, freeu=f"{numbers.stages[-1].freeu_gib:.1f}"),
+    }
+
+
+def _transformer_numbers(plan: CascadePlan, card: Card, say: Say) -> dict[str, Any]:
+    """How many calls a stage takes depends on scheduler and shift, so nothing is added up."""
+    stages = [dataclasses.asdict(stage) for stage in transformer_stages(plan)]
+    for stage in stages:
+        if stage["vae_gib"] is not None:
+            stage["vae_gib"] = vae_gib_as_used(plan, stage["size"], card)
+    note = say("noteTokens", kind=plan.kind, text=TRANSFORMERS[plan.kind].text)
+    return {"stages": stages, "restart_timestep": None, "note": note}
 
 
 def _curves(own: str, say: Say) -> list[dict[str, Any]]:

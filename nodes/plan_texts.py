@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from ..freescale_core.planning.kinds import TRANSFORMERS
 from ..freescale_core.planning.plan import CascadePlan
 from ..freescale_core.planning.report import PlanReport
 from ..freescale_core.presets import FEW_STEP, PRESETS
@@ -65,11 +66,20 @@ def settings_texts(plan: CascadePlan, say: Say) -> list[str]:
         else _again(plan.restart)
     )
     lines = [say("settings", resize=resize, again=again, tiling=plan.tiling)]
-    if plan.frames > 1:
-        lines.insert(0, say("frames", frames=plan.frames))
+    lines[:0] = _frames_texts(plan, say)
     steps = plan.steps and say("steps", number=plan.steps)
     changes = [change for change in (steps, plan.sampler_name, plan.scheduler) if change]
     return [*lines, say("later", changes=", ".join(changes))] if changes else lines
+
+
+def _frames_texts(plan: CascadePlan, say: Say) -> list[str]:
+    """How the frames of a video count; a batch of images changes nothing in units of the base's."""
+    kind = TRANSFORMERS.get(plan.kind)
+    if plan.frames == 1 or (kind and not kind.is_video):
+        return []
+    if kind is None:
+        return [say("frames", frames=plan.frames)]
+    return [say("framesTokens", frames=plan.frames, latent=kind.latent_frames(plan.frames))]
 
 
 def cost_bars(numbers: PlanReport, base_seconds: float | None, say: Say) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ export const WIDTH = 400;
 const LINE = 15;
 const LEFT = 8;
 const RIGHT = WIDTH - LEFT;
-const COLUMNS = { stage: LEFT, size: 46, exact: 188, balanced: 244, fast: 282, unet: 346, vae: RIGHT };
+const COLUMNS = { stage: LEFT, size: 46, exact: 188, balanced: 244, fast: 282, unet: 346, vae: RIGHT, tokens: 172, attention: 232, operations: 296 };
 const SPEEDS = { exact: "Exact", balanced: "Balanced", fast: "Fast" };
 const BARS = { left: 112, text: 136 };
 const PLOT = { left: 36, height: 84 };
@@ -76,6 +76,20 @@ class Drawing {
     this.rule();
   }
 
+  /** Of a transformer: tokens, and operations of one model call in units of stage 0's. */
+  tokens({ labels, stages }) {
+    const vae = (cell) => (stages[0].vae_gib === null ? {} : { vae: cell });
+    this.row({ operations: labels.ofStage0, ...vae(labels.memory) }, MUTED);
+    const { tokens, attention, operations } = labels;
+    this.row({ stage: labels.stage, tokens, attention, operations, ...vae(labels.vae) }, MUTED);
+    this.rule();
+    for (const [index, stage] of stages.entries()) {
+      const numbers = { tokens: stage.tokens, attention: rounded(stage.attention), operations: rounded(stage.operations) };
+      this.row({ stage: index || labels.base, size: times(stage.size), ...numbers, ...vae(rounded(stage.vae_gib ?? 0)) });
+    }
+    this.rule();
+  }
+
   /** All stages together, against ordinary sampling at the last size. */
   bars({ bars, timed }) {
     this.y += 5;
@@ -130,8 +144,10 @@ export function draw(answer) {
     drawing.paragraph(answer.heading, { fill: TEXT, "font-size": 11, "font-weight": "bold" });
     drawing.paragraph(answer.fit, { fill: TEXT });
     drawing.y += 4;
-    drawing.table(answer);
-    drawing.bars(answer);
+    if (answer.bars) {
+      drawing.table(answer);
+      drawing.bars(answer);
+    } else drawing.tokens(answer);
     drawing.blend(answer);
     for (const line of answer.settings) drawing.paragraph(line, { fill: TEXT });
     drawing.paragraph(answer.note);

@@ -1,6 +1,6 @@
 """Gives the operations (counted) and the memory (an estimate) of SDXL's UNet at a size, by closed formulas.
 
-Other UNets differ.
+Other UNets differ. Of transformers it gives the operations of a layer.
 
 Operations are for one pass (cond or uncond), memory for both passes in one batch in fp16. The counts come
 from the real UNet on tensors without data; tests/host/test_cost.py counts them again.
@@ -104,7 +104,15 @@ def transformer_cost(tokens: int, width: int = TRANSFORMER_WIDTH) -> float:
 
     Good for the shares of stages, not as an absolute number.
     """
-    return 24.0 * tokens * width**2 + 4.0 * tokens**2 * width
+    return 24.0 * tokens * width**2 + attention_operations(tokens**2, width)
+
+
+def attention_operations(pairs: int, channels: int) -> float:
+    """Operations of one layer's attention: q k^T and its product with v, for each pair of a query and a key.
+
+    channels: of all heads together.
+    """
+    return 4.0 * pairs * channels
 
 
 def unet_gib(size: Size, frames: int = 1) -> float:
@@ -133,8 +141,8 @@ def _without_attention(size: Size) -> float:
 
 
 def _attention(level: AttentionLevel, pairs: int) -> float:
-    """q k^T and its product with v: 2 * 2 * channels in each layer for each pair of a query and a key."""
-    return 4.0 * pairs * level.channels * level.layers
+    """Of all layers of a level."""
+    return attention_operations(pairs, level.channels) * level.layers
 
 
 def _local_pairs(windows: WindowGrid, local: Local) -> int:

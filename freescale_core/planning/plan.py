@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from ..geometry import LATENT_CELL, MAX_SIDE, MIN_BASE_SIDE, MIN_SCALE, Size, enlarged, scale_between, scaled
 from ..settings import Method
+from .kinds import KINDS, SDXL
 
 MAX_SCALE = 16.0
 Tiling = Literal["auto", "on", "off"]
@@ -26,7 +27,8 @@ class CascadePlan:
     restart: share of the noise (of t) that stages >= 1 skip, None = the preset's.
     steps, sampler_name, scheduler: of stages >= 1, None = as in stage 0.
     upscale_model: whatever the host resizes images with before `method`, or None.
-    frames: of a video, 1 = an image; it counts in what the plan says of cost and memory, and nowhere else.
+    frames: of a video, 1 = an image. kind: of model, a name of `kinds.KINDS`. Both count in what the plan
+    says of cost and memory, and nowhere else.
     """
 
     base: Size
@@ -39,6 +41,7 @@ class CascadePlan:
     scheduler: str | None = None
     upscale_model: object | None = None
     frames: int = 1
+    kind: str = SDXL
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -56,7 +59,7 @@ class CascadePlan:
                 f"FreeScale plan: expected a method for images beside an upscale model, got {self.method}: "
                 "choose another method or disconnect the upscale model"
             )
-        for value, known in ((self.method, METHODS), (self.tiling, TILINGS)):
+        for value, known in ((self.method, METHODS), (self.tiling, TILINGS), (self.kind, KINDS)):
             if value not in known:
                 raise ValueError(
                     f"FreeScale plan: expected one of {', '.join(known)}, got {value}: choose one of the list"

@@ -8,7 +8,9 @@ from ..geometry import Size, blur_kernel_size, dilation_factor, level_size, scal
 from ..presets import PRESETS, SCHEDULER, SPEEDS, STEPS
 from ..schedule import ddim_uniform_timesteps, restart_step
 from .cost import TILED_VAE_GIB, freeu_gib, fused_cost, unet_gib, unet_operations, vae_gib
+from .kinds import TRANSFORMERS
 from .plan import CascadePlan
+from .transformers import cost_lines, stage_lines
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def _stage(plan: CascadePlan, size: Size, calls: dict[str, float]) -> StageRepor
 
 def describe(plan: CascadePlan) -> str:
     """The plan as text: a line for each stage, then the settings, the cost and the memory."""
+    if plan.kind in TRANSFORMERS:
+        return "\n".join([*stage_lines(plan), *settings_lines(plan), *cost_lines(plan)])
     numbers = report(plan)
     lines = [f"Stage 0: {plan.base}, the base size"]
     if plan.frames > 1:

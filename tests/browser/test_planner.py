@@ -25,6 +25,17 @@ def test_the_plan_is_shown_and_follows_its_inputs(ui: ComfyPage) -> None:
     expect(stages(ui)).to_contain_text("1536 × 1280")
 
 
+def test_a_transformer_is_shown_in_tokens(ui: ComfyPage) -> None:
+    node = ui.add_node(PLAN)
+    ui.set_widgets(node, kind="FLUX.1, Chroma")
+    expect(stages(ui)).to_contain_text("16384")
+    expect(stages(ui)).to_contain_text("of a model call, stage 0 = 1")
+    expect(stages(ui)).not_to_contain_text("all, Fast")
+    ui.screenshot("plan_of_a_transformer")
+    ui.set_widgets(node, kind="SDXL")
+    expect(stages(ui)).to_contain_text("all, Fast")
+
+
 EXTENT = """(id) => {
     const node = app.graph.getNodeById(id);
     const [svg] = [...document.querySelectorAll("svg")].filter((svg) => svg.textContent.includes("stage"));
@@ -188,5 +199,5 @@ def test_what_is_shown_is_not_saved(ui: ComfyPage, object_info: dict) -> None:
     expect(stages(ui)).to_be_visible()
     (saved,) = ui.workflow()["nodes"]
     inputs = object_info[PLAN]["input"]
-    assert list(ui.prompt()[node]["inputs"]) == [*inputs["required"], "frames"]
+    assert list(ui.prompt()[node]["inputs"]) == [*inputs["required"], "frames", "kind"]
     assert saved["widgets_values"] == list(ui.prompt()[node]["inputs"].values())

@@ -93,6 +93,38 @@ def test_a_video_is_told_in_frames():
     assert linked["settings"][-1].endswith("as the value comes from another node: frames")
 
 
+def test_a_transformer_is_told_in_tokens_and_operations():
+    flux = plan_numbers({"factor": "4.0", "kind": "FLUX.1, Chroma"})
+    assert [(stage["size"], stage["tokens"]) for stage in flux["stages"]] == [
+        ((1024, 1024), 4096),
+        ((2048, 2048), 16384),
+        ((4096, 4096), 65536),
+    ]
+    assert [stage["attention"] for stage in flux["stages"]] == pytest.approx([1, 14.6, 228.5], rel=0.01)
+    assert [stage["operations"] for stage in flux["stages"]] == pytest.approx([1, 5.9, 55.9], rel=0.01)
+    assert flux["stages"][0]["vae_gib"] == plan_numbers({})["stages"][0]["vae_gib"]
+    assert not {"bars", "timed", "exact"} & flux.keys()
+    assert flux["restart_timestep"] is None
+    assert "FLUX.1, Chroma with 256 tokens of text" in flux["note"]
+    assert flux["fit"].endswith("nobody has measured the memory of sampling with FLUX.1, Chroma.")
+    assert flux["curves"] == plan_numbers({})["curves"]
+    linked = plan_numbers({"linked": "kind", "kind": "SD3.5"})
+    assert linked["stages"] == plan_numbers({})["stages"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "ja", "ko"])
+def test_a_video_of_a_transformer_is_told_in_frames_of_the_latent(language):
+    base = {"base_width": "1280", "base_height": "704", "factor": "1.3", "language": language}
+    video = plan_numbers({**base, "frames": "81", "kind": "Wan 2.2 5B (1280x704)"})
+    assert [stage["tokens"] for stage in video["stages"]] == [21 * 22 * 40, 21 * 29 * 52]
+    assert [stage["vae_gib"] for stage in video["stages"]] == [None, None]
+    assert video["heading"].startswith("1664 × 928")
+    assert "81" in video["settings"][0] and "21" in video["settings"][0]
+    assert {"tokens", "attention", "operations", "ofStage0"} <= video["labels"].keys()
+    image = plan_numbers({**base, "frames": "81", "kind": "SD3.5"})
+    assert image["settings"] == plan_numbers({**base, "kind": "SD3.5"})["settings"]
+
+
 def test_the_curves_of_four_alphas_in_steps_of_25():
     curves = plan_numbers({})["curves"]
     assert [curve["alpha"] for curve in curves] == [0.5, 1.0, 2.0, 3.0]

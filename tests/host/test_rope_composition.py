@@ -1,61 +1,31 @@
 """Rotary positions beside other features of ComfyUI, on tiny random transformers: all keep their effect."""
 
+import threading
+
 import comfy.ops
 import comfy.sample
-import comfy.samplers
 import pytest
 import torch
 from comfy.controlnet import ControlBase
+from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_torch_compile import TorchCompileModel
-from freescale_pack.freescale_core.geometry import Size
-from freescale_pack.freescale_core.settings import FreeScaleSettings, RopeSettings
 from freescale_pack.nodes.patching import outer_sample
-from freescale_pack.nodes.patching.model import with_settings
-from freescale_pack.nodes.patching.rope import OVERRIDE_KEY
 
 from tools.harness.golden_cases import relative_error
 from tools.harness.tiny_transformers import latent, prompt, tiny_transformer
 
-BASE = Size(64, 96)
-LIMITS = {"tile": Size(3, 4), "threshold": Size(1, 1), "max_relative": Size(3, 5)}
-ROPES = {
-    "ntk": RopeSettings("ntk", temperature=1.2),
-    "rectified": RopeSettings("rectified", temperature=1.2, **LIMITS),
-}
-EFFECT, ROUNDING = 1e-3, 1e-5
-"""Of a feature at the least, and of another order of sums at the most; relative."""
-FAMILY = pytest.mark.parametrize("family", ["FLUX", "Wan"])
-MODE = pytest.mark.parametrize("mode", ROPES)
-
-
-def with_rope(model, mode):
-    return with_settings(
-        model, FreeScaleSettings(base=BASE, fusion=None, dilation=None, detail=None, rope=ROPES[mode])
-    )
-
-
-def sample(model, x, cfg=1.0, positive=None, negative=None, mask=None):
-    noise = comfy.sample.prepare_noise(x, 3)
-    texts = positive or prompt(batch=len(x)), negative or prompt(6, batch=len(x))
-    run = {"disable_pbar": True, "seed": 3, "start_step": 1, "last_step": 1000, "force_full_denoise": True}
-    return comfy.sample.sample(model, noise, 3, cfg, "euler", "simple", *texts, x, noise_mask=mask, **run)
-
-
-def expect_both_count(model, changed, mode, x, **options):
-    """The result with both, after checks that each has an effect beside the other."""
-    plain = sample(model, x)
-    feature = sample(changed or model, x, **options)
-    rope = sample(with_rope(model, mode), x)
-    both = sample(with_rope(changed or model, mode), x, **options)
-    assert both.isfinite().all()
-    for without in (feature, rope, plain):
-        assert relative_error(both, without) > EFFECT
-    assert torch.equal(sample(model, x), plain)
-    return both
-
-
-def large(family, batch=1):
-    return latent(family, 16, 24, batch=batch)
+from .composition_features import on_two_devices
+from .rope_runs import (
+    EFFECT,
+    FAMILY,
+    MODE,
+    ROUNDING,
+    expect_both_count,
+    large,
+    sample,
+    with_override,
+    with_rope,
+)
 
 
 @FAMILY
@@ -76,28 +46,6 @@ def test_a_lora(family, mode):
 
 @FAMILY
 @MODE
-def test_an_attention_of_another_node_gets_every_call(family, mode):
-    """As ComfyUI's choice of attention backend and KJNodes' Sage do."""
-    model, calls = tiny_transformer(family), []
-
-    def halved(function, q, *args, **kwargs):
-        calls.append(q.shape)
-        return function(q, *args, **kwargs) * 0.5
-
-    changed = model.clone()
-    changed.model_options["transformer_options"][OVERRIDE_KEY] = halved
-    expect_both_count(model, changed, mode, large(family))
-    sample(changed, large(family))
-    calls.clear()
-    sample(changed, large(family))
-    plain = len(calls)
-    calls.clear()
-    sample(with_rope(changed, mode), large(family))
-    assert len(calls) > 2 * plain if mode == "rectified" else len(calls) == plain
-
-
-@FAMILY
-@MODE
 def test_guidance_and_a_negative_prompt(family, mode):
     model, x = tiny_transformer(family), large(family)
     patched = with_rope(model, mode)
@@ -105,21 +53,63 @@ def test_guidance_and_a_negative_prompt(family, mode):
     assert relative_error(sample(patched, x, cfg=3.0, negative=prompt(7)), guided) > EFFECT
 
 
+def one_at_a_time(model, monkeypatch):
+    """ComfyUI sees room for one cond at a time."""
+    monkeypatch.setattr(type(model.model), "memory_required", lambda self, shape, **kwargs: 1e18 * shape[0])
+    return model
+
+
+def on_two_threads(model, monkeypatch):
+    """As core's MultiGPU CFG Split does it; every device has a network of its own."""
+    return on_two_devices(model)
+
+
+SPLITS = [one_at_a_time, *([on_two_threads] if hasattr(ModelPatcher, "deepclone_multigpu") else [])]
+
+
 @FAMILY
 @MODE
-def test_cond_and_uncond_apart_give_what_they_give_in_one_batch(family, mode, monkeypatch):
-    model, x = with_rope(tiny_transformer(family), mode), large(family)
-    together = sample(model, x, cfg=3.0)
-    monkeypatch.setattr(type(model.model), "memory_required", lambda self, shape, **kwargs: 1e18 * shape[0])
-    sizes = []
+@pytest.mark.parametrize("split", SPLITS)
+def test_cond_and_uncond_apart_give_what_they_give_in_one_batch(family, mode, split, monkeypatch):
+    model, x, calls = tiny_transformer(family), large(family), []
+    model.cached_patcher_init = (tiny_transformer, (family,))
+    together = sample(with_rope(model, mode), x, cfg=3.0)
+    apart = with_rope(split(model, monkeypatch), mode)
 
     def noted(apply, args):
-        sizes.append(len(args["input"]))
+        calls.append((len(args["input"]), threading.get_ident()))
         return apply(args["input"], args["timestep"], **args["c"])
 
-    model.set_model_unet_function_wrapper(noted)
-    assert relative_error(sample(model, x, cfg=3.0), together) < ROUNDING
-    assert set(sizes) == {1}
+    apart.set_model_unet_function_wrapper(noted)
+    assert relative_error(sample(apart, x, cfg=3.0), together) < ROUNDING
+    assert {size for size, _ in calls} == {1}
+    assert len({thread for _, thread in calls}) == (2 if split is on_two_threads else 1)
+
+
+@FAMILY
+@MODE
+def test_a_batch_equals_its_images_one_by_one(family, mode):
+    model, x = with_rope(tiny_transformer(family), mode), large(family, batch=2)
+    noise, texts = comfy.sample.prepare_noise(x, 3), {"positive": prompt(), "negative": prompt(6)}
+    both = sample(model, x, cfg=3.0, noise=noise, **texts)
+    assert relative_error(both[0], both[1]) > EFFECT
+    for one in (0, 1):
+        alone = sample(model, x[one : one + 1], cfg=3.0, noise=noise[one : one + 1], **texts)
+        assert relative_error(both[one : one + 1], alone) < ROUNDING
+
+
+@FAMILY
+@MODE
+def test_a_prompt_in_a_mask(family, mode):
+    """ComfyUI's Conditioning (Set Mask): a call of its own, whose result counts in the mask."""
+    model, x = tiny_transformer(family), large(family)
+    mask = torch.zeros(1, 128, 192)
+    mask[..., :96] = 1
+    (text, options), *_ = prompt(8)
+    masked = [*prompt(), [text, {**options, "mask": mask, "mask_strength": 1.0}]]
+    both = expect_both_count(model, None, mode, x, positive=masked)
+    rope = sample(with_rope(model, mode), x)
+    assert relative_error(both[..., :12], rope[..., :12]) > EFFECT
 
 
 @FAMILY
@@ -173,6 +163,42 @@ def test_fp8_weights(family, mode):
     assert relative_error(both, sample(with_rope(rounded, mode), x)) < ROUNDING
 
 
+class PackedOperations(comfy.ops.disable_weight_init):
+    """Layers of GGUF's kind: a weight of two dimensions is stored in 16 levels and unpacked at each call."""
+
+    class Linear(comfy.ops.disable_weight_init.Linear):
+        packed = None
+
+        def pack(self):
+            """Keep levels and a scale for each row, and no weight that could be used as it is."""
+            self.scale = self.weight.data.abs().amax(1, keepdim=True) / 7.5
+            self.packed = (self.weight.data / self.scale + 7.5).round().to(torch.uint8)
+            self.weight = None
+
+        def unpacked(self):
+            return (self.packed.float() - 7.5) * self.scale
+
+        def forward(self, x):
+            if self.packed is None:
+                return super().forward(x)
+            return torch.nn.functional.linear(x, self.unpacked(), self.bias)
+
+
+@FAMILY
+@MODE
+def test_weights_that_are_unpacked_at_each_call(family, mode):
+    x = large(family)
+    stored, rounded = tiny_transformer(family, operations=PackedOperations), tiny_transformer(family)
+    modules = stored.model.diffusion_model.named_modules()
+    layers = {name: layer for name, layer in modules if "block" in name and hasattr(layer, "pack")}
+    for name, layer in layers.items():
+        layer.pack()
+        rounded.model.diffusion_model.get_submodule(name).weight.copy_(layer.unpacked())
+    assert len(layers) > 8
+    both = expect_both_count(tiny_transformer(family), stored, mode, x)
+    assert relative_error(both, sample(with_rope(rounded, mode), x)) < ROUNDING
+
+
 @FAMILY
 @MODE
 def test_a_compiled_model_gives_what_it_gives_uncompiled(family, mode):
@@ -183,7 +209,7 @@ def test_a_compiled_model_gives_what_it_gives_uncompiled(family, mode):
 
 @FAMILY
 def test_little_memory_changes_nothing_but_how_many_heads_go_at_once(family, monkeypatch):
-    model, x, heads = with_rope(tiny_transformer(family), "rectified"), large(family), set()
+    x, heads = large(family), set()
 
     def noted(function, q, k, v, heads_at_once=None, **kwargs):
         at_once = kwargs["heads"] if heads_at_once is None else heads_at_once
@@ -191,7 +217,7 @@ def test_little_memory_changes_nothing_but_how_many_heads_go_at_once(family, mon
             heads.add(at_once)
         return function(q, k, v, **{"heads": at_once, **kwargs})
 
-    model.model_options["transformer_options"][OVERRIDE_KEY] = noted
+    model = with_rope(with_override(tiny_transformer(family), noted), "rectified")
     whole = sample(model, x)
     assert heads == {2}
     heads.clear()

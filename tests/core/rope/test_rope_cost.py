@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from freescale_core.geometry import Size
+from freescale_core.planning.cost import attention_operations
 from freescale_core.rope.limits import limits
 from freescale_core.rope.rectified_attention import RectifiedAxis, Tiling, TokenPlaces, rectified_attention
 from freescale_core.settings import RopeSettings
@@ -65,6 +66,7 @@ def test_the_table_is_what_is_counted(name, case):
     (cells,) = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     tokens, tiles, operations, moved, times = (cell.strip() for cell in cells.split("|"))
     got = counted(*case)
+    assert got[2] == attention_operations(got[0] ** 2, case[4] * CHANNELS)
     assert (int(tokens.replace(" ", "")), int(tiles)) == got[:2]
     assert operations == f"{got[2]:.1e}".replace("e+", "e")
     assert moved == f"{got[3] / 1e9:.0f} GB"
