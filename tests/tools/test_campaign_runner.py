@@ -73,28 +73,48 @@ def test_the_figures_of_a_log(tmp_path):
     assert figures["endings"]["odd"] == endings(lines).count("odd") and figures["found"] == []
 
 
+CODE = ("nodes/inner/code.py", "freescale_core/code.py", "tools/campaign/toys.py", "tools/harness/parts.py")
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A checkout whose code is three files and a campaign of toys."""
-    for folder in runner.CODE:
-        (tmp_path / folder / "inner").mkdir(parents=True)
-        (tmp_path / folder / "inner" / "code.py").write_text("")
+    """A checkout with a campaign of toys, which imports a part, and with another campaign."""
+    for file in (*CODE, "tools/campaign/others.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("")
+    (tmp_path / CODE[2]).write_text("from tools.harness import parts\ndef run_case(draw): ...\n")
     monkeypatch.setattr(runner, "ROOT", tmp_path)
+    monkeypatch.setattr(runner, "FOLDER", tmp_path / "tools" / "campaign")
     monkeypatch.setattr(runner, "LOGS", tmp_path / "logs")
-    monkeypatch.setattr(runner, "CAMPAIGNS", {"toys": ""})
+    monkeypatch.setattr(runner, "campaigns", lambda: {"toys": ""})
     monkeypatch.setattr(runner.logging, "disable", lambda level: None)
     monkeypatch.setitem(sys.modules, "tools.campaign.toys", SimpleNamespace(run_case=broken))
     return tmp_path
 
 
-@pytest.mark.parametrize("folder", runner.CODE)
-def test_a_finding_is_not_carried_over_to_other_code(checkout, monkeypatch, folder):
+@pytest.mark.parametrize("file", CODE)
+def test_a_finding_is_not_carried_over_to_other_code(checkout, monkeypatch, file):
     words = ["toys", "--cases", "2"]
     assert runner.main(words) == 1 == runner.main(words)
     monkeypatch.setattr(sys.modules["tools.campaign.toys"], "run_case", drawn)
     assert runner.main(words) == 1
-    (checkout / folder / "inner" / "code.py").write_text("mended = True\n")
+    with (checkout / file).open("a") as code:
+        code.write("mended = True\n")
     assert runner.main(words) == 0
+
+
+def test_a_log_goes_on_when_another_campaign_changes(checkout, monkeypatch):
+    assert runner.main(["toys", "--cases", "2"]) == 1
+    monkeypatch.setattr(sys.modules["tools.campaign.toys"], "run_case", drawn)
+    (checkout / "tools" / "campaign" / "others.py").write_text("changed = True\n")
+    assert runner.main(["toys", "--cases", "2"]) == 1
+
+
+def test_a_campaign_is_a_file_with_cases():
+    names = runner.campaigns()
+    assert {"interrupts", "memory", "fuzz", "route"} <= set(names)
+    assert {"runner", "page", "__init__"}.isdisjoint(names)
+    assert all(text.split("\n\n")[0].endswith(".") for text in names.values())
 
 
 def test_without_a_name_the_campaigns_are_listed(capsys):

@@ -8,7 +8,6 @@ import tools.harness.in_process  # noqa: F401, I001 (ComfyUI, then the pack)
 
 # isort: split
 import random
-import re
 import time
 from unittest import mock
 
@@ -33,14 +32,13 @@ from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 from freescale_pack.nodes.video_nodes import FreeScaleVideoCrafterSampler, FreeScaleVideoCrafterTextToVideo
 
 from tools.campaign.parts.model_state import ModelState
+from tools.campaign.parts.sentence import SENTENCE
 from tools.campaign.parts.subjects import BASE, Preview
 from tools.campaign.parts.values import Values
 from tools.campaign.runner import CaseResult
 from tools.harness.demo_checkpoint import conditioning
 from tools.harness.tiny_transformers import latent, prompt
 
-SENTENCE = re.compile(r"(FreeScale|VideoCrafter2)[^\n]+: [a-z][^\n]+")
-"""What is wrong, then what to do."""
 MANY_SECONDS = 120
 """A case takes a few; more is a run that does not come to an end."""
 ANY_SIZE, SMALL = 16384, 128

@@ -6,6 +6,7 @@ behind the last one; other code begins a log of its own, so that no figure mixes
 """
 
 import argparse
+import ast
 import hashlib
 import importlib
 import json
@@ -24,16 +25,12 @@ from typing import Any
 
 from tools import ROOT
 
-CAMPAIGNS = {
-    "interrupts": "Cancel or an error at any operation of a random run",
-    "memory": "lack of memory at any allocation of the pack in a random run",
-    "fuzz": "random inputs to every node, to chains of them and to the runs behind them",
-    "route": "random requests to the route that FreeScale Plan's drawing asks",
-}
-"""Name of a module beside this one -> what its cases do."""
+FOLDER = Path(__file__).parent
 LOGS = ROOT / ".dev" / "campaign"
-CODE = ("nodes", "freescale_core", "tools/campaign")
-"""What the cases and their endings depend on."""
+PACK = ("nodes", "freescale_core")
+"""What every campaign tries to break."""
+PAGE = "page"
+"""Named like a campaign: writes what the logs hold as a page."""
 DEFAULT_MINUTES = 2.0
 
 
@@ -47,6 +44,8 @@ class CaseResult:
     """One of a few words, which are counted."""
     found: str | None = None
     """The promise that was broken; None = all were kept."""
+    figures: dict[str, str] | None = None
+    """What was measured, in words, where a case is a measurement."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ class Line:
     ending: str
     found: str | None
     seconds: float
+    figures: dict[str, str] | None = None
 
 
 RunCase = Callable[[random.Random], CaseResult]
@@ -82,12 +82,40 @@ def lines_of(campaign: RunCase, seed: int, first: int = 0) -> Iterator[Line]:
         yield Line(case=case, seconds=round(time.monotonic() - start, 2), **asdict(outcome))
 
 
-def code_digest(root: Path) -> str:
-    """A short name of the code's state in a checkout."""
+def campaigns() -> dict[str, str]:
+    """Name of a module beside this one that offers cases -> the text at its top."""
+    found = {}
+    for file in sorted(FOLDER.glob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "run_case" for node in tree.body):
+            found[file.stem] = ast.get_docstring(tree) or ""
+    del found["runner"]  # Its run_case runs those of the others.
+    return found
+
+
+def code_digest(root: Path, campaign: str) -> str:
+    """A short name of the state in a checkout of the pack and of all that a campaign imports from tools."""
+    files = {file for folder in PACK for file in (root / folder).rglob("*.py")}
+    _add_imported(files, root, f"tools.campaign.{campaign}")
     digest = hashlib.sha256()
-    for file in sorted(file for folder in CODE for file in (root / folder).rglob("*.py")):
+    for file in sorted(files):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def _add_imported(files: set[Path], root: Path, module: str) -> None:
+    """Add the file of a module, if it has one, and those of the modules of tools that it imports."""
+    file = root.joinpath(*module.split(".")).with_suffix(".py")
+    if file in files or not file.is_file():
+        return
+    files.add(file)
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{name}" for name in names)]
+        for name in names:
+            if name.startswith("tools."):
+                _add_imported(files, root, name)
 
 
 def read_log(file: Path) -> list[Line]:
@@ -129,19 +157,25 @@ def _text(line: Line) -> str:
 
 
 def summary(lines: list[Line]) -> dict[str, Any]:
-    """The figures of a log: cases, how many ended how and with what, seconds, findings."""
+    """The figures of a log: cases, how many ended how and with what, seconds, findings, figures."""
     return {
         "cases": len(lines),
         "subjects": dict(sorted(Counter(line.subject for line in lines).items())),
         "endings": dict(sorted(Counter(line.ending for line in lines).items())),
         "seconds": round(sum(line.seconds for line in lines)),
         "found": [f"case {line.case}, {line.subject}: {line.found}" for line in lines if line.found],
+        "figures": [line.figures for line in lines if line.figures],
     }
 
 
 def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dev.py campaign", allow_abbrev=False, epilog=_names())
-    parser.add_argument("name", nargs="?", choices=CAMPAIGNS, metavar="name")
+    parser = argparse.ArgumentParser(
+        prog="dev.py campaign",
+        allow_abbrev=False,
+        epilog=_names(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", choices=[*campaigns(), PAGE], metavar="name")
     parser.add_argument("--minutes", type=float, default=DEFAULT_MINUTES)
     parser.add_argument("--cases", type=int, default=sys.maxsize, help="end after so many cases")
     parser.add_argument("--seed", type=int, default=0)
@@ -150,6 +184,9 @@ def main(words: list[str]) -> int:
     if options.name is None:
         print(_names())
         return 0
+    if options.name == PAGE:
+        importlib.import_module("tools.campaign.page").write(LOGS)
+        return 0
     campaign = importlib.import_module(f"tools.campaign.{options.name}").run_case
     logging.disable(logging.ERROR)  # A thousand cases would say the same thing a thousand times.
     if options.case is not None:
@@ -157,7 +194,8 @@ def main(words: list[str]) -> int:
         print(lines[0])
     else:
         release = os.environ.get("FREESCALE_HOST", "unknown")
-        file = LOGS / f"{options.name}-{release}-{code_digest(ROOT)}-{options.seed}.jsonl"
+        digest = code_digest(ROOT, options.name)
+        file = LOGS / f"{options.name}-{release}-{digest}-{options.seed}.jsonl"
         deadline = time.monotonic() + 60 * options.minutes
         lines = campaign_until(campaign, options.seed, file, deadline, options.cases)
         print(json.dumps(summary(lines), indent=2))
@@ -167,7 +205,9 @@ def main(words: list[str]) -> int:
 
 
 def _names() -> str:
-    return "\n".join(f"{name:<12}{does}" for name, does in CAMPAIGNS.items())
+    does = {name: " ".join(text.split("\n\n")[0].split()) for name, text in campaigns().items()}
+    does[PAGE] = "docs/RELIABILITY.md, with the figures of the logs"
+    return "\n".join(f"{name:<12}{text}" for name, text in does.items())
 
 
 if __name__ == "__main__":
