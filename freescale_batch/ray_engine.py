@@ -11,8 +11,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import ray.exceptions
 from .errors import BatchError
 from .jobs import Job
 from .outcome import Outcome
+from .run import Running
 from .server import KEEPER
 from .worker import Worker, WorkerOptions
 
@@ -73,9 +75,7 @@ class RayOptions:
 
 
 @contextlib.contextmanager
-def run_on_ray(
-    jobs: Sequence[Job], options: WorkerOptions, ray_options: RayOptions
-) -> Iterator[tuple[int, Iterator[Outcome]]]:
+def run_on_ray(jobs: Sequence[Job], options: WorkerOptions, ray_options: RayOptions) -> Iterator[Running]:
     """The engine of Ray: many workers, one a GPU.
 
     Raises:
@@ -84,8 +84,10 @@ def run_on_ray(
     with _connected(ray_options):
         try:
             workers = _number_of_workers(ray_options)
-            rows = _dataset(jobs, options, ray_options, workers).iter_rows()
-            yield workers, (Outcome(**row) for row in rows)
+            data = _dataset(jobs, options, ray_options, workers)
+            # Unless they are closed first, Ray Data goes on after Ray's end: it starts a cluster of its own.
+            with contextlib.closing(_outcomes(data)) as outcomes:
+                yield partial(_number_of_workers, ray_options), outcomes
         except ray.exceptions.RayError as error:
             raise BatchError(
                 f"Expected Ray to go on, got {type(error).__name__}: run the same command again.\n{error}"
@@ -110,10 +112,22 @@ def _dataset(
     )
 
 
+def _outcomes(data: ray.data.Dataset) -> Generator[Outcome, None, None]:
+    """What becomes of jobs, each as soon as it is known: prefetching, Ray Data would hold one back."""
+    for block in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from (Outcome(**row) for row in block.to_pylist())
+
+
 def _number_of_workers(options: RayOptions) -> int:
+    """How many workers there is room for in the cluster as it is now.
+
+    Raises:
+        BatchError: it has no GPU.
+    """
+    resources = ray.cluster_resources()
     if options.cpu:
-        return options.workers or 1
-    gpus = ray.cluster_resources().get("GPU", 0.0)
+        return max(1, min(options.workers or 1, int(resources.get("CPU", 0.0))))
+    gpus = resources.get("GPU", 0.0)
     if gpus < options.gpus:
         raise BatchError(
             f"Expected a GPU for each worker, got {gpus:g} in the cluster: add --cpu to run without one."

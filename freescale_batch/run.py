@@ -15,8 +15,12 @@ from .store import Store
 from .summary import FAILED_JOBS, write_summary
 from .worker import Worker, WorkerOptions
 
-Engine = Callable[[Sequence[Job], WorkerOptions], AbstractContextManager[tuple[int, Iterator[Outcome]]]]
-"""Gives the number of its workers and, in any order, what becomes of jobs. The workers end with the block."""
+Running = tuple[Callable[[], int], Iterator[Outcome]]
+Engine = Callable[[Sequence[Job], WorkerOptions], AbstractContextManager[Running]]
+"""Gives a function that counts the workers there is room for now and, in any order, what becomes of jobs.
+
+The workers end with the block.
+"""
 MAX_NOT_RUN = 20
 """Jobs in a row that come back from every worker for want of a server: then the command ends.
 
@@ -26,10 +30,10 @@ PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 @contextmanager
-def run_here(jobs: Sequence[Job], options: WorkerOptions) -> Iterator[tuple[int, Iterator[Outcome]]]:
+def run_here(jobs: Sequence[Job], options: WorkerOptions) -> Iterator[Running]:
     """The engine without Ray: one worker in this process, one job after another."""
     with closing(Worker(options)) as worker:
-        yield 1, (Outcome(**worker({"job": json.dumps(vars(job))})) for job in jobs)
+        yield lambda: 1, (Outcome(**worker({"job": json.dumps(vars(job))})) for job in jobs)
 
 
 def run_jobs(
@@ -95,7 +99,7 @@ def _feed(jobs: Sequence[Job], options: WorkerOptions, engine: Engine, live: Liv
     in_a_row = Counter[tuple[str, int]]()
     worked = False
     last = ""
-    with engine(jobs, options) as (workers, outcomes):
+    with engine(jobs, options) as (count_workers, outcomes):
         for outcome in outcomes:
             live.add(outcome)
             failed += outcome.status == "failed"
@@ -105,8 +109,10 @@ def _feed(jobs: Sequence[Job], options: WorkerOptions, engine: Engine, live: Liv
                 continue
             not_run, last = not_run + 1, f"{outcome.worker}: {outcome.error}"
             in_a_row[worker] += 1
-            broken = sum(count >= (MAX_NOT_RUN if worked else 1) for count in in_a_row.values())
-            if broken >= workers:
+            limit = MAX_NOT_RUN if worked else 1
+            broken = sum(count >= limit for count in in_a_row.values())
+            # There are fewer workers than at the start if a machine was lost, perhaps one of the broken ones.
+            if in_a_row[worker] >= limit and broken >= count_workers():
                 raise BatchError(f"Expected workers that can run jobs, got none. {last}")
     if not_run:
         raise BatchError(

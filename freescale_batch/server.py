@@ -101,12 +101,16 @@ class Server:
         options = self.options
         folders = [word for name in FOLDERS for word in (f"--{name}-directory", str(self.folder / name))]
         return [
-            *(options.python or default_python(options.comfyui), str(Path(options.comfyui) / "main.py")),
+            *(self._python, str(Path(options.comfyui) / "main.py")),
             *(["--cpu"] if options.cpu else []),
             *("--listen", "127.0.0.1", "--port", str(port), *folders),
             *("--database-url", f"sqlite:///{(self.folder / 'comfyui.db').as_posix()}"),
             *("--disable-auto-launch", "--disable-api-nodes", *without_folders(options.arguments)),
         ]
+
+    @property
+    def _python(self) -> str:
+        return self.options.python or default_python(self.options.comfyui)
 
     @property
     def _log_file(self) -> Path:
@@ -125,7 +129,8 @@ class Server:
         while not self._answers():
             if (status := self.exit_status()) is not None:
                 raise ServerError(
-                    f"expected ComfyUI to start, got exit status {status}: read its log's end.\n"
+                    f"expected ComfyUI to start, got exit status {status}: read its log's end, and if a "
+                    f"module is missing, name ComfyUI's Python with --python (now {self._python}).\n"
                     f"{self.log_tail()}"
                 )
             if time.monotonic() > deadline:

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sys
 from contextlib import contextmanager
+from itertools import chain, repeat
 
 import pyarrow.parquet as pq
 import pytest
@@ -93,7 +95,9 @@ def test_an_output_that_cannot_be_written_is_no_failed_job(place, capsys):
 def test_a_server_that_cannot_start_ends_the_command_with_its_log(place, capsys):
     (place.tree / "broken").touch()
     assert run(place, "x", "y") == ABORTED
-    assert "No module named 'torch'" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "No module named 'torch'" in told
+    assert f"name ComfyUI's Python with --python (now {sys.executable})" in told
     (place.tree / "broken").unlink()
     assert run(place, "x", "y") == ALL_DONE
 
@@ -123,8 +127,11 @@ def give_back_at_once(self, job, error):
     return Outcome(job.id, "not run", self.name, error=str(error))
 
 
-def engine_that_tells(told: list[tuple[str, str]], workers: int):
-    """An engine whose workers tell these (worker, status), a job each."""
+def engine_that_tells(told: list[tuple[str, str]], workers: list[int]):
+    """An engine whose workers tell these (worker, status), a job each.
+
+    workers: how many there are, each time that somebody asks; the last number stays.
+    """
 
     @contextmanager
     def engine(jobs, options):
@@ -132,7 +139,8 @@ def engine_that_tells(told: list[tuple[str, str]], workers: int):
             Outcome(job.id, status, worker, error="no server")
             for job, (worker, status) in zip(jobs, told, strict=True)
         )
-        yield workers, outcomes
+        counts = chain(workers, repeat(workers[-1]))
+        yield lambda: next(counts), outcomes
 
     return engine
 
@@ -143,12 +151,14 @@ LOST, BUSY, OTHER_LOST = ("one", "not run"), ("two", "done"), ("two", "not run")
 @pytest.mark.parametrize(
     ("told", "workers", "heard"),
     [
-        ([LOST, LOST], 1, 1),
-        ([LOST, OTHER_LOST, BUSY], 2, 2),
-        ([LOST, LOST, BUSY, *[LOST] * 5], 2, None),
-        ([*[LOST] * 5], 2, None),
-        ([BUSY, *[LOST] * 3, OTHER_LOST, BUSY, OTHER_LOST, OTHER_LOST], 2, None),
-        ([BUSY, *[LOST] * 3, *[OTHER_LOST] * 3, BUSY], 2, 7),
+        ([LOST, LOST], [1], 1),
+        ([LOST, OTHER_LOST, BUSY], [2], 2),
+        ([LOST, LOST, BUSY, *[LOST] * 5], [2], None),
+        ([*[LOST] * 5], [2], None),
+        ([BUSY, *[LOST] * 3, OTHER_LOST, BUSY, OTHER_LOST, OTHER_LOST], [2], None),
+        ([BUSY, *[LOST] * 3, *[OTHER_LOST] * 3, BUSY], [2], 7),
+        ([*[LOST] * 5], [2, 2, 1], 3),  # the other one's machine is lost before it tells anything
+        ([BUSY, *[LOST] * 3, OTHER_LOST, BUSY], [2, 1], None),  # the broken one's machine is lost
     ],
 )
 def test_a_broken_worker_leaves_the_others_at_work_and_only_all_broken_ones_end_the_command(

@@ -7,6 +7,7 @@ import pytest
 import ray.cluster_utils
 import ray.exceptions
 
+from freescale_batch import ray_engine
 from freescale_batch.__main__ import ABORTED, ALL_DONE, SOME_FAILED, main
 from freescale_batch.errors import BatchError
 from freescale_batch.ray_engine import RayOptions, run_on_ray
@@ -74,13 +75,24 @@ def test_after_a_killed_driver_nothing_lives_on_and_the_same_command_does_the_re
 
 
 def test_a_scheduler_that_ends_the_command_gets_the_status_of_one_that_broke_off(place: Place):
-    file = place.write_jobs(text_jobs("gate"))
+    file = place.write_jobs(text_jobs("x", "gate"))
     with running(command(place, place.words(file, "--workers", "1"))) as it:
         wait_until(lambda: "gate" in place.runs())
+        wait_until(lambda: "1 done, 0 failed, 1 left" in it.log)  # told before the next one has ended
         it.process.terminate()
         assert it.wait() == ABORTED
         assert "interrupted: the same command goes on from here" in it.log
-    assert place.results() == place.results("failed.json") == {}
+    assert set(place.results()) == {"a"} and place.results("failed.json") == {}
+
+
+def test_where_no_server_starts_the_end_tells_that_alone(place: Place):
+    """Ray Data would go on without its cluster, print what fails there and start another one."""
+    (place.tree / "broken").touch()
+    file = place.write_jobs([{"id": f"j{n}", "set": {"3.seed": n}} for n in range(9)])
+    with running(command(place, place.words(file, "--workers", "1"))) as it:
+        assert it.wait() == ABORTED
+        assert it.log.count("not run: ") == 1 and "Expected workers that can run jobs, got none" in it.log
+        assert "Traceback" not in it.log and "Started a local Ray" not in it.log
 
 
 def test_ray_without_the_clusters_token_is_told_in_a_sentence(monkeypatch):
@@ -91,6 +103,21 @@ def test_ray_without_the_clusters_token_is_told_in_a_sentence(monkeypatch):
     sentence = r"Expected Ray at auto, got AuthenticationError: .*no token"
     with pytest.raises(BatchError, match=sentence), run_on_ray([], None, RayOptions("auto")):
         pass
+
+
+@pytest.mark.parametrize(
+    ("asked", "has", "workers"),
+    [
+        (RayOptions(cpu=True), {"CPU": 2.0}, 1),
+        (RayOptions(cpu=True, workers=8), {"CPU": 2.0}, 2),
+        (RayOptions(), {"CPU": 2.0, "GPU": 3.0}, 3),
+        (RayOptions(workers=2), {"GPU": 3.0}, 2),
+        (RayOptions(gpus=0.5), {"GPU": 3.0}, 6),
+    ],
+)
+def test_workers_are_counted_that_the_cluster_has_room_for(monkeypatch, asked, has, workers):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: has)
+    assert ray_engine._number_of_workers(asked) == workers
 
 
 def test_jobs_that_kill_their_server_or_their_worker_fail_alone_after_two_attempts(place, monkeypatch):

@@ -200,6 +200,29 @@ def test_half_precision_gives_nearly_the_same_video(dtype, weights, monkeypatch)
     assert 0 < relative_error(got, expected) < HALF[dtype]
 
 
+def test_every_layer_with_weights_can_stay_offloaded(weights, monkeypatch):
+    """ComfyUI moves a layer that found no room by the layer's own casting, which plain torch layers lack."""
+    stuck = [layer for layer in _layers(videocrafter()) if not hasattr(layer, "comfy_cast_weights")]
+    assert stuck == []
+    expected = sample(videocrafter(), *text_to_video())
+    model = load_model(dict(weights), torch.float32)
+    offloaded = []
+
+    def load(models, *args, **more):
+        for patcher in models:
+            patcher.load(patcher.load_device, lowvram_model_memory=100_000)
+        offloaded.append(sum(layer.comfy_cast_weights for layer in _layers(model)))
+
+    monkeypatch.setattr(model_management, "load_models_gpu", load)
+    assert torch.equal(sample(model, *text_to_video()), expected)
+    assert offloaded[0] > 300
+
+
+def _layers(model):
+    """Those of the network that hold weights themselves."""
+    return [layer for layer in model.model.diffusion_model.modules() if layer._parameters]
+
+
 def test_cond_and_uncond_apart_equal_both_at_once(monkeypatch):
     together = sample(videocrafter(), *text_to_video())
     monkeypatch.setattr(

@@ -12,7 +12,6 @@ import comfy.sample
 import comfy.samplers
 import safetensors.torch
 import torch
-from comfy.ldm.modules.diffusionmodules.util import timestep_embedding
 from freescale_pack.nodes.backbones.videocrafter.ddim import sample_videocrafter_ddim
 from freescale_pack.nodes.backbones.videocrafter.loading import load_model
 
@@ -107,12 +106,8 @@ def call_errors(case, model):
     x, context = case.tensors["x"], case.tensors["context"]
     videos, frames = x.shape[0], x.shape[2]
     unet = model.model.diffusion_model
-    per_frame = [
-        torch.tensor([float(per_video(case.info[name], video)) for video in range(videos)]).repeat_interleave(
-            frames
-        )
-        for name in ("timesteps", "fps")
-    ]
+    timesteps = torch.tensor([float(per_video(case.info["timesteps"], video)) for video in range(videos)])
+    told = [model.model.encode_adm(fps=per_video(case.info["fps"], video)) for video in range(videos)]
     norms = {}
     hooks = [
         module.register_forward_hook(lambda module, args, out, name=name: norms.update({name: out.norm()}))
@@ -121,9 +116,9 @@ def call_errors(case, model):
     try:
         got = unet(
             as_batch(x),
-            per_frame[0],
+            timesteps.repeat_interleave(frames),
             context.expand(videos, -1, -1).repeat_interleave(frames, 0),
-            timestep_embedding(per_frame[1], unet.model_channels),
+            torch.cat(told).repeat_interleave(frames, 0),
             transformer_options={},
             num_video_frames=frames,
         )
