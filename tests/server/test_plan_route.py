@@ -134,3 +134,36 @@ def test_a_linked_setting_leaves_the_numbers(client: ComfyClient) -> None:
     assert plan["stages"][-1]["size"] == [2048, 2048]
     assert "enlarges the image before it (by an upscale model)" in plan["settings"][0]
     assert plan["settings"][-1] == "Shown with the default, as the value comes from another node: tiling"
+
+
+FROM_ELSEWHERE = (
+    {"Origin": "http://evil.example"},
+    {"Origin": "http://evil.example", "Host": "evil.example"},
+    {"Origin": "http://localhost:1"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.example", "Host": "127.0.0.1"},
+)
+
+
+@pytest.mark.parametrize("headers", FROM_ELSEWHERE)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_another_site_gets_from_it_what_it_gets_from_comfyui(
+    client: ComfyClient, method: str, headers: dict[str, str]
+) -> None:
+    """The status, and leave for the browser to hand the answer to that site."""
+
+    def answer(path: str) -> tuple[int, dict[str, str]]:
+        got = requests.request(method, f"http://{client.address}{path}", headers=headers, timeout=30)
+        shared = {name: value for name, value in got.headers.items() if name.startswith("Access-Control-")}
+        return got.status_code, shared
+
+    for prefix in ("", "/api"):
+        assert answer(prefix + PATH) == answer(prefix + "/system_stats")
+
+
+def test_some_requests_of_other_sites_are_refused(client: ComfyClient) -> None:
+    """So that the comparison above compares something."""
+    headers = {"Origin": "http://evil.example"}
+    assert requests.get(f"http://{client.address}{PATH}", headers=headers, timeout=30).status_code == 403
+    assert requests.get(f"http://{client.address}{PATH}", timeout=30).status_code == 200
