@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from tiny_video_prompts import SVD, VIDEOCRAFTER
 
 from tools import ROOT
+from tools.campaign.parts.server import folders as campaign_folders
 from tools.harness.comfy_client import ComfyClient
 from tools.harness.comfy_server import ComfyServer
 from tools.harness.demo_prompts import CHECKPOINT, CONTROL_NET
@@ -80,8 +81,10 @@ def server(
     tiny_videos: None,
     tiny_transformers: None,
     checkpoint_without_vae: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ComfyServer]:
-    yield ComfyServer.from_environment(EXTENSIONS)
+    more = campaign_folders(tmp_path_factory.mktemp("checkpoints"))
+    yield ComfyServer.from_environment(more | {"custom_nodes": [EXTENSIONS, *more["custom_nodes"]]})
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,8 @@ def rows_of(logs: Path) -> list[Row]:
     """Of each campaign and host the figures of the code that ran last, all its seeds together."""
     newest: dict[tuple[str, str], tuple[str, list[Path]]] = {}
     for file in sorted(logs.glob("*.jsonl"), key=lambda file: file.stat().st_mtime):
-        if name := LOG_NAME.fullmatch(file.stem):
+        name = LOG_NAME.fullmatch(file.stem)
+        if name and read_log(file):  # A campaign whose first case is still running has none.
             place, code = (name["campaign"], name["host"]), name["code"]
             others = newest[place][1] if place in newest and newest[place][0] == code else []
             newest[place] = code, [*others, file]
@@ -65,6 +66,7 @@ def page(rows: list[Row]) -> str:
             [(*_place(row), *end) for row, end in zip(rows, ends, strict=True)],
         ),
         _section("broken", (*place, "case"), broken),
+        _not_run(rows),
         TEXTS["campaigns"],
         *(f"**{name}**: {' '.join(text.split())}\n" for name, text in campaigns().items()),
         _section("what_was_run", (*place, "cases"), subjects),
@@ -81,6 +83,12 @@ def _place(row: Row) -> tuple[str, str]:
 def _section(name: str, head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
     """A text and the table below it, nothing without rows."""
     return f"{TEXTS[name]}\n{_table(head, rows)}" if rows else ""
+
+
+def _not_run(rows: list[Row]) -> str:
+    """Which campaigns have no figures, nothing if all have some."""
+    names = sorted(set(campaigns()) - {row["campaign"] for row in rows})
+    return f"Not run for the record yet: {', '.join(names)}.\n" if names else ""
 
 
 def _minutes(row: Row) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -26,26 +27,26 @@ class ComfyServer:
     afterwards.
 
     base: ComfyUI's base directory; its custom nodes and models are used, nothing in it is written.
-    extensions: a folder of more custom nodes.
+    more: further folders by ComfyUI's name for what they hold, such as custom_nodes or checkpoints.
     """
 
-    def __init__(self, comfyui: Path, base: Path, extensions: Path | None = None) -> None:
+    def __init__(self, comfyui: Path, base: Path, more: Mapping[str, Sequence[Path]] | None = None) -> None:
         self.comfyui = comfyui
         self.base = base
-        self._extensions = extensions
+        self._more = more or {}
         self._temporary = tempfile.TemporaryDirectory(prefix="freescale-server-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name)
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def from_environment(cls, extensions: Path | None = None) -> "ComfyServer":
+    def from_environment(cls, more: Mapping[str, Sequence[Path]] | None = None) -> "ComfyServer":
         """The host that dev.py names in FREESCALE_COMFYUI and FREESCALE_BASE."""
         missing = [name for name in ("FREESCALE_COMFYUI", "FREESCALE_BASE") if name not in os.environ]
         if missing:
             raise RuntimeError(
                 f"Expected {' and '.join(missing)} in the environment, got none: start this through dev.py."
             )
-        return cls(Path(os.environ["FREESCALE_COMFYUI"]), Path(os.environ["FREESCALE_BASE"]), extensions)
+        return cls(Path(os.environ["FREESCALE_COMFYUI"]), Path(os.environ["FREESCALE_BASE"]), more)
 
     @property
     def log(self) -> str:
@@ -99,9 +100,10 @@ class ComfyServer:
         folders = {name: self.folder / name for name in ("user", "output", "temp", "input")}
         command = server_command(sys.executable, self.comfyui, self.base, port, folders=folders)
         command += ["--preview-method", "latent2rgb", "--use-pytorch-cross-attention"]
-        if self._extensions is not None:
+        if self._more:
             paths = self.folder / "paths.yaml"  # JSON is YAML.
-            paths.write_text(json.dumps({"tests": {"custom_nodes": str(self._extensions)}}), encoding="utf-8")
+            folders_of = {kind: "\n".join(map(str, folders)) for kind, folders in self._more.items()}
+            paths.write_text(json.dumps({"tests": folders_of}), encoding="utf-8")
             command += ["--extra-model-paths-config", str(paths)]
         return command
 
