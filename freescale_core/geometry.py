@@ -41,6 +41,11 @@ def to_pixels(cells: Size, cell: int = LATENT_CELL) -> Size:
     return Size(cells.height * cell, cells.width * cell)
 
 
+def to_tokens(size: Size, token: int) -> Size:
+    """Pixels -> tokens of `token` pixels; a transformer pads what does not fill one."""
+    return Size(-(-size.height // token), -(-size.width // token))
+
+
 def scale_between(base: Size, target: Size) -> float:
     """s = sqrt(target area / base area), the resolution level (paper, section 3.3); sizes in one unit."""
     return math.sqrt(target.area / base.area)

@@ -49,12 +49,16 @@ class Speed:
 
     fusion: FusionSettings = field(default_factory=FusionSettings)
     max_later_steps: int | None = None
+    neighbourhoods: bool = False
+    """Of transformers, in place of scale fusion's kinds."""
 
 
 SPEEDS = {
     "Exact": Speed(),
-    "Balanced": Speed(FusionSettings(mode="fast")),
-    "Fast": Speed(FusionSettings(mode="fast", local="neighbourhoods"), max_later_steps=15),
+    "Balanced": Speed(FusionSettings(mode="fast"), neighbourhoods=True),
+    "Fast": Speed(
+        FusionSettings(mode="fast", local="neighbourhoods"), max_later_steps=15, neighbourhoods=True
+    ),
 }
 """Exact equals the authors' code.
 

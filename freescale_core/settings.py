@@ -194,6 +194,11 @@ class FreeScaleSettings:
     prompt_regions: tuple[PromptRegion, ...] = ()
     rope: RopeSettings | None = None
     """Of transformers alone."""
+    neighbourhoods: bool = False
+    """Of transformers with rotary positions: image tokens attend to those around them and to all text.
+
+    A neighbourhood has the training size, which leaves rectified positions nothing to turn.
+    """
     base_step: int = BASE_STEP
     """Pixels: the sides of a training size that follows the run's aspect are multiples of it."""
     method: Method = "bicubic"

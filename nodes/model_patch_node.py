@@ -97,6 +97,7 @@ class FreeScaleModelPatch(io.ComfyNode):
             detail=DetailSettings(alpha, detail_regions or ()),
             prompt_regions=prompt_regions or (),
             rope=found.rope if rope == widgets.ROPE_BY_PRESET else widgets.ROPES[rope],
+            neighbourhoods=SPEEDS[speed].neighbourhoods and backbone.turns_positions,
         )
         return io.NodeOutput(with_settings(model, settings))
 

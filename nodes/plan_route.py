@@ -42,7 +42,7 @@ CURVE_STEP = 25
 LABELS = {
     *("stage", "base", "time", "memory", "sampling", "vae"),
     *("curves", "close", "free", "noise", "image", "restart"),
-    *("tokens", "attention", "operations", "ofStage0"),
+    *("tokens", "attention", "ofStage0"),
 }
 """The texts that the drawing takes as they are."""
 SETTING_INPUTS = {"method", "tiling", "later_sampler", "later_scheduler", "frames", "kind"}

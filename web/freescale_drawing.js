@@ -4,7 +4,7 @@ export const WIDTH = 400;
 const LINE = 15;
 const LEFT = 8;
 const RIGHT = WIDTH - LEFT;
-const COLUMNS = { stage: LEFT, size: 46, exact: 188, balanced: 244, fast: 282, unet: 346, vae: RIGHT, tokens: 172, attention: 232, operations: 296 };
+const COLUMNS = { stage: LEFT, size: 46, exact: 188, balanced: 244, fast: 282, unet: 346, vae: RIGHT, tokens: 168, attention: 214, operations: 245, near: 296 };
 const SPEEDS = { exact: "Exact", balanced: "Balanced", fast: "Fast" };
 const BARS = { left: 112, text: 136 };
 const PLOT = { left: 36, height: 84 };
@@ -79,12 +79,13 @@ class Drawing {
   /** Of a transformer: tokens, and operations of one model call in units of stage 0's. */
   tokens({ labels, stages }) {
     const vae = (cell) => (stages[0].vae_gib === null ? {} : { vae: cell });
-    this.row({ operations: labels.ofStage0, ...vae(labels.memory) }, MUTED);
-    const { tokens, attention, operations } = labels;
-    this.row({ stage: labels.stage, tokens, attention, operations, ...vae(labels.vae) }, MUTED);
+    this.row({ near: labels.ofStage0, ...vae(labels.memory) }, MUTED);
+    const heads = { tokens: labels.tokens, attention: labels.attention, operations: SPEEDS.exact, near: SPEEDS.balanced };
+    this.row({ stage: labels.stage, ...heads, ...vae(labels.vae) }, MUTED);
     this.rule();
     for (const [index, stage] of stages.entries()) {
-      const numbers = { tokens: stage.tokens, attention: rounded(stage.attention), operations: rounded(stage.operations) };
+      const [attention, operations, near] = [stage.attention, stage.operations, stage.balanced].map(rounded);
+      const numbers = { tokens: stage.tokens, attention, operations, near };
       this.row({ stage: index || labels.base, size: times(stage.size), ...numbers, ...vae(rounded(stage.vae_gib ?? 0)) });
     }
     this.rule();

@@ -99,12 +99,23 @@ def fused_cost(base: Size, size: Size, mode: Mode, local: Local = "windows") -> 
     return fused_operations(base, size, mode, local) + MOVED_PER_ELEMENT[local] * moved
 
 
-def transformer_cost(tokens: int, width: int = TRANSFORMER_WIDTH) -> float:
+def transformer_cost(tokens: int, width: int = TRANSFORMER_WIDTH, pairs: int | None = None) -> float:
     """Operations of one layer of a transformer over `tokens`: what grows with them, and their attention.
 
-    Good for the shares of stages, not as an absolute number.
+    pairs: of a query and a key; None = all. Good for the shares of stages, not as an absolute number.
     """
-    return 24.0 * tokens * width**2 + attention_operations(tokens**2, width)
+    return 24.0 * tokens * width**2 + attention_operations(tokens**2 if pairs is None else pairs, width)
+
+
+def neighbourhood_pairs(grid: Size, base: Size, frames: int = 1, text: int = 0) -> int:
+    """Pairs of a query and a key of one layer with neighbourhoods (`rope.local_attention`).
+
+    grid, base: of the image or of each of `frames`, in tokens. text: tokens that are not image.
+    """
+    window = WindowGrid(grid, base).clipped
+    pairs = attended_pairs(grid, window)
+    queries = frames * (pairs // window.area)
+    return frames**2 * pairs + queries * text + text * (frames * grid.area + text)
 
 
 def attention_operations(pairs: int, channels: int) -> float:

@@ -12,7 +12,7 @@ class TransformerKind(NamedTuple):
     text: tokens of text among those that attend to each other, as many as ComfyUI pads a short prompt to; 0
     where it pads none, or where text has an attention of its own.
     is_video: four frames after the first are one in the latent. has_sdxl_decoder: its VAE decodes by layers
-    of the same sizes as SDXL's.
+    of the same sizes as SDXL's. has_rope: it has rotary positions, and with them neighbourhoods.
     """
 
     width: int
@@ -20,6 +20,7 @@ class TransformerKind(NamedTuple):
     text: int = 0
     is_video: bool = False
     has_sdxl_decoder: bool = False
+    has_rope: bool = True
 
     def latent_frames(self, frames: int) -> int:
         """Frames that attend to each other; those of an image model are a batch.
@@ -39,7 +40,7 @@ TRANSFORMERS = {
     "Wan 720p (1280x720)": TransformerKind(5120, is_video=True),
     "Wan 2.1 1.3B (832x480)": TransformerKind(1536, is_video=True),
     "Wan 2.2 5B (1280x704)": TransformerKind(3072, token=32, is_video=True),
-    "SD3.5": TransformerKind(2432, text=154, has_sdxl_decoder=True),
+    "SD3.5": TransformerKind(2432, text=154, has_sdxl_decoder=True, has_rope=False),
 }
 """By the names of their presets."""
 KINDS = (SDXL, *TRANSFORMERS)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..geometry import Size, scale_between
-from .cost import TILED_VAE_GIB, attention_operations, transformer_cost, vae_gib
+from ..geometry import Size, scale_between, to_tokens
+from .cost import TILED_VAE_GIB, attention_operations, neighbourhood_pairs, transformer_cost, vae_gib
 from .kinds import TRANSFORMERS, TransformerKind
 from .plan import CascadePlan
 
@@ -13,7 +13,8 @@ class TransformerStage:
     """One stage.
 
     tokens: of the image, or of all frames of a video. attention, operations: of one model call, in units of
-    stage 0's; operations hold the attention, too. vae_gib: GPU memory for one image, None = not known.
+    stage 0's; operations hold the attention, too, and balanced are those at the speeds Balanced and Fast.
+    vae_gib: GPU memory for one image, None = not known.
     """
 
     size: Size
@@ -21,33 +22,32 @@ class TransformerStage:
     tokens: int
     attention: float
     operations: float
+    balanced: float
     vae_gib: float | None
 
 
 def transformer_stages(plan: CascadePlan) -> tuple[TransformerStage, ...]:
     """The stages of a plan for one of `kinds.TRANSFORMERS`, in whole tokens; the base first."""
     kind = TRANSFORMERS[plan.kind]
-    base = _tokens(kind, plan.base, plan.frames) + kind.text
-    return tuple(_stage(plan, kind, size, base) for size in (plan.base, *plan.rounded(kind.token).stages))
+    return tuple(_stage(plan, kind, size) for size in (plan.base, *plan.rounded(kind.token).stages))
 
 
-def _stage(plan: CascadePlan, kind: TransformerKind, size: Size, base: int) -> TransformerStage:
-    """base: tokens of stage 0, with text."""
-    tokens = _tokens(kind, size, plan.frames)
+def _stage(plan: CascadePlan, kind: TransformerKind, size: Size) -> TransformerStage:
+    frames = kind.latent_frames(plan.frames)
+    grid, base_grid = to_tokens(size, kind.token), to_tokens(plan.base, kind.token)
+    tokens, base = frames * grid.area, frames * base_grid.area + kind.text
     attending = tokens + kind.text
+    pairs = neighbourhood_pairs(grid, base_grid, frames, kind.text) if kind.has_rope else attending**2
+    cost_of_base = transformer_cost(base, kind.width)
     return TransformerStage(
         size=size,
         scale=scale_between(plan.base, size),
         tokens=tokens,
         attention=attention_operations(attending**2, kind.width) / attention_operations(base**2, kind.width),
-        operations=transformer_cost(attending, kind.width) / transformer_cost(base, kind.width),
+        operations=transformer_cost(attending, kind.width) / cost_of_base,
+        balanced=1.0 if size == plan.base else transformer_cost(attending, kind.width, pairs) / cost_of_base,
         vae_gib=vae_gib(size) if kind.has_sdxl_decoder else None,
     )
-
-
-def _tokens(kind: TransformerKind, size: Size, frames: int) -> int:
-    """What does not fill a token is padded."""
-    return kind.latent_frames(frames) * -(-size.height // kind.token) * -(-size.width // kind.token)
 
 
 def stage_lines(plan: CascadePlan) -> list[str]:
@@ -57,7 +57,7 @@ def stage_lines(plan: CascadePlan) -> list[str]:
     for r, stage in enumerate(later, start=1):
         lines.append(
             f"Stage {r}: {stage.size}, {stage.scale:.2f} times the base; {stage.tokens} tokens, attention "
-            f"{stage.attention:.1f}, all operations {stage.operations:.1f}"
+            f"{stage.attention:.1f}, all operations {stage.operations:.1f} (Balanced {stage.balanced:.1f})"
         )
     if plan.frames > 1 and TRANSFORMERS[plan.kind].is_video:
         latent = TRANSFORMERS[plan.kind].latent_frames(plan.frames)

@@ -4,5 +4,6 @@ limits               tile, threshold and largest distance, from the training siz
 positions            rectified positions: no key looks farther away than the training size allows
 frequencies          omega of each pair of channels, and NTK's factor on theta
 rectified_attention  queries in tiles, every key turned to its rectified position
+local_attention      patches of queries over the image tokens around them, and all text
 attention_scale      a factor on the logits of attention over more tokens
 """

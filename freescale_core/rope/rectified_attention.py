@@ -65,12 +65,14 @@ def _rotation(axis: RectifiedAxis, number: int, device: torch.device) -> Tensor 
 class TokenPlaces:
     """Where each of n tokens stands on the image's grid; text and references stand where they are nearest.
 
-    rows, columns: (n,), int64. grid: (h, w) in tokens.
+    rows, columns: (n,), int64. grid: (h, w) in tokens. image: numbers of the image's tokens, row by row; of a
+    video's, frame by frame.
     """
 
     rows: Tensor
     columns: Tensor
     grid: Size
+    image: range
 
     def by_tile(self, tile: Size) -> tuple[Tensor, list[int]]:
         """(n,) tokens ordered by their tile, row by row, and how many lie in each."""
@@ -129,7 +131,7 @@ def rectified_attention(
     Returns: (b, n, heads * channels).
     """
     out = q.new_empty(q.shape[0], q.shape[2], q.shape[1] * v.shape[3])
-    for heads, shared in _head_groups(q, k, tiling, bytes_at_once):
+    for heads, shared in head_groups(q, k, _bytes_a_head(q, k, tiling), bytes_at_once):
         channels = slice(heads.start * v.shape[3], heads.stop * v.shape[3])
         queries = q[:, heads].index_select(2, tiling.order)
         part = _attended(queries, k[:, shared].clone(), v[:, shared], tiling, attend, mask, turn)
@@ -168,14 +170,23 @@ def _rows_of(mask: Tensor | None, tokens: int, first: int, last: int) -> Tensor 
     return mask[..., first:last, :]
 
 
-def _head_groups(
-    q: Tensor, k: Tensor, tiling: Tiling, bytes_at_once: int | None
-) -> list[tuple[slice, slice]]:
-    """(heads of q, heads of k) of as few groups as keep the temporaries within the bound."""
+def _bytes_a_head(q: Tensor, k: Tensor, tiling: Tiling) -> float:
+    """Temporaries for one head of k and those of q that share it."""
     shared = q.shape[1] // k.shape[1]
     turning_share = TURN_TENSORS * max(tiling.y.dims, tiling.x.dims) / k.shape[3]
-    per_head = q[:, 0].nbytes * (2 * shared + 3 + turning_share * 4 / q.itemsize)
-    most = k.shape[1] if bytes_at_once is None else int(bytes_at_once // per_head)
+    return q[:, 0].nbytes * (2 * shared + 3 + turning_share * 4 / q.itemsize)
+
+
+def head_groups(
+    q: Tensor, k: Tensor, bytes_a_head: float, bytes_at_once: int | None
+) -> list[tuple[slice, slice]]:
+    """(heads of q, heads of k) of as few groups as keep the temporaries within the bound.
+
+    bytes_a_head: temporaries for one head of k and those of q that share it. bytes_at_once: the bound; None =
+    there is none.
+    """
+    shared = q.shape[1] // k.shape[1]
+    most = k.shape[1] if bytes_at_once is None else int(bytes_at_once // bytes_a_head)
     groups = in_chunks(range(k.shape[1]), most)
     return [
         (slice(some[0] * shared, (some[-1] + 1) * shared), slice(some[0], some[-1] + 1)) for some in groups

@@ -48,11 +48,11 @@ def grid_of(cells: Size, network: Any) -> Size:
 class NotedIds:
     """The token ids of one model call, as its embedder got them, and the places of an attention's tokens.
 
-    grid: the image's tokens (h, w).
+    grid: tokens (h, w) of the image, or of each of a video's `frames`.
     """
 
-    def __init__(self, grid: Size) -> None:
-        self._grid = grid
+    def __init__(self, grid: Size, frames: int = 1) -> None:
+        self._grid, self._frames = grid, frames
         self._ids: list[np.ndarray] = []
         self._places: dict[int, TokenPlaces | None] = {}
 
@@ -100,7 +100,18 @@ class NotedIds:
         image = torch.arange(self._grid.area)
         block = slice(first, first + self._grid.area)
         rows[block], columns[block] = image // self._grid.width, image % self._grid.width
-        return TokenPlaces(rows, columns, self._grid)
+        return TokenPlaces(rows, columns, self._grid, self._image(first, rows, columns))
+
+    def _image(self, first: int, rows: Tensor, columns: Tensor) -> range:
+        """All frames, if their tokens lie one after the other; else those of the first."""
+        area, count = self._grid.area, self._grid.area * self._frames
+        inside = slice(first, first + count)
+        alike = all(
+            axis[inside].shape[0] == count
+            and (axis[inside].view(-1, area) == axis[first : first + area]).all()
+            for axis in (rows, columns)
+        )
+        return range(first, first + (count if alike else area))
 
     def _first(self, ids: np.ndarray) -> int | None:
         """The row of the image's first token: where y and x count up over its whole grid."""

@@ -1,6 +1,5 @@
 """One progress bar over a whole cascade, with previews and the image of each finished stage."""
 
-import math
 import time
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,8 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ...freescale_core.geometry import LATENT_CELL, MIN_SCALE, Size, scale_between, scaled
-from ...freescale_core.planning.cost import fused_cost, transformer_cost, unet_operations
+from ...freescale_core.geometry import LATENT_CELL, MIN_SCALE, Size, scale_between, scaled, to_tokens
+from ...freescale_core.planning.cost import fused_cost, neighbourhood_pairs, transformer_cost, unet_operations
 from ..host.releases import say_at_node
 from ..host.types import Callback, Model
 from .stages import Stage
@@ -35,12 +34,19 @@ class StageWork:
         """Of one sampler step, as SDXL's UNet would take it, or as a transformer does."""
         settings, backbone = self.stage.settings, self.stage.backbone
         if not backbone.is_unet:
-            # The network pads a side that is no multiple.
-            return transformer_cost(math.prod(math.ceil(side / backbone.multiple) for side in self.size))
+            return self._transformer_cost
         base = settings.base_for(self.size)
         if settings.fusion is None or scale_between(base, self.size) < MIN_SCALE:
             return unet_operations(self.size)
         return fused_cost(base, self.size, settings.fusion.mode, settings.fusion.local)
+
+    @property
+    def _transformer_cost(self) -> float:
+        settings, token = self.stage.settings, self.stage.backbone.multiple
+        base, grid = to_tokens(settings.base_for(self.size), token), to_tokens(self.size, token)
+        if not settings.neighbourhoods or scale_between(base, grid) < MIN_SCALE:
+            return transformer_cost(grid.area)
+        return transformer_cost(grid.area, pairs=neighbourhood_pairs(grid, base))
 
     def __str__(self) -> str:
         return (

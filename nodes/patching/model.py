@@ -57,5 +57,5 @@ def _expect_parts(model: Model, settings: FreeScaleSettings) -> None:
         for part, name in UNET_PARTS.items():
             if getattr(settings, part):
                 require_unet(model, name)
-    if settings.rope is not None:
+    if settings.rope is not None or settings.neighbourhoods:
         require_rope(model)

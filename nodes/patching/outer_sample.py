@@ -9,7 +9,7 @@ from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch import Tensor
 
 from ...freescale_core.geometry import Size, to_pixels
-from ...freescale_core.settings import DetailSettings, FreeScaleSettings, RopeSettings
+from ...freescale_core.settings import DetailSettings, FreeScaleSettings
 from ..backbones.backbone import backbone_of
 from ..backbones.unet import attention_blocks, dilation_convs
 from ..host.noise_level import timestep
@@ -18,7 +18,7 @@ from ..host.types import Guider, ModelSampling
 from . import prompt_regions, scale_fusion
 from .detail_blend import with_detail_blend
 from .dilation import DilatedCalls
-from .rope import RopeCalls, require_rope
+from .rope import OWN_POSITIONS, RopeCalls, require_rope
 from .rope import install as install_rope
 from .sampler_run import SamplerRun, sampler_run
 from .size_conditioning import with_base_size
@@ -65,7 +65,8 @@ class OuterSample:
                 _note_time(guider, settings, latent_image, sigmas, clock, is_later=False)
             return out
         backbone.expect_fits(run.target)
-        if settings.rope is not None:
+        turns = settings.rope is not None or settings.neighbourhoods
+        if turns:
             require_rope(guider.model_patcher)  # Other nodes may have come after FreeScale.
         if not getattr(sampler, GOES_ON, False):
             _log_restart(settings, latent_image, sigmas, model_sampling)
@@ -76,8 +77,8 @@ class OuterSample:
         if backbone.is_unet:
             guider.model_options = _patched_options(saved, settings, run, guider, calls)
             guider.conds = with_base_size(guider.conds, to_pixels(run.base))
-        elif settings.rope is not None:
-            guider.model_options = _turned_options(saved, settings.rope, run, guider)
+        elif turns:
+            guider.model_options = _turned_options(saved, settings, run, guider)
         try:
             result: Tensor = executor(noise, latent_image, sampler, *rest, **kwargs)
         finally:
@@ -93,13 +94,16 @@ class OuterSample:
 
 
 def _turned_options(
-    model_options: dict[str, Any], rope: RopeSettings, run: SamplerRun, guider: Guider
+    model_options: dict[str, Any], settings: FreeScaleSettings, run: SamplerRun, guider: Guider
 ) -> dict[str, Any]:
-    """A copy of the guider's model options with the rotary positions of the run."""
+    """A copy of the guider's model options with the rotary positions and neighbourhoods of the run."""
     options = create_model_options_clone(model_options)
     _uncompile(options)
-    install_rope(options.setdefault("transformer_options", {}), rope, free_memory_of(guider.model_patcher))
-    add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, RopeCalls(run, rope), options, is_model_options=True)
+    rope, is_near = settings.rope or OWN_POSITIONS, settings.neighbourhoods
+    free_memory = free_memory_of(guider.model_patcher)
+    install_rope(options.setdefault("transformer_options", {}), rope, free_memory, is_near)
+    calls = RopeCalls(run, rope, is_near)
+    add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, calls, options, is_model_options=True)
     return options
 
 

@@ -1,7 +1,7 @@
 """Rotary positions of one run: the embedder of each model call, and the attention of its layers.
 
-A call embeds its tokens' ids once. NTK gives the embedder another theta while the call lasts. AR-RoPE and the
-temperature act in ComfyUI's attention override, which sees q and k already turned.
+A call embeds its tokens' ids once. NTK gives the embedder another theta while the call lasts. AR-RoPE,
+neighbourhoods and the temperature act in ComfyUI's attention override, which sees q and k already turned.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ from ...freescale_core.geometry import Size
 from ...freescale_core.rope.attention_scale import cinescale_factor, sqrt_log_ratio
 from ...freescale_core.rope.frequencies import frequencies, ntk_factor
 from ...freescale_core.rope.limits import Limits, limits
+from ...freescale_core.rope.local_attention import Neighbourhoods, local_attention
 from ...freescale_core.rope.rectified_attention import RectifiedAxis, Tiling, TokenPlaces, rectified_attention
 from ...freescale_core.settings import RopeSettings
 from ..backbones.transformer import NotedIds, X, Y, embedded_by, embedder_name, grid_of, noting
@@ -29,6 +30,8 @@ from .warn_once import WarnOnce
 
 CALL_KEY = "freescale_rope_call"
 """transformer_options entry: the `RopeCall` of the model call, absent where positions stay as they are."""
+OWN_POSITIONS = RopeSettings("ntk", theta_factor=1.0)
+"""Leaves positions as they are, to the bit."""
 OVERRIDE_KEY = "optimized_attention_override"
 """ComfyUI's transformer_options entry for a function that stands in for its attention."""
 ARGUMENTS = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape", "skip_output_reshape")
@@ -37,13 +40,18 @@ ARGUMENTS = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape", "
 
 @dataclass
 class RopeCall:
-    """What one model call tells the attention of its layers. base: the training size in tokens."""
+    """What one model call tells the attention of its layers.
+
+    base: the training size in tokens. is_near: whether image tokens attend to their neighbourhoods.
+    """
 
     settings: RopeSettings
     embedder: Any
     noted: NotedIds
     base: Size
-    tilings: dict[int, Tiling | None] = field(default_factory=dict)
+    is_near: bool = False
+    tilings: dict[int, Tiling] = field(default_factory=dict)
+    near: dict[int, Neighbourhoods] = field(default_factory=dict)
 
     def places(self, tokens: int) -> TokenPlaces | None:
         return self.noted.places(tokens)
@@ -56,6 +64,14 @@ class RopeCall:
             found = self.tilings[tokens] = tiling_of(
                 self.embedder, places, limits(self.settings, self.base), device
             )
+        return found
+
+    def neighbourhoods(self, places: TokenPlaces, device: torch.device) -> Neighbourhoods:
+        """Who attends to whom in layers with these tokens."""
+        tokens = len(places.rows)
+        found = self.near.get(tokens)
+        if found is None:
+            found = self.near[tokens] = Neighbourhoods.of(places, self.base, device)
         return found
 
     def temperature(self, grid: Size) -> float:
@@ -100,8 +116,9 @@ def theta_factors(settings: RopeSettings, embedder: Any, base: Size, grid: Size)
 class RopeCalls:
     """APPLY_MODEL wrapper of one run. The modules come from the executor: several devices may run it."""
 
-    def __init__(self, run: SamplerRun, settings: RopeSettings) -> None:
-        self._run, self._settings = run, settings
+    def __init__(self, run: SamplerRun, settings: RopeSettings, is_near: bool) -> None:
+        """is_near: whether image tokens attend to their neighbourhoods, which ends with no noise level."""
+        self._run, self._settings, self._is_near = run, settings, is_near
 
     def __call__(
         self,
@@ -115,28 +132,35 @@ class RopeCalls:
         **kwargs: Any,
     ) -> Any:
         size = Size(*x.shape[-2:])
-        if not self._acts_on(size, t):
+        settings = self._settings_for(size, t)
+        if settings is None:
             return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
         network = executor.class_obj.diffusion_model
         embedder = getattr(network, embedder_name(network) or "")
         grid, base = grid_of(size, network), grid_of(self._run.base, network)
-        factors = theta_factors(self._settings, embedder, base, grid)
-        call = RopeCall(self._settings, embedder, NotedIds(grid), base)
+        factors = theta_factors(settings, embedder, base, grid)
+        frames = x.shape[2] if x.ndim == 5 else 1
+        call = RopeCall(settings, embedder, NotedIds(grid, frames), base, self._is_near)
         options = {**transformer_options, CALL_KEY: call}
         with embedded_by(embedder, noting(embedder, call.noted, factors if max(factors) > 1.0 else ())):
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
-    def _acts_on(self, size: Size, t: Tensor) -> bool:
-        """Judges the call by its own size; its noise level is read only where it matters."""
+    def _settings_for(self, size: Size, t: Tensor) -> RopeSettings | None:
+        """The positions of a call, None = it goes on untouched.
+
+        Judges the call by its own size; its noise level is read only where it matters.
+        """
         if not self._run.acts_on(size):
-            return False
-        return self._settings.end_percent >= 1.0 or self._run.is_on(self._settings, float(t.flatten()[0]))
+            return None
+        if self._settings.end_percent >= 1.0 or self._run.is_on(self._settings, float(t.flatten()[0])):
+            return self._settings
+        return OWN_POSITIONS if self._is_near else None
 
 
 class RopeAttention:
     """Stands in for ComfyUI's attention in one run, in front of whatever stood there before.
 
-    before: the override of another node, or None. It gets each tile in place of the whole.
+    before: the override of another node, or None. It gets each tile or patch in place of the whole.
     """
 
     def __init__(self, before: Callable[..., Any] | None, budget: MemoryBudget, said: WarnOnce) -> None:
@@ -154,10 +178,15 @@ class RopeAttention:
         factor = call.temperature(places.grid)
         if factor != 1.0:
             given["q"] = given["q"] * factor
-        if call.settings.mode == "rectified":
+        if call.is_near:
+            near = call.neighbourhoods(places, given["q"].device)
+            if not near.covers_all:
+                return self._in_parts(attend, given, partial(local_attention, near=near))
+        elif call.settings.mode == "rectified":
             tiling = call.tiling(places, given["q"].device)
             if not tiling.is_identity:
-                return self._rectified(attend, given, tiling)
+                rectified = partial(rectified_attention, tiling=tiling, turn=apply_turn)
+                return self._in_parts(attend, given, rectified)
         return attend(*args, **kwargs) if factor == 1.0 else _call(attend, given)
 
     def _places(self, call: RopeCall, given: Mapping[str, Any]) -> TokenPlaces | None:
@@ -174,7 +203,10 @@ class RopeAttention:
             )
         return places
 
-    def _rectified(self, attend: Callable[..., Any], given: dict[str, Any], tiling: Tiling) -> Tensor:
+    def _in_parts(
+        self, attend: Callable[..., Any], given: dict[str, Any], in_parts: Callable[..., Tensor]
+    ) -> Tensor:
+        """in_parts: of freescale_core.rope; calls attend for each of its tiles or patches."""
         by_heads, as_heads = bool(given.get("skip_reshape")), bool(given.get("skip_output_reshape"))
         q, k, v, heads = given["q"], given["k"], given["v"], given["heads"]
         if not by_heads:
@@ -182,16 +214,14 @@ class RopeAttention:
             q, k, v = (tokens.unflatten(-1, (-1, size)).transpose(1, 2) for tokens in (q, k, v))
         others = {**given, "skip_reshape": True, "skip_output_reshape": False}
 
-        def attend_tile(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        def attend_part(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
             result: Tensor = _call(
                 attend, {**others, "q": q, "k": k, "v": v, "mask": mask, "heads": q.shape[1]}
             )
             return result
 
         def attended(bytes_at_once: int) -> Tensor:
-            return rectified_attention(
-                q, k, v, tiling, attend_tile, given.get("mask"), bytes_at_once, apply_turn
-            )
+            return in_parts(q, k, v, attend=attend_part, mask=given.get("mask"), bytes_at_once=bytes_at_once)
 
         out = self._budget.within(attended, q.nbytes, q.device)
         return out.unflatten(-1, (heads, -1)).transpose(1, 2) if as_heads else out
@@ -209,9 +239,17 @@ def _call(attend: Callable[..., Any], given: dict[str, Any]) -> Any:
     return attend(given["q"], given["k"], given["v"], given["heads"], **rest)
 
 
-def install(transformer_options: dict[str, Any], settings: RopeSettings, free_memory: FreeMemory) -> None:
-    """Put the run's attention in front of what the options hold. The options are the run's own copy."""
-    if settings.mode == "rectified" or settings.temperature != "off":
+def install(
+    transformer_options: dict[str, Any],
+    settings: RopeSettings,
+    free_memory: FreeMemory,
+    is_near: bool = False,
+) -> None:
+    """Put the run's attention in front of what the options hold. The options are the run's own copy.
+
+    is_near: whether image tokens attend to their neighbourhoods.
+    """
+    if settings.mode == "rectified" or settings.temperature != "off" or is_near:
         before = transformer_options.get(OVERRIDE_KEY)
         attention = RopeAttention(before, MemoryBudget(free_memory), WarnOnce())
         transformer_options[OVERRIDE_KEY] = uncompiled(attention)
@@ -231,11 +269,11 @@ def require_rope(model: Model) -> None:
     if type(embedder) is not EmbedND:
         raise ValueError(
             f"FreeScale RoPE expects the model's own position embedder, got {type(embedder).__name__} of "
-            "another node (DyPE and the like): take that node out, or set rope to off."
+            "another node (DyPE and the like): take that node out, or set rope to off and speed to Exact."
         )
     scaled = model.model_options.get("transformer_options", {}).get("rope_options") or {}
     if any(scaled.get(name, 1.0) != 1.0 for name in ("scale_x", "scale_y")):
         raise ValueError(
             "FreeScale RoPE expects positions that count up by 1, got those of a ScaleROPE node: take it "
-            "out, or set rope to off."
+            "out, or set rope to off and speed to Exact."
         )

@@ -29,7 +29,7 @@ def test_a_transformer_is_shown_in_tokens(ui: ComfyPage) -> None:
     node = ui.add_node(PLAN)
     ui.set_widgets(node, kind="FLUX.1, Chroma")
     expect(stages(ui)).to_contain_text("16384")
-    expect(stages(ui)).to_contain_text("of a model call, stage 0 = 1")
+    expect(stages(ui)).to_contain_text("operations of a model call, stage 0 = 1")
     expect(stages(ui)).not_to_contain_text("all, Fast")
     ui.screenshot("plan_of_a_transformer")
     ui.set_widgets(node, kind="SDXL")

@@ -94,6 +94,16 @@ def test_a_side_below_one_token_counts_as_one():
     assert Bar.total == 3 + 3 * 2
 
 
+def test_a_step_with_neighbourhoods_counts_the_pairs_they_attend_to():
+    transformer = dataclasses.replace(stage(3).backbone, is_unet=False, patch=Size(2, 2))
+    settings = FreeScaleSettings(fusion=None, neighbourhoods=True)
+    part = SimpleNamespace(**vars(stage(3, settings)) | {"backbone": transformer})
+    base, large = (StageWork(r, 1, Size(side, side), part).step_cost for r, side in enumerate((1024, 4096)))
+    assert base == transformer_cost(64 * 64)
+    # 64 patches of 32 x 32 queries, each over 64 x 64 keys
+    assert large == transformer_cost(256 * 256, pairs=64 * 32 * 32 * 64 * 64)
+
+
 def test_the_node_says_which_stage_runs_and_how_long_it_will_take(monkeypatch):
     said = []
     clock = iter([0.0, 0.0, 10.0, 20.0, 100.0, 400.0, 400.0])

@@ -102,6 +102,7 @@ def test_a_transformer_is_told_in_tokens_and_operations():
     ]
     assert [stage["attention"] for stage in flux["stages"]] == pytest.approx([1, 14.6, 228.5], rel=0.01)
     assert [stage["operations"] for stage in flux["stages"]] == pytest.approx([1, 5.9, 55.9], rel=0.01)
+    assert [stage["balanced"] for stage in flux["stages"]] == pytest.approx([1, 3.86, 15.28], rel=0.01)
     assert flux["stages"][0]["vae_gib"] == plan_numbers({})["stages"][0]["vae_gib"]
     assert not {"bars", "timed", "exact"} & flux.keys()
     assert flux["restart_timestep"] is None
@@ -120,7 +121,7 @@ def test_a_video_of_a_transformer_is_told_in_frames_of_the_latent(language):
     assert [stage["vae_gib"] for stage in video["stages"]] == [None, None]
     assert video["heading"].startswith("1664 × 928")
     assert "81" in video["settings"][0] and "21" in video["settings"][0]
-    assert {"tokens", "attention", "operations", "ofStage0"} <= video["labels"].keys()
+    assert {"tokens", "attention", "ofStage0"} <= video["labels"].keys()
     image = plan_numbers({**base, "frames": "81", "kind": "SD3.5"})
     assert image["settings"] == plan_numbers({**base, "kind": "SD3.5"})["settings"]
 

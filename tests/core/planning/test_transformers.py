@@ -30,10 +30,18 @@ def test_stages_of_flux():
         assert stage.attention == pytest.approx((tokens / with_text[0]) ** 2)
         work = [n * (24 * 3072 + 4 * n) for n in (tokens, with_text[0])]
         assert stage.operations == pytest.approx(work[0] / work[1])
+    # Each query of the image sees 64 x 64 tokens and the text, each of the text sees everything.
+    seen = 65536 * (4096 + 256) + 256 * with_text[2]
+    balanced = with_text[2] * 24 * 3072 + 4 * seen
+    assert four.balanced == pytest.approx(balanced / (with_text[0] * (24 * 3072 + 4 * with_text[0])))
+    assert (base.balanced, four.balanced) == pytest.approx((1.0, 15.28), rel=0.002)
     assert (four.attention, four.operations) == pytest.approx((228.5, 55.9), rel=0.002)
     assert [stage.vae_gib for stage in (base, two, four)] == pytest.approx([2.15, 8.6, 34.4])
     said = f"takes {four.operations:.0f} times the operations of one at 1024 x 1024, and its attention "
-    assert f"{said}{four.attention:.0f} times." in PAGE.read_text(encoding="utf-8")
+    said += (
+        f"{four.attention:.0f} times. With neighbourhoods it takes {four.balanced:.0f} times the operations."
+    )
+    assert said in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("frames", "latent"), [(1, 1), (5, 2), (81, 21)])
@@ -59,6 +67,11 @@ def test_frames_of_an_image_model_are_a_batch():
     assert one == four
 
 
+def test_a_learned_table_of_positions_knows_no_neighbourhoods():
+    stages = transformer_stages(CascadePlan(SQUARE, TO_4K, kind="SD3.5"))
+    assert all(stage.balanced == stage.operations for stage in stages)
+
+
 def test_sizes_are_those_of_whole_tokens():
     plan = CascadePlan(Size(704, 1280), (Size(1048, 1912),), kind=WAN_5B)
     base, stage = transformer_stages(plan)
@@ -69,7 +82,8 @@ def test_sizes_are_those_of_whole_tokens():
 def test_the_text_names_tokens_and_operations_and_no_memory_that_nobody_knows():
     assert describe(CascadePlan(SQUARE, TO_4K[:1], kind=FLUX)).splitlines() == [
         "Stage 0: 1024x1024, the base size; 4096 tokens",
-        "Stage 1: 2048x2048, 2.00 times the base; 16384 tokens, attention 14.6, all operations 5.9",
+        "Stage 1: 2048x2048, 2.00 times the base; 16384 tokens, attention 14.6, all operations 5.9 "
+        "(Balanced 3.9)",
         "Each stage skips the preset's share of the noise; images are enlarged by bicubic; VAE tiling auto",
         "Operations of one model call of FLUX.1, Chroma with 256 tokens of text, stage 0 = 1, counted; how "
         "many calls a stage takes depends on scheduler and shift",
@@ -80,7 +94,8 @@ def test_the_text_names_tokens_and_operations_and_no_memory_that_nobody_knows():
     assert video[:3] == [
         "Video of 81 frames, 21 in the latent: tokens count all of them",
         "Stage 0: 1280x720, the base size; 75600 tokens",
-        "Stage 1: 2560x1440, 2.00 times the base; 302400 tokens, attention 16.0, all operations 12.5",
+        "Stage 1: 2560x1440, 2.00 times the base; 302400 tokens, attention 16.0, all operations 12.5 "
+        "(Balanced 4.6)",
     ]
     assert video[-1] == "GPU memory of sampling is not known for Wan 720p (1280x720)"
 

@@ -26,7 +26,7 @@ def tokens(heads=2, key_heads=2, text=5):
     q, k, v = (torch.randn(2, h, n, 16, generator=generator) for h in (heads, key_heads, key_heads))
     rows = torch.cat([torch.zeros(text), torch.arange(7).repeat_interleave(10)]).long()
     columns = torch.cat([torch.zeros(text), torch.arange(10).repeat(7)]).long()
-    return 2.0 * q, k, v, TokenPlaces(rows, columns, GRID)
+    return 2.0 * q, k, v, TokenPlaces(rows, columns, GRID, range(text, n))
 
 
 def one_by_one(q, k, v, places, mask=None):
