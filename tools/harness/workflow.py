@@ -76,7 +76,7 @@ def with_values(workflow: Workflow, prompt: Prompt, object_info: ObjectInfo) -> 
         if str(node["id"]) in prompt:
             inputs = prompt[str(node["id"])]["inputs"]
             values = node.get("widgets_values", [])
-            named = zip(_widget_names(object_info[node["type"]]), values, strict=True)
+            named = zip(widget_names(object_info[node["type"]]), values, strict=True)
             node["widgets_values"] = [
                 value if name is None or isinstance(inputs[name], list) else inputs[name]
                 for name, value in named
@@ -111,7 +111,7 @@ def _widget_values(node: dict[str, Any], object_info: ObjectInfo) -> dict[str, A
             f"Expected a node the server knows, got {node['type']}: install its pack or remove it from the "
             "workflow."
         )
-    names = _widget_names(object_info[node["type"]])
+    names = widget_names(object_info[node["type"]])
     values = node.get("widgets_values", [])
     if len(names) != len(values):
         raise ValueError(
@@ -124,7 +124,7 @@ def _widget_values(node: dict[str, Any], object_info: ObjectInfo) -> dict[str, A
     return named | {name: value for name, value in sent.items() if value is not None}
 
 
-def _widget_names(info: dict[str, Any]) -> list[str | None]:
+def widget_names(info: dict[str, Any]) -> list[str | None]:
     """Names of a node's widgets by position; None for those the server does not know: the one that says what
     happens to a seed after each run, and the button that uploads a picture."""
     names: list[str | None] = []
