@@ -221,3 +221,15 @@ def test_the_page_holds_what_a_person_saw_only_if_it_was_in_images_of_the_same_c
     made_with = json.loads((ROOT / "docs" / "quality.json").read_text(encoding="utf-8"))["made_with"]
     page = (ROOT / "docs" / "QUALITY.md").read_text(encoding="utf-8")
     assert (findings.strip() in page) == (made_with["checkpoint"][:12] in first)
+
+
+def test_readmes_figures_are_those_of_the_benchmark():
+    rows = json.loads((ROOT / "docs" / "quality.json").read_text(encoding="utf-8"))["tables"]["4x"]["rows"]
+    names = ("freescale_0.5", "freescale_2", "hires_fix_0.7", "hires_fix_0.5", "tiles_0.5", "direct")
+    held, free, low, high, tiles, direct = (f"{rows[name]['repetition']['value']:.2f}" for name in names)
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"FreeScale {held} and {free}, hires-fix {low} at denoise 0.3 and {high} at 0.5, tiles {tiles}, "
+        f"direct sampling {direct}."
+    ) in text
+    assert {rows[name]["images"] for name in names} == {6}

@@ -42,7 +42,7 @@ def test_only_a_whole_host_tier_is_spread_over_processes():
         ("host", [f"{host}/test_imports.py"], []),
         ("server", [server], []),  # its tests share a server
     ):
-        assert processes(tier, paths, arguments) == []
+        assert processes(tier, paths, arguments) == ()
 
 
 @pytest.mark.parametrize(

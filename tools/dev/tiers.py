@@ -14,9 +14,8 @@ from tools.dev.process import host_environment, run_shown
 TIERS = ("core", "pack", "tools", "host", "server", "batch", "browser")
 BATCH_PYTHON = venv_program(BATCH / "venv", "python")
 NOTHING_COLLECTED = 5  # pytest's exit status
-TWO_FILES_AT_A_TIME = ["--numprocesses=2", "--dist=loadfile"]
-SIDE_BY_SIDE = {"host"}
-"""The tiers whose files share nothing and that keep one core busy alone."""
+TWO_FILES_AT_A_TIME = {"host": ("--numprocesses=2", "--dist=loadfile")}
+"""Tiers whose files share nothing and keep one core busy -> the words for pytest."""
 
 
 Result = tuple[str, int, int, int, float]
@@ -85,10 +84,10 @@ def python_of(host: Host, tier: str) -> Path:
     return BATCH_PYTHON if tier == "batch" else host.python
 
 
-def processes(tier: str, paths: list[str], arguments: list[str]) -> list[str]:
+def processes(tier: str, paths: list[str], arguments: list[str]) -> tuple[str, ...]:
     """The words that spread a tier over processes. A narrowed one stays in one, where --pdb and -s work."""
-    whole = not arguments and paths == [str(TESTS / tier)]
-    return TWO_FILES_AT_A_TIME if whole and tier in SIDE_BY_SIDE else []
+    is_whole = not arguments and paths == [str(TESTS / tier)]
+    return TWO_FILES_AT_A_TIME.get(tier, ()) if is_whole else ()
 
 
 def _run_tier(host: Host, tier: str, paths: list[str], arguments: list[str]) -> Result:
