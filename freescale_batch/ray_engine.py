@@ -113,7 +113,7 @@ def _dataset(
 
 
 def _outcomes(data: ray.data.Dataset) -> Generator[Outcome, None, None]:
-    """What becomes of jobs, each as soon as it is known: prefetching, Ray Data would hold one back."""
+    """What becomes of jobs. Nothing is prefetched, for then Ray Data holds an outcome back until the next."""
     for block in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from (Outcome(**row) for row in block.to_pylist())
 

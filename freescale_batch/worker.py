@@ -19,13 +19,15 @@ import httpx
 from .comfy import OutOfMemory
 from .errors import JobFailed, ServerError, TryAgain
 from .jobs import Job
-from .one_job import FilesGone, ServerHung, run_job
+from .one_job import FilesGone, ServerDied, ServerHung, run_job
 from .outcome import Outcome
 from .server import Server, ServerOptions, start_server
 from .store import Store
 from .workflow import Prompt, workflow_fingerprint
 
 MAX_ATTEMPTS = 2
+ENDING_SECONDS = 3.0
+"""A worker that is being ended may lose its server first: it counts no attempt that it cannot make."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class Worker:
                 self._server.comfy.free()
                 return
         self.close()
+        if isinstance(failure, ServerDied):
+            time.sleep(ENDING_SECONDS)
 
     def _ready_server(self) -> Server:
         if self._server is not None and self._is_used_up(self._server):

@@ -17,8 +17,9 @@ from tools.harness.batch_place import WORKFLOW, Place, text_jobs
 
 
 @pytest.fixture
-def make(place: Place):
+def make(place: Place, monkeypatch):
     """A function that makes a worker; all end with the test, and leave nothing behind."""
+    monkeypatch.setattr(worker, "ENDING_SECONDS", 0.0)
     made = []
 
     def make_worker(**options) -> Worker:
@@ -71,6 +72,22 @@ def test_a_job_that_cannot_succeed_fails_alone(make, place, text, error, runs):
     assert place.runs() == [text] * runs + ["good"]
     assert place.results("failed.json")["a"]["error"] == outcomes[0]["error"]
     assert set(place.results()) == {"b"} and Store(str(place.out)).attempts("a") == (0, "")
+
+
+def test_a_worker_that_is_ended_just_after_its_server_counts_one_attempt(make, place, monkeypatch):
+    """As at the end of the command that Ray ran it for."""
+
+    def ended(seconds):
+        if seconds == worker.ENDING_SECONDS:
+            raise SystemExit
+
+    one = make()
+    monkeypatch.setattr(worker, "ENDING_SECONDS", 3.0)
+    monkeypatch.setattr(worker.time, "sleep", ended)
+    with pytest.raises(SystemExit):
+        run(one, place, "die")
+    count, error = Store(str(place.out)).attempts("a")
+    assert count == 1 and error.startswith("the server died")
 
 
 @pytest.mark.parametrize("text", ["die-once", "oom-until-free", "cuda-once"])

@@ -70,6 +70,12 @@ class Prompts:
                     continue
                 marker.touch()
                 name = name.removesuffix("-once")
+            if name.endswith("-again"):  # not the first time
+                marker = HERE / f"seen-{word}"
+                if not marker.exists():
+                    marker.touch()
+                    continue
+                name = name.removesuffix("-again")
             if name == "error":
                 raise RuntimeError("ValueError", "mat1 and mat2 shapes cannot be multiplied")
             if name == "oom" or (name == "oom-until-free" and not self.freed):
