@@ -35,7 +35,7 @@ DEMO_PROMPTS = (
 REFERENCE_SEED = 1000
 """References have seeds from here on, the compared images seeds below."""
 ROUND = 10
-"""Images of a point that are made before the next rank of points gets its first ones."""
+"""Images of a point that are made before the other points of its rank get theirs."""
 TITLES = {
     "2x": "2x: {size} from {base}",
     "4x": "4x: {size} from {base} in two stages",
@@ -176,19 +176,18 @@ def references(subject: Subject, table: Table, extent: Extent) -> list[Job]:
 def plan(subject: Subject, some: Sequence[Table], families: Sequence[Family], extent: Extent) -> list[Job]:
     """All jobs, so ordered that a run that is cut short still answers the most important questions.
 
-    Base images first, since nothing is judged without them. Then in rounds of ROUND images a point: each
-    round gives the points of rank 1 their next images, and those of rank r the ones of r - 1 rounds before.
-    A table other than 2x counts as one rank later.
+    Base images first, since nothing is judged without them. Then rank by rank, and within a rank in rounds
+    of ROUND images a point. A table other than 2x counts as one rank later.
     """
     once: dict[str, Job] = {}
-    ordered: list[tuple[int, int, Job]] = []
+    ordered: list[tuple[int, int, int, Job]] = []
     for number, table in enumerate(some):
         asked = shots(subject, table.images)
         for job in (*(Job(table, None, *shot) for shot in asked), *references(subject, table, extent)):
             once.setdefault(str(job.key), job)
         for point in points(table, families, extent):
             rank = point.family.rank + (table.name != "2x")
-            ordered += [(rank + i // ROUND, number, Job(table, point, *shot)) for i, shot in enumerate(asked)]
-    for _, _, job in sorted(ordered, key=lambda item: item[:2]):
+            ordered += [(rank, number, i // ROUND, Job(table, point, *shot)) for i, shot in enumerate(asked)]
+    for *_, job in sorted(ordered, key=lambda item: item[:3]):
         once.setdefault(str(job.key), job)
     return list(once.values())

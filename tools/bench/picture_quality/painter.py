@@ -14,6 +14,7 @@ from freescale_pack.freescale_core.schedule import ddim_uniform_timesteps, resta
 from freescale_pack.nodes.cascade.upscale import resize
 from freescale_pack.nodes.upscale_node import FreeScaleUpscale
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 import nodes as host_nodes
 
@@ -62,6 +63,14 @@ class Painter:
     @cached_property
     def _encoded(self) -> dict[str, Any]:
         return {}
+
+    @cached_property
+    def _enlarged(self) -> WeakIdKeyDictionary:
+        """A latent -> its enlargements by size, for as long as the latent lives.
+
+        Most methods begin with the same one, and encoding an image takes as long as several steps.
+        """
+        return WeakIdKeyDictionary()
 
     def prompt(self, text: str, told: Pixels | None) -> Any:
         """CONDITIONING. told: the size that SDXL is told; None = ComfyUI tells it that of the latent."""
@@ -122,7 +131,12 @@ class Painter:
 
     def enlarged(self, latent: Latent, size: Pixels) -> Latent:
         """Decode, resize, encode: the paper's upsampling in RGB space."""
-        return FreeScaleUpscale.execute(self.vae, 2.0, *size, "bicubic", "auto", samples=latent).result[0]
+        known = self._enlarged.setdefault(latent["samples"], {})
+        if size not in known:
+            known[size] = FreeScaleUpscale.execute(
+                self.vae, 2.0, *size, "bicubic", "auto", samples=latent
+            ).result[0]
+        return known[size]
 
     def decoded(self, latent: Latent) -> Tensor:
         """IMAGE (1, h, w, 3) in 0..1."""

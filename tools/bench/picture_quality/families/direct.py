@@ -24,5 +24,5 @@ def deep_shrink(painter: Painter, shot: Shot, end: float) -> Tensor:
 
 FAMILIES = (
     without_knob("direct", "direct sampling", direct, rank=1, tables=TABLES),
-    Family("deep_shrink", "Deep Shrink", "end", (0.2, 0.35, 0.6), deep_shrink, at_4x=(0.35, 0.6)),
+    Family("deep_shrink", "Deep Shrink", "end", (0.2, 0.35, 0.6), deep_shrink, at_4x=(0.35,)),
 )

@@ -67,21 +67,21 @@ def direct(painter: Painter, shot: Shot) -> Tensor:
 
 
 def _part(name: str, label: str, change: Change, rank: int = 2) -> Family:
-    return Family(name, label, "alpha", (0.5, 2.0), partial(paint, change=change), rank)
+    return Family(name, label, "alpha", (0.5, 2.0), partial(paint, change=change), rank, at_4x=(1.0,))
 
 
 FAMILIES = (
     Family("freescale", "FreeScale", "alpha", (0.25, 0.5, 1.0, 2.0, 3.0), paint, 1, TABLES, (0.5, 1.0, 2.0)),
-    Family("balanced", "speed Balanced", "alpha", (0.5, 2.0), partial(paint, speed="Balanced")),
-    Family("fast", "speed Fast", "alpha", (0.5, 2.0), partial(paint, speed="Fast")),
+    Family("balanced", "speed Balanced", "alpha", (0.5, 2.0), partial(paint, speed="Balanced"), at_4x=(1.0,)),
+    Family("fast", "speed Fast", "alpha", (0.5, 2.0), partial(paint, speed="Fast"), at_4x=(1.0,)),
     _part("no_fusion", "FreeScale without fusion", lambda s: replace(s, fusion=None)),
     _part("no_dilation", "FreeScale without dilation", lambda s: replace(s, dilation=None)),
     _part(
         "blur_2d", "FreeScale, 2-D blur", lambda s: replace(s, fusion=replace(s.fusion, over_channels=False))
     ),
     Family(
-        "dilated_up", "FreeScale, dilated up blocks", "alpha", (0.5, 2.0), with_dilated_up_blocks, 3, ("2x",)
+        "dilated_up", "FreeScale, dilated up blocks", "alpha", (1.0,), with_dilated_up_blocks, 3, ("2x",)
     ),
-    Family("latent", "FreeScale, latent upsampling", "alpha", (0.5, 2.0), in_latents, 3, ("2x",)),
+    Family("latent", "FreeScale, latent upsampling", "alpha", (1.0,), in_latents, 3, ("2x",)),
     without_knob("direct_parts", "direct, with fusion and dilation", direct, rank=3),
 )

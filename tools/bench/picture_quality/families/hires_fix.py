@@ -22,11 +22,11 @@ def half_the_steps(painter: Painter, shot: Shot, restart: float) -> Tensor:
     return painter.through_stages(shot, painter.model, restart, steps=painter.sampling.steps // 2)
 
 
-RESTARTS, FEW = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.3, 0.5, 0.7)
+RESTARTS, AT_4X, TWO = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.5, 0.6, 0.7, 0.8), (0.5, 0.7)
 FAMILIES = (
-    Family("hires_fix", "hires-fix", "restart", RESTARTS, plain, 1, TABLES, at_4x=(0.3, 0.5, 0.6, 0.7, 0.8)),
+    Family("hires_fix", "hires-fix", "restart", RESTARTS, plain, 1, TABLES, at_4x=AT_4X),
     Family(
-        "hires_fix_told", "hires-fix told the base size", "restart", FEW, told_the_base_size, tables=("2x",)
+        "hires_fix_told", "hires-fix told the base size", "restart", TWO, told_the_base_size, tables=("2x",)
     ),
-    Family("hires_fix_half", "hires-fix, half the steps", "restart", FEW, half_the_steps, 3, ("2x",)),
+    Family("hires_fix_half", "hires-fix, half the steps", "restart", TWO, half_the_steps, 3, ("2x",)),
 )

@@ -105,10 +105,10 @@ def _idea(name: str, label: str, knob: str, values: tuple[float, ...], paint: An
 
 
 IDEAS = (
-    _idea("temperature", "attention temperature", "restart", (0.3, 0.5, 0.7), attention_temperature),
-    _idea("low_band", "low band held", "weight", (0.25, 0.5, 1.0), low_band),
-    _idea("mixed_start", "mixed start", "restart", (0.3, 0.5, 0.7), mixed_start),
-    _idea("sharpened_start", "sharpened start", "restart", (0.5, 0.7, 0.8), sharpened_start),
+    _idea("temperature", "attention temperature", "restart", (0.5, 0.7), attention_temperature),
+    _idea("low_band", "low band held", "weight", (0.25, 1.0), low_band),
+    _idea("mixed_start", "mixed start", "restart", (0.5, 0.7), mixed_start),
+    _idea("sharpened_start", "sharpened start", "restart", (0.7, 0.8), sharpened_start),
     _idea("progressive", "progressive dilation", "alpha", (0.5, 2.0), progressive_dilation),
-    _idea("by_detail", "alpha by detail", "alpha", (1.0, 2.0, 3.0), alpha_by_detail),
+    _idea("by_detail", "alpha by detail", "alpha", (1.0, 3.0), alpha_by_detail),
 )

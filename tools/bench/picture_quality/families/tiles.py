@@ -79,4 +79,4 @@ def batched(apply: Any, args: dict[str, Any]) -> Denoise:
     return denoise
 
 
-FAMILIES = (Family("tiles", "tiles (MultiDiffusion)", "restart", (0.3, 0.5, 0.7), paint),)
+FAMILIES = (Family("tiles", "tiles (MultiDiffusion)", "restart", (0.3, 0.5, 0.7), paint, at_4x=(0.5, 0.7)),)
