@@ -12,6 +12,8 @@ from freescale_pack.freescale_core.schedule import TIMESTEPS, ddim_uniform_times
 from freescale_pack.nodes.backbones.unet import dilation_convs
 from freescale_pack.nodes.patching.model import settings_of
 
+from tools.bench.picture_quality import painter as painter_file
+from tools.bench.picture_quality import run
 from tools.bench.picture_quality.families import (
     FAMILIES,
     demofusion,
@@ -24,7 +26,8 @@ from tools.bench.picture_quality.families import (
 )
 from tools.bench.picture_quality.families.dilated_layers import KEY, deepest_down_convs, deepest_up_convs
 from tools.bench.picture_quality.painter import Painter, Sampling, Shot
-from tools.harness.demo_checkpoint import demo_checkpoint
+from tools.harness.demo_checkpoint import DEMO, demo_checkpoint
+from tools.harness.demo_prompts import CHECKPOINT
 
 BASE, CELLS = (64, 64), 8
 STEPS = 20
@@ -273,3 +276,41 @@ def test_real_esrgans_weights_are_read_in_the_order_of_use(tmp_path):
         name = upscale_model.CONVS[number]
         assert (found[f"{name}.weight"] == number).all() and found[f"{name}.weight"].shape == (1, 1, 3, 3)
         assert found[f"{name}.bias"].item() == 0.5
+
+
+def test_an_enlarged_start_is_made_once_for_all_methods_and_forgotten_with_its_latent(monkeypatch):
+    made = []
+    upscale = painter_file.FreeScaleUpscale.execute
+
+    def noted(*args, **kwargs):
+        made.append(args)
+        return upscale(*args, **kwargs)
+
+    monkeypatch.setattr(painter_file.FreeScaleUpscale, "execute", noted)
+    painter = Painter(*demo_checkpoint(), Sampling(3.0, 2))
+    latent = {"samples": torch.zeros(1, 4, CELLS, CELLS)}
+    first, again = (painter.enlarged(latent, (128, 128)) for _ in range(2))
+    assert first is again and len(made) == 1
+    painter.enlarged(latent, (256, 256))
+    painter.enlarged({"samples": latent["samples"].clone()}, (128, 128))
+    assert len(made) == 3
+    del latent
+    made.clear()
+    assert not painter._enlarged
+
+
+def test_bf16_is_the_unets_arithmetic_and_changes_an_image_by_rounding_alone():
+    seen, latents = [], []
+    for bf16 in (False, True):
+        model, *others = run.loaded(DEMO / CHECKPOINT, bf16)
+        handle = model.get_model_object("diffusion_model").register_forward_pre_hook(
+            lambda module, inputs: seen.append(inputs[0].dtype)
+        )
+        with torch.inference_mode():
+            latents.append(
+                Painter(model, *others, Sampling(3.0, 4)).base_latent("owl at night", 1, (128, 128))
+            )
+        handle.remove()
+    assert set(seen[:4]) == {torch.float32} and set(seen[4:]) == {torch.bfloat16}
+    one, other = (latent["samples"] for latent in latents)
+    assert 0 < float((one - other).norm() / one.norm()) < 0.03

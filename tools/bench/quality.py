@@ -76,6 +76,12 @@ def parse_arguments() -> argparse.Namespace:
         action="store_true",
         help="make no images: for those in --work that another machine made",
     )
+    add(
+        "--finished",
+        type=Path,
+        metavar="FOLDER",
+        help="of the page of an earlier run: its finished points need no images any more",
+    )
     add("--any-code", action="store_true", help="also take images made by an earlier state of the code")
     add("--comfyui", type=Path, default=Path(named) if named else None, help="ComfyUI's folder")
     add("--carried", type=Path, help="what `dev.py bench gpu_folder` made, for a machine without network")

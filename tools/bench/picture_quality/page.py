@@ -3,19 +3,18 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from tools import ROOT
 from tools.bench.performance import results as tables_of_text
-from tools.bench.picture_quality import plots
+from tools.bench.picture_quality import finished, plots
 from tools.bench.picture_quality.answers import answers, told
 from tools.bench.picture_quality.experiment import Subject
 from tools.bench.picture_quality.families import REFERENCE
 from tools.bench.picture_quality.figures import MEASURES, Figure, heading
 from tools.bench.picture_quality.painter import SAMPLER, SCHEDULER
-from tools.bench.picture_quality.results import Results
+from tools.bench.picture_quality.results import Asked, Results
 from tools.bench.picture_quality.store import Store
 from tools.demo.contact_sheet import save_contact_sheet
 from tools.page_texts import page_texts
@@ -57,7 +56,9 @@ def write(folder: Path, subject: Subject, tables: Sequence[Results], store: Stor
         | {"code": store.code, "missing": missing, "prompts": list(subject.prompts)},
         "tables": {results.table.name: results.as_data() for results in tables},
     }
-    (folder / "quality.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    complete = {(r.table.name, name): r.samples(name) for r in tables for name in r.complete}
+    finished.save_draws(folder, complete)
+    (folder / finished.PAGE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     print(f"\n  {folder / 'QUALITY.md'}")
 
 
@@ -98,6 +99,7 @@ def _introduction(subject: Subject, store: Store, missing: int) -> str:
         checkpoint=store.common["checkpoint"][:12],
         host=store.common["host"],
         steps=subject.sampling.steps,
+        unet=store.common["unet"],
         cfg=f"{subject.sampling.cfg:g}",
     )
 
@@ -138,16 +140,29 @@ def _ideas(results: Results) -> str:
 
 
 def _sheet(results: Results, folder: Path, store: Store) -> str:
+    """Keeps an earlier sheet where images of its points are gone."""
     names = [name for name in SHEET if name in results.points]
-    shown = results.shots(*names)[:SHEET_ROWS] if names else ()
-    if not shown:
-        return ""
+    path = folder / "images" / f"quality_{results.table.name}.jpg"
+    shown = [shot for shot in results.shots(*names) if _there(results, names, shot, store)] if names else []
+    if shown:
+        _draw_sheet(results, names, shown[:SHEET_ROWS], path, store)
+    known = path.is_file()
+    return TEXTS["sheet"].format(title=results.table.title, name=results.table.name) if known else ""
+
+
+def _there(results: Results, names: Sequence[str], shot: Asked, store: Store) -> bool:
+    jobs = [results.job(name, shot) for name in names]
+    return all(store.has(key) for key in (jobs[0].base_key, *(job.key for job in jobs)))
+
+
+def _draw_sheet(
+    results: Results, names: Sequence[str], shown: Sequence[Asked], path: Path, store: Store
+) -> None:
     pictures: list[list[Image.Image]] = []
     for shot in shown:
-        jobs: list[Any] = [results.job(name, shot) for name in names]
+        jobs = [results.job(name, shot) for name in names]
         keys = [jobs[0].base_key, *(job.key for job in jobs)]
         pictures.append([Image.fromarray(store.image(key)) for key in keys])
     titles = ["base image", *(results.points[name].label for name in names)]
     side = min(pictures[0][-1].width, WIDEST_SHEET // len(titles))
-    save_contact_sheet(folder / "images" / f"quality_{results.table.name}.jpg", titles, pictures, side=side)
-    return TEXTS["sheet"].format(title=results.table.title, name=results.table.name)
+    save_contact_sheet(path, titles, pictures, side=side)

@@ -20,6 +20,7 @@ from tools.bench.picture_quality.experiment import (
 from tools.bench.picture_quality.families import REFERENCE
 from tools.bench.picture_quality.families.family import Family
 from tools.bench.picture_quality.figures import Figure, figure, weights_of
+from tools.bench.picture_quality.finished import Finished
 from tools.bench.picture_quality.judge import Judge
 from tools.bench.picture_quality.store import Store
 
@@ -29,20 +30,40 @@ Asked = tuple[str, int]
 
 
 class Results:
+    """finished: points that need no images any more."""
+
     def __init__(
-        self, subject: Subject, table: Table, families: Sequence[Family], extent: Extent, store: Store
+        self,
+        subject: Subject,
+        table: Table,
+        families: Sequence[Family],
+        extent: Extent,
+        store: Store,
+        finished: Finished,
     ) -> None:
-        self.table, self._store, self._memory = table, store, {}
-        asked = [shot for shot in shots(subject, table.images) if store.has(Job(table, None, *shot).key)]
+        self.table, self._subject, self._extent, self._store = table, subject, extent, store
+        self._finished, self._memory = finished, {}
+        self._all = tuple(shots(subject, table.images))
+        asked = [shot for shot in self._all if store.has(Job(table, None, *shot).key)]
         self._jobs: dict[str, dict[Asked, Job]] = {}
         self.points: dict[str, Point] = {}
         for point in points(table, families, extent):
-            made = {shot: Job(table, point, *shot) for shot in asked}
-            made = {shot: job for shot, job in made.items() if store.has(job.key)}
+            jobs = {shot: Job(table, point, *shot) for shot in self._all}
+            made = {shot: jobs[shot] for shot in asked if store.has(jobs[shot].key)}
+            if self._is_finished(point.name):
+                made = jobs
             if len(made) >= LEAST_IMAGES:
                 self.points[point.name], self._jobs[point.name] = point, made
-        known = [job for job in references(subject, table, extent) if store.has(job.key)]
-        self._judge = Judge(subject, table, known, store) if self.points and known else None
+
+    @cached_property
+    def _judge(self) -> Judge:
+        known = references(self._subject, self.table, self._extent)
+        return Judge(
+            self._subject, self.table, [job for job in known if self._store.has(job.key)], self._store
+        )
+
+    def _is_finished(self, name: str) -> bool:
+        return self._finished.has(self.table.name, name)
 
     @cached_property
     def families(self) -> dict[str, list[str]]:
@@ -53,13 +74,18 @@ class Results:
         return found
 
     def __bool__(self) -> bool:
-        return self._judge is not None
+        return bool(self.points)
 
     def images(self, name: str) -> int:
         return len(self._jobs[name])
 
-    def job(self, name: str, shot: Asked) -> Job | None:
-        return self._jobs.get(name, {}).get(shot)
+    def job(self, name: str, shot: Asked) -> Job:
+        return self._jobs[name][shot]
+
+    @property
+    def complete(self) -> list[str]:
+        """The points that have all their images."""
+        return [name for name in self.points if self.images(name) == len(self._all)]
 
     def shots(self, *names: str) -> tuple[Asked, ...]:
         """Those of which all the points have an image."""
@@ -67,10 +93,15 @@ class Results:
         return tuple(shot for shot in first if all(shot in other for other in rest))
 
     def figures(self, name: str) -> dict[str, Figure]:
-        return {measure: figure(sample) for measure, sample in self._samples(name, self.shots(name)).items()}
+        return {measure: figure(sample) for measure, sample in self.samples(name).items()}
+
+    def samples(self, name: str) -> Samples:
+        return self._samples(name, self.shots(name))
 
     def cost(self, name: str) -> dict[str, float]:
         """UNet calls and FLOPs of an image."""
+        if self._is_finished(name):
+            return self._finished.cost(self.table.name, name)
         return self._store.cost(next(iter(self._jobs[name].values())).point_key) or {}
 
     def against(self, name: str, family: str) -> dict[str, Verdict]:
@@ -122,12 +153,14 @@ class Results:
     def _paired(self, name: str, family: str) -> tuple[Samples, list[Samples]]:
         curve = self.families.get(family, [])
         shared = self.shots(name, *curve)
-        if len(shared) < LEAST_IMAGES:
+        cut = shared != self._all and any(map(self._is_finished, (name, *curve)))
+        if cut or len(shared) < LEAST_IMAGES:  # The draws of a finished point are over all its images.
             return {}, []
         return self._samples(name, shared), [self._samples(other, shared) for other in curve]
 
     def _samples(self, name: str, shared: tuple[Asked, ...]) -> Samples:
-        assert self._judge is not None
+        if self._is_finished(name):
+            return self._finished.samples(self.table.name, name)
         if (name, shared) not in self._memory:
             jobs = [self._jobs[name][shot] for shot in shared]
             self._memory[name, shared] = self._judge.samples(jobs, weights_of([text for text, _ in shared]))

@@ -79,9 +79,7 @@ FAMILIES = (
     _part(
         "blur_2d", "FreeScale, 2-D blur", lambda s: replace(s, fusion=replace(s.fusion, over_channels=False))
     ),
-    Family(
-        "dilated_up", "FreeScale, dilated up blocks", "alpha", (1.0,), with_dilated_up_blocks, 3, ("2x",)
-    ),
+    Family("dilated_up", "FreeScale, dilated up blocks", "alpha", (1.0,), with_dilated_up_blocks, 3, ("2x",)),
     Family("latent", "FreeScale, latent upsampling", "alpha", (1.0,), in_latents, 3, ("2x",)),
     without_knob("direct_parts", "direct, with fusion and dilation", direct, rank=3),
 )
