@@ -1,9 +1,6 @@
-"""Writes a tiny SD3 transformer (all zeros) that the stock UNETLoader takes: a real model without a UNet.
+"""Writes a tiny SD3 transformer (all zeros) that the stock UNETLoader takes: a real model without a UNet."""
 
-Run with the file's path.
-"""
-
-import sys
+from pathlib import Path
 
 import tools.harness.in_process  # noqa: E402, F401, I001 (puts the host on the path, hence first)
 
@@ -26,10 +23,12 @@ CHANGES = {
 }
 """What the loader knows a real SD3 by."""
 
-if __name__ == "__main__":
+
+def make(models: Path) -> None:
     model = MMDiT(
         **SD3 | CHANGES, device="cpu", dtype=torch.float16, operations=comfy.ops.disable_weight_init
     )
     safetensors.torch.save_file(
-        {name: torch.zeros_like(weight) for name, weight in model.state_dict().items()}, sys.argv[1]
+        {name: torch.zeros_like(weight) for name, weight in model.state_dict().items()},
+        models / "diffusion_models" / "tiny_sd3.safetensors",
     )

@@ -1,11 +1,10 @@
 """Writes a tiny random transformer of each family that a template has, and VAEs for them.
 
-Run with ComfyUI's folder of models. The stock Load VAE takes the VAEs as they are, Load Diffusion Model the
+The stock Load VAE takes the VAEs as they are, Load Diffusion Model the
 transformers with the extension in extensions/tiny_transformers.
 """
 
 import json
-import sys
 from pathlib import Path
 
 import tools.harness.in_process  # noqa: E402, F401, I001 (puts the host on the path, hence first)
@@ -48,8 +47,7 @@ def save(weights: dict[str, torch.Tensor], file: Path) -> None:
     safetensors.torch.save_file({name: w.detach().contiguous() for name, w in weights.items()}, file)
 
 
-if __name__ == "__main__":
-    models = Path(sys.argv[1])
+def make(models: Path) -> None:
     for name, (family, changes, seed) in TRANSFORMERS.items():
         network = tiny_transformer(family, seed, **changes).model.diffusion_model
         config = json.dumps(config_of(family, **changes)[1]).encode()

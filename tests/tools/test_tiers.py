@@ -34,13 +34,14 @@ def test_paths_outside_the_named_tiers_and_tiers_without_a_folder_are_refused(te
         select(["browser"], tests)
 
 
-def test_only_a_whole_host_tier_is_spread_over_processes():
-    host, server = str(TESTS / "host"), str(TESTS / "server")
-    assert "--numprocesses=2" in processes("host", [host], [])
+def test_only_whole_tiers_are_spread_over_processes():
+    host, batch = str(TESTS / "host"), str(TESTS / "batch")
+    for tier in ("host", "server"):
+        assert "--numprocesses=2" in processes(tier, [str(TESTS / tier)], [])
     for tier, paths, arguments in (
         ("host", [host], ["--pdb"]),
         ("host", [f"{host}/test_imports.py"], []),
-        ("server", [server], []),  # its tests share a server
+        ("batch", [batch], []),  # Ray takes both cores
     ):
         assert processes(tier, paths, arguments) == ()
 

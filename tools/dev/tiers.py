@@ -14,8 +14,11 @@ from tools.dev.process import host_environment, run_shown
 TIERS = ("core", "pack", "tools", "host", "server", "batch", "browser")
 BATCH_PYTHON = venv_program(BATCH / "venv", "python")
 NOTHING_COLLECTED = 5  # pytest's exit status
-TWO_FILES_AT_A_TIME = {"host": ("--numprocesses=2", "--dist=loadfile")}
-"""Tiers whose files share nothing and keep one core busy -> the words for pytest."""
+TWO_FILES_AT_A_TIME = dict.fromkeys(("host", "server"), ("--numprocesses=2", "--dist=loadfile"))
+"""Tiers whose files share nothing and keep one core busy -> the words for pytest.
+
+Each process of the server tier has a server of its own.
+"""
 
 
 Result = tuple[str, int, int, int, float]
