@@ -27,7 +27,7 @@ commands:
   serve [--port N] [--gpu] [...]
                            set everything up, then ComfyUI in the browser; the rest goes to its main.py
   test [tier ...] [...]    the tests; paths narrow them, the rest goes to pytest
-                           tiers: core pack tools host server batch browser
+                           tiers: core pack tools host bench server batch browser
   check                    format, lint, types, registry rules
   mutate [name ...]        break the pack in small ways, one by one, and see a test fail each time;
                            --list: in which

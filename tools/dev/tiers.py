@@ -11,10 +11,10 @@ from tools.dev.errors import DevError
 from tools.dev.paths import BATCH, LOGS, TESTS, Host, shown, venv_program
 from tools.dev.process import host_environment, run_shown
 
-TIERS = ("core", "pack", "tools", "host", "server", "batch", "browser")
+TIERS = ("core", "pack", "tools", "host", "bench", "server", "batch", "browser")
 BATCH_PYTHON = venv_program(BATCH / "venv", "python")
 NOTHING_COLLECTED = 5  # pytest's exit status
-TWO_FILES_AT_A_TIME = dict.fromkeys(("host", "server"), ("--numprocesses=2", "--dist=loadfile"))
+TWO_FILES_AT_A_TIME = dict.fromkeys(("host", "bench", "server"), ("--numprocesses=2", "--dist=loadfile"))
 """Tiers whose files share nothing and keep one core busy -> the words for pytest.
 
 Each process of the server tier has a server of its own.

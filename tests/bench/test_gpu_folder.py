@@ -81,7 +81,7 @@ def use():
 
 
 def test_the_carried_tree_gives_the_authors_result_without_the_hosts_other_packages(tmp_path):
-    call = "import sys; from tests.host import test_gpu_folder as t; t.carry_and_use(t.Path(sys.argv[1]))"
+    call = "import sys; from tests.bench import test_gpu_folder as t; t.carry_and_use(t.Path(sys.argv[1]))"
     command = [sys.executable, "-c", call, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

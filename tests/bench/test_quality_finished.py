@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 
-from tools.bench.picture_quality import experiment, features, page
+from tools.bench.picture_quality import experiment, features, page, results
 from tools.bench.picture_quality.experiment import Extent, Subject
 from tools.bench.picture_quality.families import FAMILIES
+from tools.bench.picture_quality.figures import weights_of
 from tools.bench.picture_quality.finished import Finished
 from tools.bench.picture_quality.painter import Sampling
 from tools.bench.picture_quality.results import Results
@@ -63,6 +65,11 @@ def judges_without_networks(monkeypatch):
         return rows, np.log(rows / rows.sum(axis=1, keepdims=True))
 
     monkeypatch.setattr(features, "seen", seen)
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr(results, "weights_of", partial(weights_of, resamples=100))
 
 
 @pytest.fixture
