@@ -13,6 +13,7 @@ import httpx
 from .errors import JobFailed, TryAgain
 from .workflow import Prompt
 
+CLIENT_ID = "freescale-batch"
 ANSWER_SECONDS = 30.0
 MAX_SENTENCE = 600
 """Characters of a server's own text that an error repeats."""
@@ -68,7 +69,9 @@ class Comfy:
             httpx.HTTPError: no answer.
         """
         prompt_id = str(uuid.uuid4())
-        answer = self._http.post("/prompt", json={"prompt": prompt, "prompt_id": prompt_id})
+        # Without a client older ComfyUI (0.3.75) leaves what it had cached out of the prompt's outputs.
+        message = {"prompt": prompt, "prompt_id": prompt_id, "client_id": CLIENT_ID}
+        answer = self._http.post("/prompt", json=message)
         if answer.status_code == httpx.codes.BAD_REQUEST:
             raise JobFailed(f"the server refused the prompt: {_refusal(answer)}")
         answer.raise_for_status()

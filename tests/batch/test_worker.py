@@ -246,6 +246,13 @@ def test_an_equal_prompt_answered_from_the_cache_has_the_files_of_the_job_before
     assert len(set(place.pictures().values())) == 1 and len(place.pictures()) == 2
 
 
+def test_what_an_older_comfyui_had_cached_is_told_again(make, place):
+    """Else a job would lack the files of those nodes that equal a job's before, the base image's say."""
+    equal = {"6.text": "x", "3.seed": 1}
+    outcomes = run(make(), place, jobs=[{"id": name, "set": equal} for name in "ab"])
+    assert [outcome["status"] for outcome in outcomes] == ["done"] * 2
+
+
 def test_a_port_that_another_program_took_is_not_mistaken_for_the_own_server(make, place, monkeypatch):
     first = make()
     run(first, place, "x")

@@ -1,6 +1,7 @@
 """Progress, cancel, and what a FreeScale run leaves behind for the next prompt."""
 
 import itertools
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -74,3 +75,18 @@ def cancel_at(client: ComfyClient, step: int) -> Callable[[str, dict], None]:
             client.interrupt()
 
     return on_message
+
+
+def test_a_client_without_a_page_is_told_again_what_was_cached(client: ComfyClient) -> None:
+    """freescale_batch sends prompts so. Without a client_id ComfyUI 0.3.75 tells it to nobody."""
+    prompt = salted(plain_prompt(side=64), 11)
+    first, again = (outputs_of(client, {"prompt": prompt, "client_id": "no page"}) for _ in range(2))
+    assert first and again == first
+
+
+def outputs_of(client: ComfyClient, message: dict) -> dict:
+    number = client.post("/prompt", message).json()["prompt_id"]
+    deadline = time.monotonic() + 60
+    while not (entry := client.get(f"/history/{number}")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return entry[number]["outputs"]

@@ -21,6 +21,7 @@ CLIENTS, PROMPTS = 2, 5
 """Of a case, and of each client in it."""
 MANY_SECONDS = 300
 """For a queue of that many to come to its end."""
+CLIENT_ID = "freescale-campaign"
 BETWEEN = 0.2
 """Seconds between two looks at the queue."""
 MODELS = (CHECKPOINT, SECOND_MODEL)
@@ -56,7 +57,9 @@ class Desk:
 
     def send(self, client: ComfyClient, workflow: int, blanks: int) -> Sent:
         with self._lock:  # So that no act falls between a prompt's arrival and its note.
-            answer = client.post("/prompt", {"prompt": _salted(WORKFLOWS[workflow], blanks)})
+            # Without a client ComfyUI 0.3.75 leaves outputs that it had cached out of a prompt's history.
+            message = {"prompt": _salted(WORKFLOWS[workflow], blanks), "client_id": CLIENT_ID}
+            answer = client.post("/prompt", message)
             answer.raise_for_status()
             self.sent.append(Sent(answer.json()["prompt_id"], workflow))
             return self.sent[-1]

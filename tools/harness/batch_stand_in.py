@@ -31,14 +31,15 @@ class Prompts:
 
     def __init__(self):
         self.history = {}
+        self._done = []
         self.interrupted = threading.Event()
         self.freed = False
         self._one = threading.Lock()
 
-    def queue(self, prompt_id, prompt):
-        threading.Thread(target=self._run, args=(prompt_id, prompt), daemon=True).start()
+    def queue(self, prompt_id, prompt, client_id):
+        threading.Thread(target=self._run, args=(prompt_id, prompt, client_id), daemon=True).start()
 
-    def _run(self, prompt_id, prompt):
+    def _run(self, prompt_id, prompt, client_id):
         with self._one:
             self.interrupted.clear()
             text = prompt["6"]["inputs"]["text"]
@@ -46,7 +47,10 @@ class Prompts:
                 log.write(text + "\n")
             try:
                 self._act(text)
-                outputs = {"9": {"images": [self._picture(prompt)]}} if "nothing" not in text else {}
+                # ComfyUI 0.3.75 tells what it had cached to a client, and else to nobody.
+                is_told = "nothing" not in text and (client_id or prompt not in self._done)
+                outputs = {"9": {"images": [self._picture(prompt)]}} if is_told else {}
+                self._done.append(prompt)
                 status = {"status_str": "success", "completed": True, "messages": []}
             except InterruptedError:
                 outputs = {}
@@ -164,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
             error = {"message": "Prompt outputs failed validation", "details": ""}
             self._answer({"error": error, "node_errors": {"1": {"errors": [wrong]}}}, 400)
             return
-        PROMPTS.queue(body["prompt_id"], body["prompt"])
+        PROMPTS.queue(body["prompt_id"], body["prompt"], body.get("client_id"))
         self._answer({"prompt_id": body["prompt_id"], "number": 1, "node_errors": {}})
 
 
