@@ -13,7 +13,6 @@ from freescale_pack.nodes.backbones.unet import dilation_convs
 from freescale_pack.nodes.patching.model import settings_of
 
 from tools.bench.picture_quality import painter as painter_file
-from tools.bench.picture_quality import run
 from tools.bench.picture_quality.families import (
     FAMILIES,
     demofusion,
@@ -25,7 +24,7 @@ from tools.bench.picture_quality.families import (
     upscale_model,
 )
 from tools.bench.picture_quality.families.dilated_layers import KEY, deepest_down_convs, deepest_up_convs
-from tools.bench.picture_quality.painter import Painter, Sampling, Shot
+from tools.bench.picture_quality.painter import Painter, Sampling, Shot, loaded
 from tools.harness.demo_checkpoint import DEMO, demo_checkpoint
 from tools.harness.demo_prompts import CHECKPOINT
 
@@ -302,7 +301,7 @@ def test_an_enlarged_start_is_made_once_for_all_methods_and_forgotten_with_its_l
 def test_bf16_is_the_unets_arithmetic_and_changes_an_image_by_rounding_alone():
     seen, latents = [], []
     for bf16 in (False, True):
-        model, *others = run.loaded(DEMO / CHECKPOINT, bf16)
+        model, *others = loaded(DEMO / CHECKPOINT, bf16)
         handle = model.get_model_object("diffusion_model").register_forward_pre_hook(
             lambda module, inputs: seen.append(inputs[0].dtype)
         )
@@ -314,3 +313,15 @@ def test_bf16_is_the_unets_arithmetic_and_changes_an_image_by_rounding_alone():
     assert set(seen[:4]) == {torch.float32} and set(seen[4:]) == {torch.bfloat16}
     one, other = (latent["samples"] for latent in latents)
     assert 0 < float((one - other).norm() / one.norm()) < 0.03
+
+
+def test_no_method_changes_the_start_that_all_share():
+    latent = Painter(*demo_checkpoint(), Sampling(3.0, 2)).base_latent("owl at night", 1, (64, 64))
+    shot = Shot("owl at night", 1, (64, 64), ((128, 128),), latent)
+    painter = Painter(*demo_checkpoint(), Sampling(3.0, 2))
+    start = painter.enlarged(latent, (128, 128))["samples"]
+    before, base = start.clone(), latent["samples"].clone()
+    for family in FAMILIES.values():
+        family.paint(painter, shot, family.values[0])
+        assert torch.equal(start, before) and torch.equal(latent["samples"], base), family.name
+    assert painter.enlarged(latent, (128, 128))["samples"] is start

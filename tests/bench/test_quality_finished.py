@@ -1,5 +1,6 @@
 """`dev.py bench quality --finished`: a run goes on where another machine stopped, without its images."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ import pytest
 from tools.bench.picture_quality import experiment, features, page, results
 from tools.bench.picture_quality.experiment import Extent, Subject
 from tools.bench.picture_quality.families import FAMILIES
-from tools.bench.picture_quality.figures import weights_of
+from tools.bench.picture_quality.figures import JUDGED, weights_of
 from tools.bench.picture_quality.finished import Finished
 from tools.bench.picture_quality.painter import Sampling
 from tools.bench.picture_quality.results import Results
@@ -19,11 +20,21 @@ from tools.bench.picture_quality.store import Store
 PROMPTS = ("owl at night", "fox in a meadow", "red car")
 SUBJECT = Subject("model", 64, PROMPTS, Sampling(3.0, 4), renders=False)
 EXTENT = Extent(at_2x=6, elsewhere=4, references=3)
-TABLE = experiment.tables(64, EXTENT)[0]
+TABLES = experiment.tables(64, EXTENT)
+TABLE = TABLES[0]
 USED = [FAMILIES["hires_fix"], FAMILIES["freescale"]]
+CURVE_REACHES = ("freescale_0.5", "freescale_1")
+"""Points whose sharpness lies between those of hires-fix's here."""
 COMMON = {"checkpoint": "0123456789abcdef", "host": "any", "unet": "any"}
 UNFINISHED = "freescale_0.5"
 BLOCK = 16
+
+
+SHARES = {
+    **{f"hires_fix_{value:g}": 0.05 + 0.3 * value for value in FAMILIES["hires_fix"].values},
+    **{f"freescale_{value:g}": 0.15 + 0.06 * value for value in FAMILIES["freescale"].values},
+}
+"""Point -> how much of its images is fine noise: the more, the sharper."""
 
 
 @dataclass
@@ -42,11 +53,12 @@ class Run:
 
 def noise(job):
     """An image of its job: finer with a larger knob, so that points have curves."""
-    random = np.random.default_rng([*map(ord, job.text), job.seed])
+    name = job.point.name if job.point else ""
+    random = np.random.default_rng([*map(ord, job.text), job.seed, *map(ord, name)])
     width, height = TABLE.base if job.point is None else TABLE.target
     coarse = random.integers(0, 256, (height // BLOCK, width // BLOCK, 3)).repeat(BLOCK, 0).repeat(BLOCK, 1)
     fine = random.integers(0, 256, (height, width, 3))
-    share = 0.0 if job.point is None else min(1.0, 0.25 * job.point.value)
+    share = 0.0 if job.point is None else SHARES[job.point.name]
     return ((1 - share) * coarse + share * fine).astype(np.uint8)
 
 
@@ -78,9 +90,9 @@ def first(tmp_path):
     plan = experiment.plan(SUBJECT, [TABLE], USED, EXTENT)
     lacking = next(job for job in plan if job.point and job.point.name == UNFINISHED)
     store = made(tmp_path / "first", [job for job in plan if job is not lacking])
-    run = Run(store, Finished(None, store))
+    run = Run(store, Finished(None, SUBJECT, TABLES, store))
     (tmp_path / "page").mkdir()
-    page.write(tmp_path / "page", SUBJECT, [run.results], store, missing=1)
+    page.write(tmp_path / "page", SUBJECT, [run.results], store, run.finished, missing=1)
     return run
 
 
@@ -88,7 +100,7 @@ def first(tmp_path):
 def second(tmp_path, first):
     """A machine that has that page and no images."""
     store = Store(tmp_path / "second", COMMON, "1")
-    return Run(store, Finished(tmp_path / "page", store))
+    return Run(store, Finished(tmp_path / "page", SUBJECT, TABLES, store))
 
 
 def test_only_the_unfinished_point_is_left_and_the_base_images_it_needs(second):
@@ -107,21 +119,23 @@ def test_figures_and_verdicts_are_those_of_the_images(first, second):
             assert got == pytest.approx(expected, rel=2e-3, abs=2e-6), (name, measure)
         assert second.results.images(name) == TABLE.images
         assert second.results.cost(name) == first.results.cost(name)
-    expected, got = (
-        {(name, m): v.word for name in names for m, v in run.results.against(name, "hires_fix").items()}
-        for run in (first, second)
-    )
-    assert got == expected != {}
 
 
-def test_a_point_made_anew_stands_beside_finished_ones_and_then_nothing_is_left(tmp_path, second):
+def test_a_run_in_two_pieces_says_what_one_in_a_piece_says(tmp_path, second):
+    whole_store = made(tmp_path / "whole", second.plan)
+    whole = Run(whole_store, Finished(None, SUBJECT, TABLES, whole_store)).results
     made(tmp_path / "second", second.finished.left_of(second.plan))
     both = second.results
-    assert both.images(UNFINISHED) == TABLE.images
-    assert both.against(UNFINISHED, "hires_fix")
+    for name in CURVE_REACHES:
+        expected, got = (run.against(name, "hires_fix") for run in (whole, both))
+        assert set(expected) == set(got) == set(JUDGED), name
+        for measure, verdict in expected.items():
+            assert got[measure][:3] == pytest.approx(verdict[:3], rel=1e-3, abs=1e-6)
+            assert got[measure].word == verdict.word
+        assert both.cost_ratio(name) == pytest.approx(whole.cost_ratio(name))
     (tmp_path / "page2").mkdir()
-    page.write(tmp_path / "page2", SUBJECT, [both], second.store, missing=0)
-    third = Finished(tmp_path / "page2", second.store)
+    page.write(tmp_path / "page2", SUBJECT, [both], second.store, second.finished, missing=0)
+    third = Finished(tmp_path / "page2", SUBJECT, TABLES, second.store)
     assert third.left_of(second.plan) == []
     assert json.loads((tmp_path / "page2" / "quality.json").read_text())["made_with"]["missing"] == 0
 
@@ -133,9 +147,47 @@ def test_a_half_made_point_is_not_compared_with_finished_ones(tmp_path, second):
     made(tmp_path / "second", [*(job for job in jobs if not job.point), *half])
     assert second.results.images(UNFINISHED) == TABLE.images // 2
     assert second.results.against(UNFINISHED, "hires_fix") == {}
+    assert second.results.against("freescale_1", "hires_fix")
 
 
-@pytest.mark.parametrize(("common", "code"), [(COMMON, "2"), (COMMON | {"unet": "bfloat16"}, "1")])
-def test_points_made_otherwise_are_refused(tmp_path, first, common, code):
-    with pytest.raises(SystemExit, match="Expected finished points made with (code 2|unet bfloat16), got"):
-        Finished(tmp_path / "page", Store(tmp_path / "third", common, code))
+def test_a_half_made_point_of_a_curve_leaves_the_rest_of_it_to_compare_with(tmp_path, first):
+    half = first.results.points["hires_fix_0.8"]
+    jobs = [job for job in first.plan if job.point == half]
+    for job in jobs[1:]:
+        first.store._path(job.key).unlink()
+    page.write(tmp_path / "page", SUBJECT, [first.results], first.store, first.finished, missing=6)
+    store = made(tmp_path / "third", [job for job in first.plan if job.point is None] + jobs[:3])
+    third = Run(store, Finished(tmp_path / "page", SUBJECT, TABLES, store)).results
+    assert third.images("hires_fix_0.8") == 3
+    assert third.against("freescale_1", "hires_fix")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"code": "2"}, "code"),
+        ({"unet": "bfloat16"}, "unet"),
+        ({"prompts": ("owl", "fox", "car")}, "prompts, draws"),
+        ({"images": 8}, "images, draws"),
+    ],
+)
+def test_points_made_otherwise_are_refused(tmp_path, first, changes, said):
+    subject = dataclasses.replace(SUBJECT, prompts=changes.get("prompts", PROMPTS))
+    tables = experiment.tables(64, EXTENT._replace(at_2x=changes.get("images", EXTENT.at_2x)))
+    unet = {"unet": changes["unet"]} if "unet" in changes else {}
+    store = Store(tmp_path / "third", COMMON | unet, changes.get("code", "1"))
+    with pytest.raises(SystemExit, match=f"Expected finished points made with the same {said}, got others"):
+        Finished(tmp_path / "page", subject, tables, store)
+
+
+def test_points_of_another_code_are_taken_if_asked_for_and_the_page_says_so(tmp_path, first):
+    store = Store(tmp_path / "third", COMMON, "2", any_code=True)
+    finished = Finished(tmp_path / "page", SUBJECT, TABLES, store)
+    assert finished.has("2x", "freescale_1")
+    assert finished.made_with["code"] == "several states"
+
+
+def test_a_folder_without_a_page_is_refused_with_a_sentence(tmp_path):
+    store = Store(tmp_path / "third", COMMON, "1")
+    with pytest.raises(SystemExit, match="Expected quality.json and quality_draws.npz in .*leave out"):
+        Finished(tmp_path, SUBJECT, TABLES, store)

@@ -6,7 +6,15 @@ import pytest
 from tools.bench.picture_quality import experiment
 from tools.bench.picture_quality.answers import told
 from tools.bench.picture_quality.curves import Verdict
-from tools.bench.picture_quality.experiment import DEMO_PROMPTS, FULL, REFERENCE_SEED, SMOKE, Job, Subject
+from tools.bench.picture_quality.experiment import (
+    DEMO_PROMPTS,
+    FULL,
+    REFERENCE_SEED,
+    ROUND,
+    SMOKE,
+    Job,
+    Subject,
+)
 from tools.bench.picture_quality.families import ALL, FAMILIES, OURS, REFERENCE
 from tools.bench.picture_quality.figures import Figure, heading
 from tools.bench.picture_quality.make import make
@@ -44,9 +52,13 @@ def test_a_run_that_is_cut_short_has_the_bases_then_the_curves_that_matter_most(
     jobs = plan()
     first = next(i for i, job in enumerate(jobs) if job.point)
     assert all(job.point for job in jobs[first:])
-    early = [job for job in jobs[first:] if job.point.family.rank == 1 and job.table.name == "2x"][:100]
-    assert jobs[first : first + 100] == early
-    assert {OURS, REFERENCE} <= {job.point.family.name for job in early}
+    ranks = [(job.point.family.rank + (job.table.name != "2x"), job.table.name) for job in jobs[first:]]
+    assert ranks == sorted(ranks) and ranks[0] == (1, "2x")
+    one_round = {job.point.name: 0 for job in jobs[first:] if job.point.family.rank == 1}
+    for job in jobs[first : first + ROUND * len(one_round)]:
+        one_round[job.point.name] += 1
+    assert set(one_round.values()) == {ROUND}
+    assert {OURS, REFERENCE} <= {name.rpartition("_")[0] for name in one_round}
 
 
 def test_every_table_has_our_curve_and_the_reference_and_the_sheet_shows_known_points():

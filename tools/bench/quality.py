@@ -90,6 +90,10 @@ def parse_arguments() -> argparse.Namespace:
         options.prompts and options.prompts.is_file() and options.checkpoint.is_file()
     ):
         parser.error("expected files for --checkpoint and --prompts, got none under these names")
+    if options.finished and not options.make_only and (options.tables or options.families):
+        parser.error(
+            "expected all tables and families with --finished, got some: the page would lose the rest"
+        )
     return options
 
 

@@ -10,6 +10,7 @@ from tools.bench.picture_quality.figures import JUDGED, MEASURES
 from tools.bench.picture_quality.results import Results
 
 WITHOUT = ("no_fusion", "no_dilation")
+NOT_COMPARABLE = "not comparable: the other curve does not reach this sharpness, or lacks images"
 DONE_NOTHING = ("lanczos", "sharpened", "upscale_model")
 
 
@@ -33,7 +34,7 @@ def told(verdicts: dict[str, Verdict]) -> str:
         f"{'no difference shown' if word == 'not shown' else word} in {', '.join(groups[word])}"
         for word in words
     ]
-    return "; ".join(parts) or "not comparable: the other curve does not reach this sharpness"
+    return "; ".join(parts) or NOT_COMPARABLE
 
 
 def _change(measure: str, verdict: Verdict) -> str:

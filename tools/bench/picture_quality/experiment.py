@@ -35,7 +35,7 @@ DEMO_PROMPTS = (
 REFERENCE_SEED = 1000
 """References have seeds from here on, the compared images seeds below."""
 ROUND = 10
-"""Images of a point that are made before the other points of its rank get theirs."""
+"""Images of a point that are made before the other points of its rank and table get theirs."""
 TITLES = {
     "2x": "2x: {size} from {base}",
     "4x": "4x: {size} from {base} in two stages",
@@ -176,8 +176,8 @@ def references(subject: Subject, table: Table, extent: Extent) -> list[Job]:
 def plan(subject: Subject, some: Sequence[Table], families: Sequence[Family], extent: Extent) -> list[Job]:
     """All jobs, so ordered that a run that is cut short still answers the most important questions.
 
-    Base images first, since nothing is judged without them. Then rank by rank, and within a rank in rounds
-    of ROUND images a point. A table other than 2x counts as one rank later.
+    Base images first, since nothing is judged without them. Then rank by rank, within a rank table by table,
+    and within a table in rounds of ROUND images a point. A table other than 2x counts as one rank later.
     """
     once: dict[str, Job] = {}
     ordered: list[tuple[int, int, int, Job]] = []

@@ -3,6 +3,7 @@
 So a long run can go on on another machine without carrying gigabytes of images there.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,24 +12,43 @@ from typing import Any
 import numpy as np
 
 from tools.bench.picture_quality.curves import Samples
-from tools.bench.picture_quality.experiment import Job
-from tools.bench.picture_quality.figures import MEASURES
-from tools.bench.picture_quality.store import Store
+from tools.bench.picture_quality.experiment import Job, Subject, Table, shots
+from tools.bench.picture_quality.figures import MEASURES, weights_of
+from tools.bench.picture_quality.store import Store, file_digest
 
 PAGE, DRAWS = "quality.json", "quality_draws.npz"
+JUDGES = ("features.py", "figures.py", "judge.py", "metrics.py")
+"""What figures follow from, beside the images."""
+SEVERAL = "several states"
 
 
 class Finished:
-    """What `folder` holds of the store's checkpoint, settings and code; nothing without a folder."""
+    """What `folder` holds of the same experiment; nothing without a folder.
 
-    def __init__(self, folder: Path | None, store: Store) -> None:
+    made_with: what all figures of the new page follow from.
+    """
+
+    def __init__(self, folder: Path | None, subject: Subject, tables: Sequence[Table], store: Store) -> None:
+        self.folder, self.made_with = folder, made_with(subject, tables, store)
         self._rows: dict[str, dict[str, Any]] = {}
         self._draws: dict[str, np.ndarray] = {}
         if folder is None:
             return
-        page = json.loads((folder / PAGE).read_text(encoding="utf-8"))
-        _check(page["made_with"], store)
-        self._rows = {name: table["rows"] for name, table in page["tables"].items()}
+        if not all((folder / name).is_file() for name in (PAGE, DRAWS)):
+            raise SystemExit(
+                f"Expected {PAGE} and {DRAWS} in {folder}, found no such page: leave out --finished."
+            )
+        made = json.loads((folder / PAGE).read_text(encoding="utf-8"))
+        wrong = [key for key, value in self.made_with.items() if made["made_with"].get(key) != value]
+        if store.any_code and "code" in wrong:
+            wrong.remove("code")
+            self.made_with["code"] = SEVERAL
+        if wrong:
+            raise SystemExit(
+                f"Expected finished points made with the same {', '.join(wrong)}, got others in {folder}: "
+                "leave out --finished, or use what they were made with."
+            )
+        self._rows = {name: table["rows"] for name, table in made["tables"].items()}
         with np.load(folder / DRAWS) as draws:
             self._draws = dict(draws)
 
@@ -37,27 +57,39 @@ class Finished:
 
     def samples(self, table: str, point: str) -> Samples:
         """Sample (see figures.py) of every measure over all of the point's images."""
-        row, draws = self._rows[table][point], self._draws[_name(table, point)].astype(np.float64)
-        return {
-            m: np.concatenate([[row[m]["value"]], drawn]) for m, drawn in zip(MEASURES, draws, strict=True)
-        }
+        return dict(zip(MEASURES, self._draws[_name(table, point)].astype(np.float64), strict=True))
 
     def cost(self, table: str, point: str) -> dict[str, float]:
         return self._rows[table][point]["cost"]
 
     def left_of(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs that are still to be done. Base images are needed only for other images."""
+        """The jobs that are still to be done. Base images are needed only where others are."""
         left = [job for job in jobs if not (job.point and self.has(job.table.name, job.point.name))]
-        return left if any(job.point for job in left) else []
+        bases = {job.table.base for job in left if job.point}
+        return [job for job in left if job.table.base in bases]
+
+
+def made_with(subject: Subject, tables: Sequence[Table], store: Store) -> dict[str, Any]:
+    """All that a point's figures and draws follow from, as plain data.
+
+    tables: all that the subject has.
+    """
+    weights = [weights_of([text for text, _ in shots(subject, table.images)]) for table in tables]
+    return store.common | {
+        "code": store.code,
+        "prompts": list(subject.prompts),
+        "sizes": {table.name: [list(table.base), *map(list, table.stages)] for table in tables},
+        "images": {table.name: table.images for table in tables},
+        "judges": file_digest(*(Path(__file__).with_name(name) for name in JUDGES))[:16],
+        # NumPy does not promise the same draws from release to release.
+        "draws": hashlib.sha256(b"".join(one.tobytes() for one in weights)).hexdigest()[:16],
+    }
 
 
 def save_draws(folder: Path, samples: dict[tuple[str, str], Samples]) -> None:
-    """Beside the page. samples: (table, point) -> those of a point with all its images.
-
-    Half precision: an interval's ends are printed with two or three digits.
-    """
+    """Beside the page. samples: (table, point) -> those of a point with all its images."""
     arrays = {
-        _name(*key): np.array([sample[measure][1:] for measure in MEASURES], np.float16)
+        _name(*key): np.array([sample[measure] for measure in MEASURES], np.float32)
         for key, sample in samples.items()
     }
     np.savez_compressed(folder / DRAWS, **arrays)
@@ -65,13 +97,3 @@ def save_draws(folder: Path, samples: dict[tuple[str, str], Samples]) -> None:
 
 def _name(table: str, point: str) -> str:
     return f"{table}/{point}"
-
-
-def _check(made: dict[str, Any], store: Store) -> None:
-    wanted = store.common | ({} if store.any_code else {"code": store.code})
-    wrong = {key: made.get(key) for key, value in wanted.items() if made.get(key) != value}
-    if wrong:
-        raise SystemExit(
-            f"Expected finished points made with {', '.join(f'{key} {wanted[key]}' for key in wrong)}, got "
-            f"{', '.join(map(str, wrong.values()))}. Leave out --finished, or use what they were made with."
-        )

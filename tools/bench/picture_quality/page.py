@@ -8,11 +8,12 @@ from PIL import Image
 
 from tools import ROOT
 from tools.bench.performance import results as tables_of_text
-from tools.bench.picture_quality import finished, plots
+from tools.bench.picture_quality import plots
 from tools.bench.picture_quality.answers import answers, told
 from tools.bench.picture_quality.experiment import Subject
 from tools.bench.picture_quality.families import REFERENCE
 from tools.bench.picture_quality.figures import MEASURES, Figure, heading
+from tools.bench.picture_quality.finished import PAGE, Finished, save_draws
 from tools.bench.picture_quality.painter import SAMPLER, SCHEDULER
 from tools.bench.picture_quality.results import Asked, Results
 from tools.bench.picture_quality.store import Store
@@ -36,7 +37,9 @@ SHEET = (
 SHEET_ROWS, WIDEST_SHEET = 5, 2400
 
 
-def write(folder: Path, subject: Subject, tables: Sequence[Results], store: Store, missing: int) -> None:
+def write(
+    folder: Path, subject: Subject, tables: Sequence[Results], store: Store, finished: Finished, missing: int
+) -> None:
     """Write all files below `folder` and print the tables."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     said = [
@@ -48,17 +51,16 @@ def write(folder: Path, subject: Subject, tables: Sequence[Results], store: Stor
     for results in tables:
         name = results.table.name
         plots.curves(results, folder / "images" / f"quality_{name}_curves.png")
-        parts += [_table(results), _ideas(results), _sheet(results, folder, store)]
+        parts += [_table(results), _ideas(results), _sheet(results, folder, store, finished)]
         print(f"\n{results.table.title}\n{tables_of_text.text(header(), rows(results))}")
     (folder / "QUALITY.md").write_text("\n".join(filter(None, parts)), encoding="utf-8")
     data = {
-        "made_with": store.common
-        | {"code": store.code, "missing": missing, "prompts": list(subject.prompts)},
+        "made_with": finished.made_with | {"missing": missing},
         "tables": {results.table.name: results.as_data() for results in tables},
     }
     complete = {(r.table.name, name): r.samples(name) for r in tables for name in r.complete}
-    finished.save_draws(folder, complete)
-    (folder / finished.PAGE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    save_draws(folder, complete)
+    (folder / PAGE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     print(f"\n  {folder / 'QUALITY.md'}")
 
 
@@ -99,7 +101,7 @@ def _introduction(subject: Subject, store: Store, missing: int) -> str:
         checkpoint=store.common["checkpoint"][:12],
         host=store.common["host"],
         steps=subject.sampling.steps,
-        unet=store.common["unet"],
+        unet=store.common.get("unet", "as the host chooses"),
         cfg=f"{subject.sampling.cfg:g}",
     )
 
@@ -139,15 +141,15 @@ def _ideas(results: Results) -> str:
     return TEXTS["ideas"].format(ideas="\n".join(said)) if said else ""
 
 
-def _sheet(results: Results, folder: Path, store: Store) -> str:
-    """Keeps an earlier sheet where images of its points are gone."""
+def _sheet(results: Results, folder: Path, store: Store, finished: Finished) -> str:
+    """Keeps that of the finished points' page where their images are gone."""
     names = [name for name in SHEET if name in results.points]
     path = folder / "images" / f"quality_{results.table.name}.jpg"
     shown = [shot for shot in results.shots(*names) if _there(results, names, shot, store)] if names else []
     if shown:
         _draw_sheet(results, names, shown[:SHEET_ROWS], path, store)
-    known = path.is_file()
-    return TEXTS["sheet"].format(title=results.table.title, name=results.table.name) if known else ""
+    is_known = bool(shown) or (finished.folder == folder and path.is_file())
+    return TEXTS["sheet"].format(title=results.table.title, name=results.table.name) if is_known else ""
 
 
 def _there(results: Results, names: Sequence[str], shot: Asked, store: Store) -> bool:

@@ -41,9 +41,10 @@ class Results:
         store: Store,
         finished: Finished,
     ) -> None:
-        self.table, self._subject, self._extent, self._store = table, subject, extent, store
+        self.table, self._subject, self._store = table, subject, store
         self._finished, self._memory = finished, {}
         self._all = tuple(shots(subject, table.images))
+        self._known = [job for job in references(subject, table, extent) if store.has(job.key)]
         asked = [shot for shot in self._all if store.has(Job(table, None, *shot).key)]
         self._jobs: dict[str, dict[Asked, Job]] = {}
         self.points: dict[str, Point] = {}
@@ -52,15 +53,14 @@ class Results:
             made = {shot: jobs[shot] for shot in asked if store.has(jobs[shot].key)}
             if self._is_finished(point.name):
                 made = jobs
+            elif not self._known:
+                continue
             if len(made) >= LEAST_IMAGES:
                 self.points[point.name], self._jobs[point.name] = point, made
 
     @cached_property
     def _judge(self) -> Judge:
-        known = references(self._subject, self.table, self._extent)
-        return Judge(
-            self._subject, self.table, [job for job in known if self._store.has(job.key)], self._store
-        )
+        return Judge(self._subject, self.table, self._known, self._store)
 
     def _is_finished(self, name: str) -> bool:
         return self._finished.has(self.table.name, name)
@@ -119,7 +119,7 @@ class Results:
         point, curve = self._paired(name, family)
         if len(curve) < 2:
             return None
-        flops = [self.cost(other).get("flops", np.nan) for other in self.families[family]]
+        flops = [self.cost(other).get("flops", np.nan) for other in self._curve(name, family)]
         first = [
             {"sharpness": one["sharpness"][:1], "flops": np.array([f])}
             for one, f in zip(curve, flops, strict=True)
@@ -150,11 +150,20 @@ class Results:
         }
         return {"base": self.table.base, "stages": self.table.stages, "rows": rows}
 
-    def _paired(self, name: str, family: str) -> tuple[Samples, list[Samples]]:
+    def _curve(self, name: str, family: str) -> list[str]:
+        """The family's points that a point can be held against.
+
+        A finished one's draws are over all its images, so then only points that have all of theirs count.
+        """
         curve = self.families.get(family, [])
+        if not any(map(self._is_finished, (name, *curve))):
+            return curve
+        return [other for other in curve if other in self.complete] if name in self.complete else []
+
+    def _paired(self, name: str, family: str) -> tuple[Samples, list[Samples]]:
+        curve = self._curve(name, family)
         shared = self.shots(name, *curve)
-        cut = shared != self._all and any(map(self._is_finished, (name, *curve)))
-        if cut or len(shared) < LEAST_IMAGES:  # The draws of a finished point are over all its images.
+        if not curve or len(shared) < LEAST_IMAGES:
             return {}, []
         return self._samples(name, shared), [self._samples(other, shared) for other in curve]
 

@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import comfy.utils
 import torch
@@ -14,13 +13,13 @@ import torch
 from tools import ROOT
 from tools.bench.picture_quality import experiment
 from tools.bench.picture_quality.experiment import DEMO_PROMPTS, FULL, SMOKE, Extent, Subject, Table
-from tools.bench.picture_quality.families import FAMILIES
+from tools.bench.picture_quality.families import ALL, FAMILIES
 from tools.bench.picture_quality.families.family import Family
 from tools.bench.picture_quality.finished import Finished
 from tools.bench.picture_quality.make import make
-from tools.bench.picture_quality.painter import Painter, Sampling
+from tools.bench.picture_quality.painter import Painter, Sampling, loaded
 from tools.bench.picture_quality.store import Store, file_digest
-from tools.harness.demo_checkpoint import DEMO, load_checkpoint
+from tools.harness.demo_checkpoint import DEMO
 from tools.harness.demo_prompts import BASE_SIDE, CFG, CHECKPOINT
 
 DOCS = ROOT / "docs"
@@ -43,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
     ]
     families = [family for name, family in FAMILIES.items() if name in (options.families or FAMILIES)]
     store = image_store(options, subject)
-    finished = Finished(options.finished, store)
+    finished = Finished(options.finished, subject, experiment.tables(subject.side, extent), store)
     jobs = finished.left_of(experiment.plan(subject, tables, families, extent))
     if options.judge_only:
         missing = sum(not store.has(job.key) for job in jobs)
@@ -54,16 +53,6 @@ def main(options: argparse.Namespace) -> int:
     if options.make_only:
         return 0
     return report(options, subject, extent, tables, families, store, finished, missing)
-
-
-def loaded(checkpoint: Path, bf16: bool) -> tuple[Any, Any, Any]:
-    """(model, clip, vae). bf16: the UNet computes in bfloat16."""
-    model, clip, vae = load_checkpoint(checkpoint)
-    if bf16:
-        model.set_model_compute_dtype(torch.bfloat16)
-    # The same sums in another order: a large image's convolutions take a fifth less time, also on a CPU.
-    vae.first_stage_model.to(memory_format=torch.channels_last)
-    return model, clip, vae
 
 
 def report(
@@ -82,10 +71,11 @@ def report(
     )  # Not before: a machine that only makes images lacks its packages.
     from tools.bench.picture_quality.results import Results
 
-    found = [Results(subject, table, families, extent, store, finished) for table in tables]
+    shown = families if options.families else ALL  # A point may be finished that this machine cannot make.
+    found = [Results(subject, table, shown, extent, store, finished) for table in tables]
     whole = not (options.smoke or options.checkpoint or options.families or options.tables or missing)
     folder = options.output or (DOCS if whole else options.work / "report")
-    page.write(folder, subject, [results for results in found if results], store, missing)
+    page.write(folder, subject, [results for results in found if results], store, finished, missing)
     if not options.smoke:
         return 0
     wanted = sum(len(experiment.points(table, families, extent)) for table in tables)
