@@ -17,9 +17,9 @@ from tools.bench.picture_quality.painter import Sampling
 from tools.bench.picture_quality.results import Results
 from tools.bench.picture_quality.store import Store
 
-PROMPTS = ("owl at night", "fox in a meadow", "red car")
+PROMPTS = ("owl at night", "fox in a meadow", "red car", "bus", "frog")
 SUBJECT = Subject("model", 64, PROMPTS, Sampling(3.0, 4), renders=False)
-EXTENT = Extent(at_2x=6, elsewhere=4, references=3)
+EXTENT = Extent(at_2x=10, elsewhere=4, references=5)
 TABLES = experiment.tables(64, EXTENT)
 TABLE = TABLES[0]
 USED = [FAMILIES["hires_fix"], FAMILIES["freescale"]]
@@ -167,8 +167,8 @@ def test_a_half_made_point_of_a_curve_leaves_the_rest_of_it_to_compare_with(tmp_
     [
         ({"code": "2"}, "code"),
         ({"unet": "bfloat16"}, "unet"),
-        ({"prompts": ("owl", "fox", "car")}, "prompts, draws"),
-        ({"images": 8}, "images, draws"),
+        ({"prompts": ("owl", "fox", "car", "bus", "cat")}, "prompts, draws"),
+        ({"images": 12}, "images, draws"),
     ],
 )
 def test_points_made_otherwise_are_refused(tmp_path, first, changes, said):

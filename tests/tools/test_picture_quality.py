@@ -88,10 +88,12 @@ def test_sharpness_is_the_share_above_the_base_sizes_limit():
     assert sharpness((wave(20) + wave(100)) / 2, (128, 128)) == pytest.approx(0.5, abs=0.01)
 
 
-def linear_kid(made, reference, weights, crops=(1, 1)):
+def linear_kid(made, reference, weights, crops=(1, 1), prompts=("abcd", "efgh")):
+    images = [len(values) // count for values, count in zip((made, reference), crops, strict=True)]
     made, reference = (np.array(values, dtype=float)[:, None] for values in (made, reference))
     kernels = made @ made.T, made @ reference.T, reference @ reference.T
-    return kid(*kernels, crops, np.array(weights, dtype=float))
+    names = tuple(list(letters[:count]) for letters, count in zip(prompts, images, strict=True))
+    return kid(*kernels, crops, np.array(weights, dtype=float), names)
 
 
 def test_kid_by_hand():
@@ -106,6 +108,23 @@ def test_crops_of_one_image_are_no_pair():
     """Crops 1, 3 | 5, 7 of two images: pairs across images alone, (1 + 3) (5 + 7) / 4 = 12."""
     assert linear_kid([1, 3, 5, 7], [0] * 2, [[1, 1]], (2, 1)) == pytest.approx(12)
     assert linear_kid([0] * 2, [1, 3, 5, 7], [[1, 1]], (1, 2)) == pytest.approx(12)
+
+
+def test_images_of_one_prompt_are_no_pair():
+    """Across, 1 meets 4 and 3 meets 2: (4 + 6) / 2 = 5; of 1, 3, 5 with the prompts a, a, b the pairs are
+    (1, 5) and (3, 5): (5 + 15) / 2 = 10."""
+    assert linear_kid([1, 3], [2, 4], [[1, 1]], prompts=("ab", "ab")) == pytest.approx(3 + 8 - 2 * 5)
+    assert linear_kid([1, 3, 5], [0] * 2, [[1, 1, 1]], prompts=("aab", "cd")) == pytest.approx(10)
+
+
+def test_kid_of_drawn_prompts_lies_around_that_of_the_images_with_two_of_each_prompt_too():
+    random = np.random.default_rng(0)
+    names = [f"prompt {i}" for i in range(20)]
+    means = random.normal(size=(20, 8))
+    made, reference = (np.concatenate([means + 0.1 * random.normal(size=(20, 8))] * 2) for _ in range(2))
+    kernels = cubic_kernel(made, made), cubic_kernel(made, reference), cubic_kernel(reference, reference)
+    sample = kid(*kernels, (1, 1), weights_of(names * 2), (names * 2, names * 2))
+    assert abs(sample[1:].mean() - sample[0]) < 0.2 * sample[1:].std()
 
 
 def test_kids_kernel_is_the_cubic_one():

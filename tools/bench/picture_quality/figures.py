@@ -72,28 +72,44 @@ def cubic_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def kid(
-    made: np.ndarray, across: np.ndarray, known: np.ndarray, crops: tuple[int, int], weights: np.ndarray
+    made: np.ndarray,
+    across: np.ndarray,
+    known: np.ndarray,
+    crops: tuple[int, int],
+    weights: np.ndarray,
+    prompts: tuple[Sequence[str], Sequence[str]],
 ) -> np.ndarray:
     """Sample of the kernel distance, unbiased.
 
-    Crops of one image are no pair, nor are an image and its copy: they would not be independent.
+    Only images of different prompts are a pair. Those of one are alike, and a prompt that is drawn twice
+    would have twice as many of them.
 
     Args:
         made, across, known: kernel values among the judged, between these and the known, among the known
         images.
         crops: rows in a row that are of one image, of the judged and of the known.
+        prompts: of the judged images and of the known.
     """
+    judged, others = prompts
     within, between, reference = (
         _by_image(kernel, *sides)
         for kernel, sides in ((made, crops[:1] * 2), (across, crops), (known, crops[1:] * 2))
     )
-    np.fill_diagonal(within, 0.0)
-    np.fill_diagonal(reference, 0.0)
-    count, total = len(reference), weights.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):  # One image has no pair: not a number.
-        own = (weights @ within * weights).sum(axis=1) / (total**2 - np.square(weights).sum(axis=1))
-        others = np.float64(reference.sum()) / (count * (count - 1))
-    return own + others - 2 * (weights @ between.mean(axis=1)) / total
+    pairs, mixed, references = (_differ(*sides) for sides in ((judged,) * 2, prompts, (others,) * 2))
+    with np.errstate(invalid="ignore", divide="ignore"):  # One prompt has no pair: not a number.
+        own = _weighted(within * pairs, weights) / _weighted(pairs, weights)
+        between = (weights @ (between * mixed).sum(axis=1)) / (weights @ mixed.sum(axis=1))
+        return own + (reference * references).sum() / references.sum() - 2 * between
+
+
+def _differ(rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+    """1 where two images have different prompts, else 0."""
+    return (np.array(rows)[:, None] != np.array(columns)[None]).astype(np.float64)
+
+
+def _weighted(kernel: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum over all pairs, each as often as both of its images count."""
+    return (weights @ kernel * weights).sum(axis=1)
 
 
 def _by_image(kernel: np.ndarray, rows: int, columns: int) -> np.ndarray:

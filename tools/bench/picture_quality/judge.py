@@ -26,12 +26,13 @@ class Judge:
         """Sample (see figures.py) of every measure over the images of `jobs`."""
         scores = [self._scores(job) for job in jobs]
         found = {name: mean([score[name] for score in scores], weights) for name in scores[0]}
+        prompts = [job.text for job in jobs]
         for judge in JUDGES:
             suffix = "" if judge == JUDGES[0] else f"_{judge}"
             seen = [self._networks(job.key, judge) for job in jobs]
             for part, name in (("whole", "kid"), ("tiles", "kid_crops")):
                 known = self._known[judge][part]
-                found[f"{name}{suffix}"] = known.distance([one[part] for one in seen], weights)
+                found[f"{name}{suffix}"] = known.distance([one[part] for one in seen], prompts, weights)
             if judge == JUDGES[0]:
                 found["is"] = inception_score(np.concatenate([one["classes"] for one in seen]), weights)
         return found
@@ -68,7 +69,11 @@ class Judge:
     def _seen_of_references(self, judge: str, references: Sequence[Job]) -> "dict[str, _Known]":
         bases = [self._networks(job.key, judge) for job in references]
         sharp = [self._render(job, judge) for job in references] if self._subject.renders else bases
-        return {"whole": _Known([b["whole"] for b in bases]), "tiles": _Known([b["tiles"] for b in sharp])}
+        prompts = [job.text for job in references]
+        return {
+            "whole": _Known([b["whole"] for b in bases], prompts),
+            "tiles": _Known([b["tiles"] for b in sharp], prompts),
+        }
 
     def _render(self, job: Job, judge: str) -> Found:
         """A true image of the job's prompt and the table's target size."""
@@ -84,10 +89,13 @@ class Judge:
 class _Known:
     """Features of the reference images, equally many of each."""
 
-    def __init__(self, images: Sequence[np.ndarray]) -> None:
-        self._rows, self._crops = np.concatenate(images), len(images[0])
+    def __init__(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> None:
+        self._rows, self._crops, self._prompts = np.concatenate(images), len(images[0]), prompts
         self._kernel = cubic_kernel(self._rows, self._rows)
 
-    def distance(self, images: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    def distance(
+        self, images: Sequence[np.ndarray], prompts: Sequence[str], weights: np.ndarray
+    ) -> np.ndarray:
         rows, crops = np.concatenate(images), (len(images[0]), self._crops)
-        return kid(cubic_kernel(rows, rows), cubic_kernel(rows, self._rows), self._kernel, crops, weights)
+        kernels = cubic_kernel(rows, rows), cubic_kernel(rows, self._rows), self._kernel
+        return kid(*kernels, crops, weights, (prompts, self._prompts))
