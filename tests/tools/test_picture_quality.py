@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -252,3 +253,16 @@ def test_readmes_figures_are_those_of_the_benchmark():
         f"direct sampling {direct}."
     ) in text
     assert {rows[name]["images"] for name in names} == {6}
+
+
+def test_readmes_count_of_comparisons_is_that_of_the_benchmark():
+    rows = json.loads((ROOT / "docs" / "quality.json").read_text(encoding="utf-8"))["tables"]["2x"]["rows"]
+    ours = [rows[f"freescale_{alpha}"] for alpha in ("0.25", "0.5", "1", "2", "3")]
+    words = Counter(verdict[3] for row in ours for verdict in row["against"].values())
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    images = {row["images"] for row in ours}
+    assert (
+        f"at twice the size, {images.pop()} images a point, {words['better']} of {words.total()} comparisons "
+        f"at equal sharpness are better, {words['worse']} worse, {words['not shown']} show no difference."
+    ) in text
+    assert not images
