@@ -63,11 +63,7 @@ def parse_arguments() -> argparse.Namespace:
         "--device", choices=("auto", "gpu", "cpu"), default="auto", help="auto: gpu where there is nvidia-smi"
     )
     add("--threads", type=int, default=1, help="of torch on the CPU, which change bits (default %(default)s)")
-    add(
-        "--bf16",
-        action="store_true",
-        help="the UNet in bfloat16: a third faster on a CPU that has it (AVX512_BF16)",
-    )
+    add("--bf16", action="store_true", help="the UNet in bfloat16: faster on a CPU that has it (AVX512_BF16)")
     add("--work", type=Path, default=WORK, help="folder of the images; a started one goes on")
     add("--output", type=Path, help="folder of the page; default: docs for the full table, else WORK/report")
     add("--make-only", action="store_true", help="write no page: for a machine without the judges' packages")

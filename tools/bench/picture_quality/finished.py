@@ -17,7 +17,7 @@ from tools.bench.picture_quality.figures import MEASURES, weights_of
 from tools.bench.picture_quality.store import Store, file_digest
 
 PAGE, DRAWS = "quality.json", "quality_draws.npz"
-JUDGES = ("features.py", "figures.py", "judge.py", "metrics.py")
+JUDGE_FILES = ("features.py", "figures.py", "judge.py", "metrics.py")
 """What figures follow from, beside the images."""
 SEVERAL = "several states"
 
@@ -80,7 +80,7 @@ def made_with(subject: Subject, tables: Sequence[Table], store: Store) -> dict[s
         "prompts": list(subject.prompts),
         "sizes": {table.name: [list(table.base), *map(list, table.stages)] for table in tables},
         "images": {table.name: table.images for table in tables},
-        "judges": file_digest(*(Path(__file__).with_name(name) for name in JUDGES))[:16],
+        "judges": file_digest(*(Path(__file__).with_name(name) for name in JUDGE_FILES))[:16],
         # NumPy does not promise the same draws from release to release.
         "draws": hashlib.sha256(b"".join(one.tobytes() for one in weights)).hexdigest()[:16],
     }
