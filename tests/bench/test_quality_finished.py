@@ -86,19 +86,19 @@ def few_draws(monkeypatch):
 
 @pytest.fixture
 def first(tmp_path):
-    """A run that lacks one image of a point, and its page."""
+    """A run that lacks one image of a point, and its figures on disk."""
     plan = experiment.plan(SUBJECT, [TABLE], USED, EXTENT)
     lacking = next(job for job in plan if job.point and job.point.name == UNFINISHED)
     store = made(tmp_path / "first", [job for job in plan if job is not lacking])
     run = Run(store, Finished(None, SUBJECT, TABLES, store))
     (tmp_path / "page").mkdir()
-    page.write(tmp_path / "page", SUBJECT, [run.results], store, run.finished, missing=1)
+    page.write_figures(tmp_path / "page", [run.results], run.finished, missing=1)
     return run
 
 
 @pytest.fixture
 def second(tmp_path, first):
-    """A machine that has that page and no images."""
+    """A machine that has those figures and no images."""
     store = Store(tmp_path / "second", COMMON, "1")
     return Run(store, Finished(tmp_path / "page", SUBJECT, TABLES, store))
 
@@ -134,7 +134,7 @@ def test_a_run_in_two_pieces_says_what_one_in_a_piece_says(tmp_path, second):
             assert got[measure].word == verdict.word
         assert both.cost_ratio(name) == pytest.approx(whole.cost_ratio(name))
     (tmp_path / "page2").mkdir()
-    page.write(tmp_path / "page2", SUBJECT, [both], second.store, second.finished, missing=0)
+    page.write_figures(tmp_path / "page2", [both], second.finished, missing=0)
     third = Finished(tmp_path / "page2", SUBJECT, TABLES, second.store)
     assert third.left_of(second.plan) == []
     assert json.loads((tmp_path / "page2" / "quality.json").read_text())["made_with"]["missing"] == 0
@@ -155,7 +155,7 @@ def test_a_half_made_point_of_a_curve_leaves_the_rest_of_it_to_compare_with(tmp_
     jobs = [job for job in first.plan if job.point == half]
     for job in jobs[1:]:
         first.store._path(job.key).unlink()
-    page.write(tmp_path / "page", SUBJECT, [first.results], first.store, first.finished, missing=6)
+    page.write_figures(tmp_path / "page", [first.results], first.finished, missing=6)
     store = made(tmp_path / "third", [job for job in first.plan if job.point is None] + jobs[:3])
     third = Run(store, Finished(tmp_path / "page", SUBJECT, TABLES, store)).results
     assert third.images("hires_fix_0.8") == 3

@@ -54,6 +54,12 @@ def write(
         parts += [_table(results), _ideas(results), _sheet(results, folder, store, finished)]
         print(f"\n{results.table.title}\n{tables_of_text.text(header(), rows(results))}")
     (folder / "QUALITY.md").write_text("\n".join(filter(None, parts)), encoding="utf-8")
+    write_figures(folder, tables, finished, missing)
+    print(f"\n  {folder / 'QUALITY.md'}")
+
+
+def write_figures(folder: Path, tables: Sequence[Results], finished: Finished, missing: int) -> None:
+    """Write the two files that another run goes on from (`--finished`)."""
     data = {
         "made_with": finished.made_with | {"missing": missing},
         "tables": {results.table.name: results.as_data() for results in tables},
@@ -61,7 +67,6 @@ def write(
     complete = {(r.table.name, name): r.samples(name) for r in tables for name in r.complete}
     save_draws(folder, complete)
     (folder / PAGE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    print(f"\n  {folder / 'QUALITY.md'}")
 
 
 def header() -> list[str]:
