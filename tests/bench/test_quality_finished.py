@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 from functools import partial
 
@@ -70,30 +71,37 @@ def made(folder, jobs, code="1"):
     return store
 
 
-@pytest.fixture(autouse=True)
-def judges_without_networks(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def judges_without_networks_and_few_draws():
     def seen(judge, images):
         rows = images.mean(dim=(2, 3)).numpy()
         return rows, np.log(rows / rows.sum(axis=1, keepdims=True))
 
-    monkeypatch.setattr(features, "seen", seen)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(features, "seen", seen)
+        patches.setattr(results, "weights_of", partial(weights_of, resamples=100))
+        yield
 
 
-@pytest.fixture(autouse=True)
-def few_draws(monkeypatch):
-    monkeypatch.setattr(results, "weights_of", partial(weights_of, resamples=100))
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory):
+    """The folder of a run that lacks one image of a point, with its figures beside the images."""
+    folder = tmp_path_factory.mktemp("run")
+    plan = experiment.plan(SUBJECT, [TABLE], USED, EXTENT)
+    lacking = next(job for job in plan if job.point and job.point.name == UNFINISHED)
+    store = made(folder / "first", [job for job in plan if job is not lacking])
+    run = Run(store, Finished(None, SUBJECT, TABLES, store))
+    (folder / "page").mkdir()
+    page.write_figures(folder / "page", [run.results], run.finished, missing=1)
+    return folder
 
 
 @pytest.fixture
-def first(tmp_path):
-    """A run that lacks one image of a point, and its figures on disk."""
-    plan = experiment.plan(SUBJECT, [TABLE], USED, EXTENT)
-    lacking = next(job for job in plan if job.point and job.point.name == UNFINISHED)
-    store = made(tmp_path / "first", [job for job in plan if job is not lacking])
-    run = Run(store, Finished(None, SUBJECT, TABLES, store))
-    (tmp_path / "page").mkdir()
-    page.write_figures(tmp_path / "page", [run.results], run.finished, missing=1)
-    return run
+def first(tmp_path, run_once):
+    """That run, in a copy of the test's own."""
+    shutil.copytree(run_once, tmp_path, dirs_exist_ok=True)
+    store = Store(tmp_path / "first", COMMON, "1")
+    return Run(store, Finished(None, SUBJECT, TABLES, store))
 
 
 @pytest.fixture
