@@ -1,7 +1,9 @@
 """The methods that `dev.py bench quality` compares: each one's idea, on the demo model or on tensors whose
 outcome is known."""
 
+import inspect
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,12 +20,19 @@ from tools.bench.picture_quality.families import (
     demofusion,
     enlarged,
     fouriscale,
+    hires_fix,
     ideas,
     scalecrafter,
     tiles,
+    true_images,
     upscale_model,
 )
-from tools.bench.picture_quality.families.dilated_layers import KEY, deepest_down_convs, deepest_up_convs
+from tools.bench.picture_quality.families.dilated_layers import (
+    KEY,
+    deepest_down_convs,
+    deepest_up_convs,
+    upsampler_convs,
+)
 from tools.bench.picture_quality.painter import Painter, Sampling, Shot, loaded
 from tools.harness.demo_checkpoint import DEMO, demo_checkpoint
 from tools.harness.demo_prompts import CHECKPOINT
@@ -119,7 +128,7 @@ def test_deep_shrink_shows_the_deepest_blocks_the_base_sizes_grid():
 def test_tiles_are_as_large_as_the_base_and_averaged_where_they_overlap():
     numbers = iter(range(1, 100))
 
-    def number_them(some):
+    def number_them(some, places):
         assert some.shape[2:] == (4, 4)
         return torch.cat([torch.full_like(tile, next(numbers)) for tile in some.split(1)])
 
@@ -131,20 +140,51 @@ def test_tiles_are_as_large_as_the_base_and_averaged_where_they_overlap():
 @pytest.mark.parametrize("shift", [(0, 0), (1, -1)])
 def test_tiles_of_a_denoiser_that_looks_at_one_place_are_the_denoiser(shift):
     x = torch.randn(2, 4, 16, 24)
-    assert torch.allclose(tiles.tile_mean(torch.tanh, x, 8, 8, shift), torch.tanh(x), atol=1e-6)
+    mean = tiles.tile_mean(lambda some, places: torch.tanh(some), x, 8, 8, shift)
+    assert torch.allclose(mean, torch.tanh(x), atol=1e-6)
 
 
-def test_demofusion_denoises_every_second_value_as_an_image_of_the_base_size():
+def test_demofusion_takes_the_noise_out_of_every_second_value_as_an_image_of_the_base_size():
     x, seen = torch.randn(1, 4, 16, 16), []
 
     def denoise(grids):
         seen.append(grids)
-        return grids + 1
+        return 0.25 * grids
 
     out = demofusion.dilated_grid(denoise, x, (2, 2), 0.01)
-    assert torch.allclose(out, x + 1, atol=1e-5)
+    assert torch.allclose(out, 0.25 * x, atol=1e-5)
     assert seen[0].shape == (4, 4, 8, 8)
     assert torch.allclose(seen[0][1], x[0, :, ::2, 1::2], atol=1e-5)
+    blurred = demofusion.dilated_grid(lambda grids: grids, x, (2, 2), 0.8)
+    assert torch.allclose(blurred, x, atol=1e-5)  # What the model finds no noise in stays sharp.
+
+
+def test_demofusion_tells_each_tile_its_place_in_the_whole():
+    model = demo_checkpoint()[0].model
+    numbers = {
+        "height": 128,
+        "width": 64,
+        "crop_h": 32,
+        "crop_w": 16,
+        "target_height": 64,
+        "target_width": 48,
+    }
+    pooled = torch.randn(2, model.adm_channels - 6 * 256)
+    expected = torch.cat(
+        [model.encode_adm(pooled_output=row[None], device="cpu", **numbers) for row in pooled]
+    )
+    other = torch.cat([pooled, torch.randn(2, 6 * 256)], dim=1)
+    places = [(slice(4, 12), slice(2, 8)), (slice(0, 8), slice(0, 6))]
+    told = demofusion.told_places(other, places, (16, 8), (48, 64), model.embedder)
+    assert torch.allclose(told[:2], expected, atol=1e-6) and len(told) == 4
+    assert not torch.allclose(told[2:], expected, atol=1e-3)
+
+
+def test_demofusion_gives_a_stage_the_mean_and_spread_of_the_base():
+    base, stage = 3 + 2 * torch.randn(1, 4, 8, 8), torch.randn(1, 4, 16, 16)
+    out = demofusion.spread_as(stage, base)
+    assert (out.mean(), out.std()) == (pytest.approx(base.mean()), pytest.approx(base.std()))
+    assert torch.corrcoef(torch.stack([out.flatten(), stage.flatten()]))[0, 1] == pytest.approx(1)
 
 
 def test_demofusion_is_held_by_the_skip_residual_alone_and_its_blur_fades():
@@ -159,31 +199,40 @@ def test_scalecrafter_dilates_its_layers_for_a_share_of_the_schedule():
     early = dilations(model, 2, 900)
     assert set(deepest_down_convs(unet())) | set(deepest_up_convs(unet())) <= early[2]
     assert set(dilations(model, 2, 300)) == {1}
-    assert set(dilations(asked("scalecrafter", 0.6, 4).model, 4, 900)) >= {1, 2, 3, 4}
+    fourfold = asked("scalecrafter", 0.7, 4).model
+    assert set(dilations(fourfold, 4, 999)) >= {1, 2, 3, 4}
+    assert max(dilations(fourfold, 4, 450)) == 2 and set(dilations(fourfold, 4, 250)) == {1}
 
 
-def test_scalecrafters_guidance_denoises_with_the_undilated_model(monkeypatch):
-    """At 4x. Anchor 7, pull 2 - 1, scale 3: what is denoised is 7 + 3."""
-    model, during = asked("scalecrafter", 0.6, 4).model, []
+def test_scalecrafters_guidance_denoises_with_a_model_that_is_dilated_less(monkeypatch):
+    """At 4x. Anchor 7, pull 2 - 1, scale 3: what is denoised is 7 + 3; when the dilation is over, 1 + 3."""
+    model, during = asked("scalecrafter", 0.7, 4).model, []
 
-    def plain_call(*args):
-        during.append(set(dilations(model, 4, 900)))
+    def less_dilated(*args):
+        during.append(dilations(model, 4, 999))
         return [torch.full((1,), 7.0)]
 
-    monkeypatch.setattr(scalecrafter, "calc_cond_batch", plain_call)
+    monkeypatch.setattr(scalecrafter, "calc_cond_batch", less_dilated)
     args = {"input": torch.zeros(1), "cond_denoised": torch.full((1,), 2.0), "cond_scale": 3.0}
-    args |= {"uncond_denoised": torch.ones(1), "model": None, "input_uncond": None, "timestep": None}
-    noise = model.model_options["sampler_cfg_function"](args | {"model_options": {}})
-    assert args["input"] - noise == 10 and during == [{1}]
+    args |= {"uncond_denoised": torch.ones(1), "model": None, "input_uncond": None, "model_options": {}}
+    guide = model.model_options["sampler_cfg_function"]
+    sigmas = {t: model.get_model_object("model_sampling").sigma(torch.tensor([t])) for t in (999, 250)}
+    assert args["input"] - guide(args | {"timestep": sigmas[999]}) == 10
+    assert args["input"] - guide(args | {"timestep": sigmas[250]}) == 4
+    (during,) = during
+    assert set(during) == {1, 4} and set(deepest_up_convs(unet())) <= during[4]
+    assert not set(deepest_down_convs(unet())) & during[4]
+    assert set(deepest_down_convs(unet())) <= dilations(model, 4, 999)[4]
     assert "sampler_cfg_function" not in asked("scalecrafter", 0.6).model.model_options
 
 
-def test_fouriscale_cuts_what_a_dilated_kernel_cannot_hold():
+def test_fouriscale_damps_what_a_dilated_kernel_cannot_hold():
+    """Of 1 / 4 cycles a value and more: nothing at 1 / 8, all that is to go at 3 / 8, half of it between."""
     x = torch.arange(32.0)
-    low, high = (torch.cos(2 * math.pi * cycles / 32 * x).expand(1, 1, 32, 32) for cycles in (4, 12))
-    kept = fouriscale.low_pass(low + high, 2)
-    assert torch.allclose(kept, low, atol=1e-5)
-    assert torch.allclose(fouriscale.low_pass((low + high).mT, 2), low.mT, atol=1e-5)
+    waves = {cycles: torch.cos(2 * math.pi * cycles / 32 * x).expand(1, 1, 32, 32) for cycles in (4, 10, 12)}
+    for cycles, left in {4: 1, 10: 0.8, 12: 0.6}.items():
+        assert torch.allclose(fouriscale.low_pass(waves[cycles], 2), left * waves[cycles], atol=1e-5)
+        assert torch.allclose(fouriscale.low_pass(waves[cycles].mT, 2), left * waves[cycles].mT, atol=1e-5)
 
 
 def test_fouriscale_filters_the_input_of_the_dilated_layers_and_lets_go():
@@ -194,10 +243,73 @@ def test_fouriscale_filters_the_input_of_the_dilated_layers_and_lets_go():
         conv(noise)
     conv(noise)
     assert torch.equal(seen[0], fouriscale.low_pass(noise, 2)) and torch.equal(seen[1], noise)
+
+
+def test_fouriscales_dilation_is_rounded_up_and_leaves_out_the_second_upsampler():
     model = asked("fouriscale", 0.7).model
-    assert set(deepest_down_convs(unet())) <= dilations(model, 2, 900)[2]
-    assert set(dilations(model, 2, 100)) == {1}
-    assert [fouriscale.factor_at(p, 0.7, 4) for p in (0.0, 0.4, 0.55, 0.7)] == [4, 4, 2, 1]
+    deepest, second = upsampler_convs(unet())[:2]
+    early = dilations(model, 2, 900)[2]
+    assert {*deepest_down_convs(unet()), deepest} <= early and second not in early
+    assert dilations(model, 2, 310)[2] == early and set(dilations(model, 2, 290)) == {1}
+    assert [fouriscale.dilation_at(p, 0.7, 4) for p in (0.0, 0.4, 0.55, 0.7)] == pytest.approx([4, 4, 2.5, 1])
+
+
+def test_fouriscale_does_not_filter_what_it_enlarges(monkeypatch):
+    filtered, low_passed = [], fouriscale.low_passed
+    monkeypatch.setattr(
+        fouriscale, "low_passed", lambda convs, d: filtered.append(convs) or low_passed(convs, d)
+    )
+    dilated_convs = dilations(asked("fouriscale", 0.7).model, 2, 900)[2]
+    assert dilated_convs - set(filtered[0]) == {upsampler_convs(unet())[0]}
+
+
+def test_hires_fix_with_all_steps_below_its_denoise_is_ksamplers():
+    for restart in (0.5, 0.7, 0.8):
+        found = asked("hires_fix_ksampler", restart)
+        steps = len(ddim_uniform_timesteps(found.steps)) - restart_step(
+            ddim_uniform_timesteps(found.steps), found.restart
+        )
+        assert steps == pytest.approx(STEPS, abs=1) and found.told is None
+
+
+def test_hires_fix_with_an_unsharp_mask_is_hires_fix_and_the_mask(monkeypatch):
+    def masked(image, amount, sigma):
+        return 2 * image if (amount, sigma) == (0.1, 1.0) else image
+
+    monkeypatch.setattr(hires_fix, "unsharp_masked", masked)
+    latent = {"samples": torch.randn(1, 4, CELLS, CELLS)}
+    painter = Noting(*demo_checkpoint(), Sampling(3.0, STEPS))
+    shot = Shot("owl", 1, BASE, ((128, 128),), latent)
+    plain, mask = (
+        FAMILIES["hires_fix"].paint(painter, shot, 0.7),
+        FAMILIES["hires_fix_sharpened"].paint(painter, shot, 0.1),
+    )
+    assert torch.equal(mask, 2 * plain) and painter._encoded["restart"] == 0.7
+
+
+def test_freeu_is_the_cores_with_the_authors_numbers_on_both():
+    for name, knob, restart in (("freeu", 2.0, 0.3), ("hires_fix_freeu", 0.7, 0.7)):
+        found = asked(name, knob)
+        (patch,) = found.model.model_options["transformer_options"]["patches"]["output_block_patch"]
+        assert patch.__closure__ and found.restart == restart
+        numbers = inspect.getclosurevars(patch).nonlocals["scale_dict"]
+        assert [*numbers.values()] == [(1.1, 0.6), (1.2, 0.4)]
+        assert (settings_of(found.model) is not None) == (name == "freeu")
+
+
+def test_a_true_image_is_drawn_of_the_prompts_thing_and_place(monkeypatch):
+    asked_for = []
+    monkeypatch.setitem(
+        sys.modules,
+        "tools.demo.train.pictures",
+        SimpleNamespace(
+            render_picture=lambda *args: asked_for.append(args) or np.full((4, 6, 3), 255, np.uint8)
+        ),
+    )
+    shot = Shot("red car on a gray background", 7, BASE, ((48, 32),), {})
+    image = true_images.paint(None, shot, 0.0)
+    assert asked_for == [("red car", "on a gray background", (32, 48), 7)]
+    assert image.shape == (1, 4, 6, 3) and image.max() == 1
 
 
 def test_the_temperature_sharpens_attention_by_how_many_more_tokens_there_are():

@@ -28,7 +28,7 @@ CURVE_REACHES = ("freescale_0.5", "freescale_1")
 """Points whose sharpness lies between those of hires-fix's here."""
 COMMON = {"checkpoint": "0123456789abcdef", "host": "any", "unet": "any"}
 UNFINISHED = "freescale_0.5"
-BLOCK = 16
+BLOCKS = 4
 
 
 SHARES = {
@@ -53,12 +53,13 @@ class Run:
 
 
 def noise(job):
-    """An image of its job: finer with a larger knob, so that points have curves."""
+    """An image of its job: the base image's blocks, finer with a larger knob, so that points have curves."""
     name = job.point.name if job.point else ""
-    random = np.random.default_rng([*map(ord, job.text), job.seed, *map(ord, name)])
-    width, height = TABLE.base if job.point is None else TABLE.target
-    coarse = random.integers(0, 256, (height // BLOCK, width // BLOCK, 3)).repeat(BLOCK, 0).repeat(BLOCK, 1)
-    fine = random.integers(0, 256, (height, width, 3))
+    shot = [*map(ord, job.text), job.seed]
+    side = (TABLE.base if job.point is None else TABLE.target)[0]
+    coarse = np.random.default_rng(shot).integers(0, 256, (BLOCKS, BLOCKS, 3))
+    coarse = coarse.repeat(side // BLOCKS, 0).repeat(side // BLOCKS, 1)
+    fine = np.random.default_rng([*shot, *map(ord, name)]).integers(0, 256, (side, side, 3))
     share = 0.0 if job.point is None else SHARES[job.point.name]
     return ((1 - share) * coarse + share * fine).astype(np.uint8)
 
@@ -138,7 +139,8 @@ def test_a_run_in_two_pieces_says_what_one_in_a_piece_says(tmp_path, second):
         expected, got = (run.against(name, "hires_fix") for run in (whole, both))
         assert set(expected) == set(got) == set(JUDGED), name
         for measure, verdict in expected.items():
-            assert got[measure][:3] == pytest.approx(verdict[:3], rel=1e-3, abs=1e-6)
+            assert got[measure].at_sharpness == pytest.approx(verdict.at_sharpness, rel=1e-3, abs=1e-6)
+            assert got[measure].at_consistency == pytest.approx(verdict.at_consistency, rel=1e-3, abs=1e-6)
             assert got[measure].word == verdict.word
         assert both.cost_ratio(name) == pytest.approx(whole.cost_ratio(name))
     (tmp_path / "page2").mkdir()

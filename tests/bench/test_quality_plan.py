@@ -104,13 +104,14 @@ def test_what_is_missing_is_made_until_time_is_up_and_the_next_run_goes_on(tmp_p
 
 def test_verdicts_say_better_worse_or_no_difference_shown():
     verdicts = {
-        "repetition": Verdict(-0.05, -0.06, -0.04, "better"),
-        "kid": Verdict(0.002, 0.001, 0.003, "worse"),
-        "consistency": Verdict(-0.05, -0.1, 0.01, "not shown"),
+        "repetition": Verdict(Figure(-0.05, -0.06, -0.04), Figure(-0.03, -0.04, -0.02), "better"),
+        "kid": Verdict(Figure(0.002, 0.001, 0.003), Figure(0.003, 0.002, 0.004), "worse"),
+        "kid_crops": Verdict(Figure(-0.05, -0.1, 0.01), Figure(0.0, -0.01, 0.01), "not shown"),
     }
     assert told(verdicts) == (
-        "better in repetition (-0.05, -0.06 to -0.04); worse in KID of the whole (+2, +1 to +3); "
-        "no difference shown in consistency (-0.05, -0.1 to +0.01)"
+        "better in repetition (-0.05, -0.06 to -0.04 | -0.03, -0.04 to -0.02); "
+        "worse in KID of the whole (+2, +1 to +3 | +3, +2 to +4); "
+        "no difference shown in KID of crops (-50, -100 to +10 | +0, -10 to +10)"
     )
     assert told({}).startswith("not comparable")
 

@@ -20,6 +20,7 @@ from tools.bench.picture_quality.figures import (
     kid,
     mean,
     weights_of,
+    weights_of_known,
 )
 from tools.bench.picture_quality.metrics import consistency, repetition, resized, sharpness
 from tools.bench.picture_quality.store import Store
@@ -89,12 +90,13 @@ def test_sharpness_is_the_share_above_the_base_sizes_limit():
     assert sharpness((wave(20) + wave(100)) / 2, (128, 128)) == pytest.approx(0.5, abs=0.01)
 
 
-def linear_kid(made, reference, weights, crops=(1, 1), prompts=("abcd", "efgh")):
+def linear_kid(made, reference, weights, crops=(1, 1), prompts=("abcd", "efgh"), known=None):
     images = [len(values) // count for values, count in zip((made, reference), crops, strict=True)]
     made, reference = (np.array(values, dtype=float)[:, None] for values in (made, reference))
     kernels = made @ made.T, made @ reference.T, reference @ reference.T
     names = tuple(list(letters[:count]) for letters, count in zip(prompts, images, strict=True))
-    return kid(*kernels, crops, np.array(weights, dtype=float), names)
+    known = np.ones((len(weights), images[1])) if known is None else np.array(known, dtype=float)
+    return kid(*kernels, crops, (np.array(weights, dtype=float), known), names)
 
 
 def test_kid_by_hand():
@@ -103,6 +105,14 @@ def test_kid_by_hand():
     assert once == pytest.approx(3 + 8 - 2 * 6)
     assert weighted == pytest.approx(3 + 8 - 2 * (3 * 1 + 3) / 4 * 3)
     assert math.isnan(single)  # one image has no pair
+
+
+def test_kid_is_against_known_images_of_the_prompts_at_hand():
+    """Of the reference 2, 4, 9 the last one counts not: as if it were not there."""
+    assert linear_kid([1, 3], [2, 4, 9], [[1, 1]], known=[[1, 1, 0]]) == pytest.approx(3 + 8 - 2 * 6)
+    weights = np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 0.0]])
+    known = weights_of_known(["b", "c", "a"], ["a", "a", "b"], weights)
+    assert known.tolist() == [[1, 0, 1], [0, 0, 2]]
 
 
 def test_crops_of_one_image_are_no_pair():
@@ -124,7 +134,7 @@ def test_kid_of_drawn_prompts_lies_around_that_of_the_images_with_two_of_each_pr
     means = random.normal(size=(20, 8))
     made, reference = (np.concatenate([means + 0.1 * random.normal(size=(20, 8))] * 2) for _ in range(2))
     kernels = cubic_kernel(made, made), cubic_kernel(made, reference), cubic_kernel(reference, reference)
-    sample = kid(*kernels, (1, 1), weights_of(names * 2), (names * 2, names * 2))
+    sample = kid(*kernels, (1, 1), (weights_of(names * 2),) * 2, (names * 2, names * 2))
     assert abs(sample[1:].mean() - sample[0]) < 0.2 * sample[1:].std()
 
 
@@ -152,35 +162,47 @@ UNEVEN = np.linspace(-0.1, 0.1, 20)
 """How the prompts differ in what is measured."""
 
 
-def point(sharpness, kid, spread=UNEVEN):
-    """A point whose images differ by prompt."""
-    rest = {"repetition": mean([0.2] * 20, WEIGHTS), "consistency": mean([0.8] * 20, WEIGHTS)}
+def point(sharpness, kid, spread=UNEVEN, consistency=None):
+    """A point whose images differ by prompt. Where nothing is said, consistency falls as sharpness grows."""
+    consistency = 0.8 - 0.1 * math.log10(sharpness) if consistency is None else consistency
     values = {"sharpness": [sharpness] * 20, "kid": kid + spread, "kid_crops": [0.1] * 20}
-    return rest | {name: mean(of_prompts, WEIGHTS) for name, of_prompts in values.items()}
+    values |= {"repetition": [0.2] * 20, "consistency": [consistency] * 20}
+    return {name: mean(of_prompts, WEIGHTS) for name, of_prompts in values.items()}
 
 
 CURVE = [point(0.01, 1.0), point(1.0, 3.0), point(0.1, 2.0)]
 
 
 @pytest.mark.parametrize(("kid", "word"), [(1.45, "better"), (1.55, "worse"), (1.5, "not shown")])
-def test_a_point_is_compared_with_a_curve_at_its_own_sharpness(kid, word):
+def test_a_point_is_compared_with_a_curve_at_its_own_sharpness_and_consistency(kid, word):
     """Halfway, on a log scale, between 0.01 and 0.1 the curve is at 1.5. The same prompts are drawn for both,
     so that what prompts differ by falls out."""
     found = compare(point(math.sqrt(0.01 * 0.1), kid), CURVE, "kid")
     assert found.word == word
-    assert found[:3] == pytest.approx((kid - 1.5,) * 3)
+    assert found.at_sharpness == pytest.approx((kid - 1.5,) * 3)
+    assert found.at_consistency == pytest.approx((kid - 1.5,) * 3)
+
+
+def test_a_lead_on_one_axis_alone_is_none():
+    """1.45 is better than the curve at this sharpness, 1.5, and worse than at that consistency, 1.35."""
+    sharpness = math.sqrt(0.01 * 0.1)
+    consistency = 0.8 - 0.1 * math.log10(sharpness)
+    found = compare(point(sharpness, 1.45, consistency=consistency + 0.015), CURVE, "kid")
+    assert found.at_sharpness.high < 0 < found.at_consistency.low and found.word == "not shown"
+    found = compare(point(10**-1.35, 1.6, consistency=consistency - 0.03), CURVE, "kid")
+    assert found.at_consistency.high < 0 and found.at_sharpness.high < 0 and found.word == "better"
 
 
 def test_prompts_that_disagree_leave_the_difference_open():
-    found = compare(point(0.05, 1.45 + math.log10(5) - 0.5, -3 * UNEVEN), CURVE, "kid")
-    assert found.low < 0 < found.high and found.word == "not shown"
+    found = compare(point(0.05, 1.45 + math.log10(5) - 0.5, -3 * UNEVEN), CURVE, "kid").at_sharpness
+    assert found.low < 0 < found.high
 
 
-@pytest.mark.parametrize("sharpness", [0.009, 1.1])
-def test_nothing_is_said_beyond_a_curves_ends_or_from_one_point(sharpness):
-    assert compare(point(sharpness, 1.0), CURVE, "kid") is None
+@pytest.mark.parametrize(("sharpness", "consistency"), [(0.009, 0.9), (1.1, 0.9), (0.1, 1.1), (0.1, 0.7)])
+def test_nothing_is_said_beyond_a_curves_ends_or_from_one_point(sharpness, consistency):
+    assert compare(point(sharpness, 1.0, consistency=consistency), CURVE, "kid") is None
     assert compare(point(0.01, 1.0), CURVE[:1], "kid") is None
-    assert not dominates(point(sharpness, 0.0), CURVE)
+    assert not dominates(point(sharpness, 0.0, consistency=consistency), CURVE)
 
 
 def test_who_is_better_in_one_thing_and_worse_in_another_does_not_dominate():

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from tools.bench.picture_quality.curves import Verdict
 from tools.bench.picture_quality.experiment import Subject
 from tools.bench.picture_quality.families import OURS, REFERENCE
-from tools.bench.picture_quality.figures import JUDGED, MEASURES
+from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, Figure
 from tools.bench.picture_quality.results import Results
 
 WITHOUT = ("no_fusion", "no_dilation")
-NOT_COMPARABLE = "not comparable: the other curve does not reach this sharpness, or lacks images"
-DONE_NOTHING = ("lanczos", "sharpened", "upscale_model")
+NOT_COMPARABLE = "not comparable: the other curve does not reach it, or lacks images"
+FILTERED = "hires_fix_sharpened"
+RELATIVES = ("hires_fix_told", "hires_fix_ksampler")
+"""Of the reference: the same method as fair as it can be made, or as ComfyUI's simplest node does it."""
+DONE_NOTHING = ("true_images", "lanczos", "sharpened", "upscale_model")
+ENLARGED = "lanczos"
 
 
 def answers(subject: Subject, tables: Sequence[Results]) -> list[tuple[str, list[str]]]:
@@ -19,7 +23,7 @@ def answers(subject: Subject, tables: Sequence[Results]) -> list[tuple[str, list
     return [
         ("FreeScale is a slower way to ask for a lower denoise.", _against_hires_fix(tables)),
         ("Fusion and dilation have no shown use.", _parts(tables)),
-        ("Repetition and consistency are both won by doing nothing.", _nothing(tables)),
+        ("Repetition and consistency are won by doing nothing.", _nothing(tables)),
         ("A few images of a toy.", _size(subject, tables)),
     ]
 
@@ -38,29 +42,39 @@ def told(verdicts: dict[str, Verdict]) -> str:
 
 
 def _change(measure: str, verdict: Verdict) -> str:
-    value, low, high = (f"{end / MEASURES[measure].unit:+.3g}" for end in verdict[:3])
+    """At equal sharpness | at equal consistency."""
+    return " | ".join(_figure(measure, one) for one in (verdict.at_sharpness, verdict.at_consistency))
+
+
+def _figure(measure: str, found: Figure) -> str:
+    value, low, high = (f"{end / MEASURES[measure].unit:+.3g}" for end in found)
     return f"{value}, {low} to {high}"
 
 
 def _against_hires_fix(tables: Iterable[Results]) -> list[str]:
     said = []
     for results in tables:
-        names = results.families.get(OURS, [])
-        all_verdicts = {name: results.against(name, REFERENCE) for name in names}
         said += [
-            f"{results.table.name}, {results.points[name].label} minus hires-fix at the same sharpness: "
-            f"{told(verdicts)}.{_cost(results, name)}"
-            for name, verdicts in all_verdicts.items()
+            f"{results.table.name}, {results.points[name].label} minus hires-fix: "
+            f"{told(results.against(name, REFERENCE))}.{_cost(results, name)}"
+            for name in results.families.get(OURS, [])
         ]
-        words = Counter(v.word for verdicts in all_verdicts.values() for v in verdicts.values())
-        if words:
-            counts = (words["better"], words["worse"], words["not shown"])
-            said.append(
-                "{}: of {} comparisons {} are better, {} are worse, and in {} no difference is shown.".format(
-                    results.table.name, sum(counts), *counts
-                )
-            )
-    return said or ["Not answered: there are too few images yet."]
+        said += [_counted(results, OURS, other) for other in (REFERENCE, *RELATIVES)]
+        said += [_counted(results, FILTERED, REFERENCE)]
+    return list(filter(None, said)) or ["Not answered: there are too few images yet."]
+
+
+def _counted(results: Results, family: str, other: str) -> str:
+    """How often the points of a family are better, worse or neither than the curve of another one."""
+    names = results.families.get(family, [])
+    words = Counter(v.word for name in names for v in results.against(name, other).values())
+    if not words:
+        return ""
+    labels = [results.points[results.families[f][0]].family.label for f in (family, other)]
+    counts = (words["better"], words["worse"], words["not shown"])
+    return (
+        "{}, {} against {}: of {} comparisons {} are better, {} are worse, and in {} no difference is shown."
+    ).format(results.table.name, *labels, sum(counts), *counts)
 
 
 def _cost(results: Results, name: str) -> str:
@@ -70,7 +84,7 @@ def _cost(results: Results, name: str) -> str:
 
 def _parts(tables: Iterable[Results]) -> list[str]:
     said = [
-        f"{results.table.name}, {results.points[name].label} minus whole FreeScale at the same sharpness: "
+        f"{results.table.name}, {results.points[name].label} minus whole FreeScale: "
         f"{told(results.against(name, OURS))}."
         for results in tables
         for family in WITHOUT
@@ -81,18 +95,24 @@ def _parts(tables: Iterable[Results]) -> list[str]:
 
 def _nothing(tables: Iterable[Results]) -> list[str]:
     said = [
-        "True, so verdicts are read at equal sharpness and never from points as they stand. But sharpness "
-        "can be bought with a filter, too, and a filter repeats nothing: only KID of crops can tell."
+        "True, and KID is won so, too. Hence no verdict is read off points as they stand, and sharpness, "
+        "which a filter buys, is not the only thing that is made equal. What is left open: whether new "
+        "detail is worth more to a person than none."
     ]
     for results in tables:
         names = [name for family in DONE_NOTHING for name in results.families.get(family, [])]
         for name in [*names, *results.families.get(OURS, [])]:
             figures = results.figures(name)
             values = (
-                f"{MEASURES[m].label} {figures[m].value / MEASURES[m].unit:.3g}"
-                for m in ("sharpness", *JUDGED)
+                f"{MEASURES[m].label} {figures[m].value / MEASURES[m].unit:.3g}" for m in (*AXES, *JUDGED)
             )
             said.append(f"{results.table.name}, {results.points[name].label}: {', '.join(values)}.")
+        said += [
+            f"{results.table.name}, {results.points[name].label} minus Lanczos, as they stand: KID of crops "
+            f"{_figure('kid_crops', results.difference(name, ENLARGED, 'kid_crops'))}."
+            for name in results.families.get(OURS, [])
+            if ENLARGED in results.points
+        ]
     return said
 
 

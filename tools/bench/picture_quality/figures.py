@@ -32,7 +32,11 @@ MEASURES = {
     "kid_crops_lite0": Measure("KID of crops, by the decoder's teacher", 1e-3, -1),
     "is": Measure("inception score", 1.0, 0),
 }
-JUDGED = ("repetition", "consistency", "kid", "kid_crops")
+AXES = ("sharpness", "consistency")
+"""What a point and a curve are made equal in before they are compared: detail, and likeness to the base.
+
+A filter buys the first without a model, and doing nothing buys the second."""
+JUDGED = ("repetition", "kid", "kid_crops")
 """What verdicts are given on. The teacher's opinion is shown and decides nothing."""
 
 
@@ -76,7 +80,7 @@ def kid(
     across: np.ndarray,
     known: np.ndarray,
     crops: tuple[int, int],
-    weights: np.ndarray,
+    weights: tuple[np.ndarray, np.ndarray],
     prompts: tuple[Sequence[str], Sequence[str]],
 ) -> np.ndarray:
     """Sample of the kernel distance, unbiased.
@@ -88,18 +92,21 @@ def kid(
         made, across, known: kernel values among the judged, between these and the known, among the known
         images.
         crops: rows in a row that are of one image, of the judged and of the known.
+        weights: of the judged images and of the known.
         prompts: of the judged images and of the known.
     """
     judged, others = prompts
+    drawn, known_drawn = weights
     within, between, reference = (
         _by_image(kernel, *sides)
         for kernel, sides in ((made, crops[:1] * 2), (across, crops), (known, crops[1:] * 2))
     )
     pairs, mixed, references = (_differ(*sides) for sides in ((judged,) * 2, prompts, (others,) * 2))
     with np.errstate(invalid="ignore", divide="ignore"):  # One prompt has no pair: not a number.
-        own = _weighted(within * pairs, weights) / _weighted(pairs, weights)
-        between = (weights @ (between * mixed).sum(axis=1)) / (weights @ mixed.sum(axis=1))
-        return own + (reference * references).sum() / references.sum() - 2 * between
+        own = _weighted(within * pairs, drawn, drawn) / _weighted(pairs, drawn, drawn)
+        between = _weighted(between * mixed, *weights) / _weighted(mixed, *weights)
+        reference = _weighted(reference * references, known_drawn, known_drawn)
+        return own + reference / _weighted(references, known_drawn, known_drawn) - 2 * between
 
 
 def _differ(rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
@@ -107,9 +114,18 @@ def _differ(rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
     return (np.array(rows)[:, None] != np.array(columns)[None]).astype(np.float64)
 
 
-def _weighted(kernel: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _weighted(kernel: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Sum over all pairs, each as often as both of its images count."""
-    return (weights @ kernel * weights).sum(axis=1)
+    return (rows @ kernel * columns).sum(axis=1)
+
+
+def weights_of_known(known: Sequence[str], judged: Sequence[str], weights: np.ndarray) -> np.ndarray:
+    """How often each known image counts: as often as a judged one of its prompt.
+
+    So both sets are of the same prompts, whatever is drawn.
+    """
+    nobody = np.zeros(len(weights))
+    return np.stack([weights[:, judged.index(p)] if p in judged else nobody for p in known], axis=1)
 
 
 def _by_image(kernel: np.ndarray, rows: int, columns: int) -> np.ndarray:

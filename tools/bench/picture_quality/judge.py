@@ -7,7 +7,7 @@ import numpy as np
 from tools.bench.picture_quality import features
 from tools.bench.picture_quality.experiment import DEMO_PROMPTS, Job, Subject, Table
 from tools.bench.picture_quality.features import JUDGES
-from tools.bench.picture_quality.figures import cubic_kernel, inception_score, kid, mean
+from tools.bench.picture_quality.figures import cubic_kernel, inception_score, kid, mean, weights_of_known
 from tools.bench.picture_quality.metrics import as_tensor, consistency, repetition, sharpness
 from tools.bench.picture_quality.store import Key, Store
 
@@ -98,4 +98,5 @@ class _Known:
     ) -> np.ndarray:
         rows, crops = np.concatenate(images), (len(images[0]), self._crops)
         kernels = cubic_kernel(rows, rows), cubic_kernel(rows, self._rows), self._kernel
-        return kid(*kernels, crops, weights, (prompts, self._prompts))
+        of_known = weights_of_known(self._prompts, prompts, weights)
+        return kid(*kernels, crops, (weights, of_known), (prompts, self._prompts))

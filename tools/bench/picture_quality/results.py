@@ -1,4 +1,4 @@
-"""What the images of one table show: a row for every point, and verdicts on it at other curves' sharpness."""
+"""What the images of one table show: a row for every point, and verdicts on it against other curves."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.bench.picture_quality.curves import Samples, Verdict, at_sharpness, dominates, verdicts
+from tools.bench.picture_quality.curves import Samples, Verdict, curve_at, dominates, verdicts
 from tools.bench.picture_quality.experiment import (
     Extent,
     Job,
@@ -108,6 +108,13 @@ class Results:
         """A point against a family's curve, on the images that all of these points share."""
         return verdicts(*self._paired(name, family))
 
+    def difference(self, name: str, other: str, measure: str) -> Figure:
+        """One point minus another as they stand, on the images that both have."""
+        if self._is_finished(name) != self._is_finished(other) and not {name, other} <= set(self.complete):
+            return figure(np.full(2, np.nan))
+        shared = self.shots(name, other)
+        return figure(self._samples(name, shared)[measure] - self._samples(other, shared)[measure])
+
     def dominated(self, name: str) -> list[str]:
         """The families on the better side of whose curves the point lies; those too short to compare are
         left out."""
@@ -124,9 +131,8 @@ class Results:
             {"sharpness": one["sharpness"][:1], "flops": np.array([f])}
             for one, f in zip(curve, flops, strict=True)
         ]
-        found = float(
-            self.cost(name).get("flops", np.nan) / at_sharpness(first, "flops", point["sharpness"][:1])[0]
-        )
+        theirs = curve_at("sharpness", first, "flops", point["sharpness"][:1])[0]
+        found = float(self.cost(name).get("flops", np.nan) / theirs)
         return found if np.isfinite(found) else None
 
     def as_data(self) -> dict[str, Any]:
@@ -140,7 +146,8 @@ class Results:
                 "images": self.images(name),
                 "cost": self.cost(name),
                 "against": {
-                    m: [*map(_plain, v[:3]), v.word] for m, v in self.against(name, REFERENCE).items()
+                    m: [*([*map(_plain, one)] for one in v[:2]), v.word]
+                    for m, v in self.against(name, REFERENCE).items()
                 }
                 if point.family.name != REFERENCE
                 else {},

@@ -40,7 +40,11 @@ def main(options: argparse.Namespace) -> int:
     tables = [
         t for t in experiment.tables(subject.side, extent) if t.name in (options.tables or experiment.TITLES)
     ]
-    families = [family for name, family in FAMILIES.items() if name in (options.families or FAMILIES)]
+    families = [
+        family
+        for name, family in FAMILIES.items()
+        if name in (options.families or FAMILIES) and (subject.renders or not family.of_renders)
+    ]
     store = image_store(options, subject)
     finished = Finished(options.finished, subject, experiment.tables(subject.side, extent), store)
     jobs = finished.left_of(experiment.plan(subject, tables, families, extent))

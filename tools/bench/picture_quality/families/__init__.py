@@ -10,10 +10,12 @@ from tools.bench.picture_quality.families import (
     enlarged,
     fouriscale,
     freescale,
+    freeu,
     hires_fix,
     ideas,
     scalecrafter,
     tiles,
+    true_images,
     upscale_model,
 )
 from tools.bench.picture_quality.families.family import Family
@@ -30,7 +32,12 @@ ALL: tuple[Family, ...] = (
     *scalecrafter.FAMILIES,
     *fouriscale.FAMILIES,
     *ideas.IDEAS,
+    *freeu.FAMILIES,
+    *true_images.FAMILIES,
 )
-FAMILIES = {
-    family.name: family for family in ALL if family.name != "upscale_model" or upscale_model.available()
+MISSING = {
+    name
+    for name, file in {"upscale_model": upscale_model, "true_images": true_images}.items()
+    if not file.available()
 }
+FAMILIES = {family.name: family for family in ALL if family.name not in MISSING}

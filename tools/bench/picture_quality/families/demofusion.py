@@ -3,15 +3,17 @@ grid.
 
 * Skip residual: before each step x <- c x' + (1 - c) x with x' the noised enlargement of the size before, and
   c = ((1 + cos(pi (T - t) / T)) / 2)^alpha, the formula that FreeScale took over as its eq. 4.
-* Local: overlapping tiles of the base size with random shifts, averaged.
-* Global: every s-th value of the blurred x is an image of the base size; these are denoised and put back.
+* Local: overlapping tiles of the base size with random shifts, averaged; each is told its place in the whole.
+* Global: every s-th value of x is an image of the base size; the noise in it is read from the blurred x.
   Both are mixed by c2, the cosine above to the power of 1; the blur fades from sigma 0.8 to 0.01.
+* A finished stage gets the mean and spread of the base latent.
 
-Departures: the stages of the table in place of every whole factor; the mix is of what the model predicts
-and not of the sampler's next state; steps and sampler are the table's. The knob is the power of the skip
-residual, 3 there.
+Departures: the stages of the table in place of every whole factor, enlarged as for all methods here; the
+mix is of what the model predicts and not of the sampler's next state; the base size is told as the target
+of tiles and grids; steps and sampler are the table's. The knob is the power of the skip residual, 3 there.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,38 +27,72 @@ from torch import Tensor
 
 from tools.bench.picture_quality.families.family import Family
 from tools.bench.picture_quality.families.freescale import patched
-from tools.bench.picture_quality.families.tiles import Denoise, batched, tile_mean
-from tools.bench.picture_quality.painter import Painter, Shot
+from tools.bench.picture_quality.families.tiles import Denoise, Place, batched, tile_mean
+from tools.bench.picture_quality.painter import Painter, Pixels, Shot
 
+CELL = 8
+"""Pixels of a latent cell."""
 GLOBAL_POWER, BLUR_POWER = 1.0, 1.0
 MOST_BLUR, LEAST_BLUR = 0.8, 0.01
 
 
 def paint(painter: Painter, shot: Shot, power: float) -> Tensor:
-    height, width = (side // 8 for side in reversed(shot.base))
     model = patched(painter.model, shot.base, power)
-    model = with_settings(
-        model, replace(settings_of(model), fusion=None, dilation=None)
-    )  # The residual alone.
-    model_sampling = model.get_model_object("model_sampling")
+    # The residual alone.
+    model = with_settings(model, replace(settings_of(model), fusion=None, dilation=None))
     rng = torch.Generator().manual_seed(shot.seed)
+    model.set_model_unet_function_wrapper(local_and_global(model, shot.base, rng))
+    latent = shot.latent
+    for r, size in enumerate(shot.stages, start=1):
+        start = painter.enlarged(latent, size)
+        latent = painter.sampled(model, shot.text, shot.seed + r, start, told=shot.base)
+        latent = {"samples": spread_as(latent["samples"], shot.latent["samples"])}
+    return painter.decoded(latent)
 
-    def local_and_global(apply: Any, args: dict[str, Any]) -> Tensor:
+
+def local_and_global(model: Any, base: Pixels, rng: torch.Generator) -> Callable[..., Tensor]:
+    """A function for the UNet's call of ComfyUI."""
+    model_sampling, embed = model.get_model_object("model_sampling"), model.model.embedder
+    width, height = (side // CELL for side in base)
+
+    def wrapper(apply: Any, args: dict[str, Any]) -> Tensor:
         x, denoise = args["input"], batched(apply, args)
         t = timestep(model_sampling, float(args["timestep"].flatten()[0]))
+
+        def at_places(tiles: Tensor, places: list[Place]) -> Tensor:
+            return denoise(tiles, y=told_places(args["c"]["y"], places, x.shape[2:], base, embed))
+
         reach = max(1, min(height, width) // 4)
         shift = torch.randint(1 - reach, reach, (2,), generator=rng).tolist()
-        local = tile_mean(denoise, x, height, width, (shift[0], shift[1]))
+        local = tile_mean(at_places, x, height, width, (shift[0], shift[1]))
         strides = round(x.shape[2] / height), round(x.shape[3] / width)
         share = weight_at(t, GLOBAL_POWER)
         return share * dilated_grid(denoise, x, strides, blur_at(t)) + (1 - share) * local
 
-    model.set_model_unet_function_wrapper(local_and_global)
-    return painter.through_stages(shot, model, 0.0, told=shot.base)
+    return wrapper
+
+
+def told_places(y: Tensor, places: list[Place], whole: Sequence[int], base: Pixels, embed: Any) -> Tensor:
+    """SDXL's conditioning vector y (b, n) for tiles one after the other.
+
+    Its last six numbers say of what size the whole is, where the tile begins in it, and of what size the
+    tile is: each height first. whole: in latent cells.
+    """
+    told = []
+    for rows, columns in places:
+        numbers = (*whole, rows.start, columns.start)
+        sizes = [*(CELL * number for number in numbers), base[1], base[0]]
+        embedded = torch.cat([embed(torch.tensor([float(size)])) for size in sizes], dim=1).to(y)
+        told.append(torch.cat([y[:, : -embedded.shape[1]], embedded.expand(len(y), -1)], dim=1))
+    return torch.cat(told)
+
+
+def spread_as(latent: Tensor, base: Tensor) -> Tensor:
+    return (latent - latent.mean()) / latent.std() * base.std() + base.mean()
 
 
 def dilated_grid(denoise: Denoise, x: Tensor, strides: tuple[int, int], sigma: float) -> Tensor:
-    """What the model makes of every s-th value of x, blurred first, put back into place."""
+    """x without the noise that the model finds in every s-th value of it, blurred first."""
     rows, columns = strides
     whole = x[:, :, : x.shape[2] // rows * rows, : x.shape[3] // columns * columns]
     taps = 2 * max(rows, columns) - 1
@@ -65,7 +101,7 @@ def dilated_grid(denoise: Denoise, x: Tensor, strides: tuple[int, int], sigma: f
     grids = rearrange(blurred, "b c (h r) (w s) -> (r s b) c h w", r=rows, s=columns)
     out = x.clone()
     done = rearrange(denoise(grids), "(r s b) c h w -> b c (h r) (w s)", r=rows, s=columns)
-    out[:, :, : done.shape[2], : done.shape[3]] = done
+    out[:, :, : done.shape[2], : done.shape[3]] -= blurred - done
     return out
 
 

@@ -1,6 +1,7 @@
 """Convolutions that are dilated while a model call lasts, for the families that dilate other ones than
 FreeScale."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from tools.bench.picture_quality.painter import Pixels
 
 Convs = Sequence[nn.Conv2d]
-Layers = Callable[[Any, float, int], Iterable[tuple[Convs, int]]]
-"""(UNet, timestep t, target side over base side, rounded) -> convolutions and their dilation."""
+Layers = Callable[[Any, float, int], Iterable[tuple[Convs, float]]]
+"""(UNet, timestep t, target side over base side, rounded) -> convolutions and their dilation, which is
+rounded up."""
 KEY = "quality_bench_dilation"
 
 
@@ -31,7 +33,7 @@ def with_dilated_layers(
         at = timestep(model_sampling, float(t.flatten()[0]))
         with ExitStack() as stack:
             for convs, d in layers(executor.class_obj.diffusion_model, at, factor):
-                stack.enter_context(dilated(convs, d))
+                stack.enter_context(dilated(convs, math.ceil(d)))
                 if around is not None:
                     stack.enter_context(around(convs, d))
             return executor(x, t, *args, **kwargs)
@@ -58,6 +60,10 @@ def up_levels(unet: Any) -> list[list[nn.Conv2d]]:
         if any(isinstance(layer, Upsample) for layer in block):
             levels.append([])
     return [convs_of(blocks) for blocks in levels]
+
+
+def upsampler_convs(unet: Any) -> list[nn.Conv2d]:
+    return [layer.conv for layer in unet.output_blocks.modules() if isinstance(layer, Upsample)]
 
 
 def deepest_up_convs(unet: Any) -> list[nn.Conv2d]:

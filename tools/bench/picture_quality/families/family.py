@@ -18,6 +18,7 @@ class Family:
 
     at_4x: the values of the tables other than 2x, if they are fewer.
     rank: 1 = without it nothing is answered, 3 = the first to be left out of a run that is cut short.
+    of_renders: it needs a subject of which true images can be made.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Family:
     rank: int = 2
     tables: tuple[str, ...] = ("2x", "4x")
     at_4x: tuple[float, ...] = ()
+    of_renders: bool = False
 
     def values_in(self, table: str) -> tuple[float, ...]:
         return self.values if table == "2x" or not self.at_4x else self.at_4x

@@ -1,11 +1,14 @@
 """Hires-fix: enlarge, then sample the last part of the schedule. The reference curve of every comparison.
 
-Its knob is the restart, 1 - denoise. Two relatives answer whether something simpler explains a lead: one is
-told the base size, as FreeScale tells it to SDXL, one takes half the steps.
+Its knob is the restart, 1 - denoise: of the table's steps the last ones are sampled, as KSampler (Advanced)
+does from a step on. Relatives answer whether something simpler explains a lead: told the base size, as
+FreeScale tells it to SDXL; with all the table's steps below its denoise, as KSampler does; with half the
+steps; and with an unsharp mask, which is a lead in sharpness and nothing else.
 """
 
 from torch import Tensor
 
+from tools.bench.picture_quality.families.enlarged import unsharp_masked
 from tools.bench.picture_quality.families.family import TABLES, Family
 from tools.bench.picture_quality.painter import Painter, Shot
 
@@ -18,15 +21,46 @@ def told_the_base_size(painter: Painter, shot: Shot, restart: float) -> Tensor:
     return painter.through_stages(shot, painter.model, restart, told=shot.base)
 
 
+def all_steps_below(painter: Painter, shot: Shot, restart: float) -> Tensor:
+    """The steps of a whole schedule are so many that the table's number is left after the restart."""
+    steps = int(painter.sampling.steps / (1 - restart))
+    return painter.through_stages(shot, painter.model, restart, steps=steps)
+
+
 def half_the_steps(painter: Painter, shot: Shot, restart: float) -> Tensor:
     return painter.through_stages(shot, painter.model, restart, steps=painter.sampling.steps // 2)
 
 
-RESTARTS, AT_4X, TWO = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.5, 0.6, 0.7, 0.8), (0.5, 0.7)
+def sharpened(painter: Painter, shot: Shot, amount: float) -> Tensor:
+    return unsharp_masked(plain(painter, shot, SHARPENED_AT), amount, shot.scale / 2)
+
+
+RESTARTS, AT_4X, SHARPENED_AT = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.5, 0.6, 0.7, 0.8), 0.7
 FAMILIES = (
     Family("hires_fix", "hires-fix", "restart", RESTARTS, plain, 1, TABLES, at_4x=AT_4X),
     Family(
-        "hires_fix_told", "hires-fix told the base size", "restart", TWO, told_the_base_size, tables=("2x",)
+        "hires_fix_told",
+        "hires-fix told the base size",
+        "restart",
+        RESTARTS,
+        told_the_base_size,
+        tables=("2x",),
     ),
-    Family("hires_fix_half", "hires-fix, half the steps", "restart", TWO, half_the_steps, 3, ("2x",)),
+    Family(
+        "hires_fix_ksampler",
+        "hires-fix by KSampler's denoise",
+        "restart",
+        (0.5, 0.7, 0.8),
+        all_steps_below,
+        tables=("2x",),
+    ),
+    Family(
+        "hires_fix_sharpened",
+        f"hires-fix, restart {SHARPENED_AT}, unsharp mask",
+        "amount",
+        (0.03, 0.1),
+        sharpened,
+        tables=("2x",),
+    ),
+    Family("hires_fix_half", "hires-fix, half the steps", "restart", (0.5, 0.7), half_the_steps, 3, ("2x",)),
 )

@@ -1,26 +1,29 @@
 """ScaleCrafter (arXiv 2310.07702): sampling from noise at the target size, with dilated convolutions.
 
-Settings of its SDXL configurations. 2x: the deepest blocks are dilated by 2 for 30 of 50 steps. 4x: the
-deepest by 4, the next up level by 3, the last by 2, and noise-damped guidance: the undilated model
-denoises, the dilated one says which way the prompt pulls.
+Settings of its SDXL configurations. 2x: the deepest blocks are dilated by 2 for 30 of 50 steps. 4x, for 35:
+the deepest by 4, the next up level by 3, the last by 2, all falling to 2 step by step; and noise-damped
+guidance for as long: a model that is dilated in the middle and the deepest up blocks alone denoises, the
+other one says which way the prompt pulls.
 
-Departures: the deepest down blocks are dilated, too (the configurations mean them, but name blocks that
-SDXL does not have); steps count by noise level; no dispersed kernels, which are fitted once for a model;
-noise-damped guidance as long as the dilation. The knob is the share of the schedule that is dilated, 0.6
-there.
+Departures: the deepest down blocks are dilated at 2x, too (the configuration means them, but names blocks
+that SDXL does not have); steps count by noise level; no dispersed kernels, which are fitted once for a
+model. The knob is the share of the schedule that is dilated, 0.6 and 0.7 there.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from comfy.samplers import calc_cond_batch
 from freescale_pack.freescale_core.schedule import TIMESTEPS
+from freescale_pack.nodes.host.noise_level import timestep
 from torch import Tensor
 
 from tools.bench.picture_quality.families.dilated_layers import (
     Convs,
     convs_of,
     deepest_down_convs,
+    deepest_up_convs,
     up_levels,
     with_dilated_layers,
 )
@@ -36,20 +39,29 @@ def paint(painter: Painter, shot: Shot, until: float) -> Tensor:
 
 
 def patched(model: Any, base: Pixels, scale: float, until: float) -> Any:
-    plain = [False]
-    """Whether the model call at hand is to be undilated."""
+    for_anchor = [False]
+    """Whether the model call at hand is the one that denoises."""
+    model_sampling = model.get_model_object("model_sampling")
 
     def layers(unet: Any, t: float, factor: int) -> Iterable[tuple[Convs, int]]:
-        return [] if plain[0] or t < (1 - until) * TIMESTEPS else groups(unet, factor)
+        if not is_dilated(t):
+            return []
+        chosen = anchor_groups(unet, factor) if for_anchor[0] else groups(unet, factor)
+        left = 1 - (1 - t / TIMESTEPS) / until
+        return [(convs, max(2, math.ceil(d * left)) if factor >= DAMPED_FROM else d) for convs, d in chosen]
+
+    def is_dilated(t: float) -> bool:
+        return t >= (1 - until) * TIMESTEPS
 
     def noise_damped(args: dict[str, Any]) -> Tensor:
-        plain[0] = True
-        try:
-            anchor = calc_cond_batch(
-                args["model"], [args["input_uncond"]], args["input"], args["timestep"], args["model_options"]
-            )[0]
-        finally:
-            plain[0] = False
+        anchor = args["uncond_denoised"]
+        if is_dilated(timestep(model_sampling, float(args["timestep"].flatten()[0]))):
+            for_anchor[0] = True
+            try:
+                call = args["model"], [args["input_uncond"]], args["input"], args["timestep"]
+                anchor = calc_cond_batch(*call, args["model_options"])[0]
+            finally:
+                for_anchor[0] = False
         pull = args["cond_denoised"] - args["uncond_denoised"]
         return args["input"] - (anchor + args["cond_scale"] * pull)
 
@@ -59,6 +71,10 @@ def patched(model: Any, base: Pixels, scale: float, until: float) -> Any:
     return model
 
 
+def anchor_groups(unet: Any, factor: int) -> list[tuple[Convs, int]]:
+    return [([*convs_of([unet.middle_block]), *deepest_up_convs(unet)], factor)]
+
+
 def groups(unet: Any, factor: int) -> list[tuple[Convs, int]]:
     """Dilation by level: the whole factor in the deepest, one less a level up, at least 1."""
     deepest = [*deepest_down_convs(unet), *convs_of([unet.middle_block])]
@@ -66,4 +82,4 @@ def groups(unet: Any, factor: int) -> list[tuple[Convs, int]]:
     return [(deepest, factor), *((convs, max(1, factor - i)) for i, convs in enumerate(levels))]
 
 
-FAMILIES = (Family("scalecrafter", "ScaleCrafter", "dilated share", (0.3, 0.6), paint, at_4x=(0.6,)),)
+FAMILIES = (Family("scalecrafter", "ScaleCrafter", "dilated share", (0.3, 0.6), paint, at_4x=(0.7,)),)

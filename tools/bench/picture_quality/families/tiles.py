@@ -8,7 +8,7 @@ Departures: the overlap is half a tile (theirs are smaller: fewer calls, more se
 base size and gets the whole prompt. The knob is the restart.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +18,9 @@ from tools.bench.picture_quality.families.family import Family
 from tools.bench.picture_quality.painter import Painter, Shot
 
 TILES_AT_ONCE = 16
-Denoise = Callable[[Tensor], Tensor]
+Place = tuple[slice, slice]
+"""Rows and columns of a tile."""
+Denoise = Callable[..., Tensor]
 """(n * b, c, h, w) -> the same shape: n tiles one after the other, each a whole batch."""
 
 
@@ -26,7 +28,8 @@ def paint(painter: Painter, shot: Shot, restart: float) -> Tensor:
     width, height = (side // 8 for side in shot.base)
 
     def tiled(apply: Any, args: dict[str, Any]) -> Tensor:
-        return tile_mean(batched(apply, args), args["input"], height, width)
+        denoise = batched(apply, args)
+        return tile_mean(lambda tiles, places: denoise(tiles), args["input"], height, width)
 
     model = painter.model.clone()
     model.set_model_unet_function_wrapper(tiled)
@@ -34,10 +37,16 @@ def paint(painter: Painter, shot: Shot, restart: float) -> Tensor:
 
 
 def tile_mean(
-    denoise: Denoise, x: Tensor, height: int, width: int, shift: tuple[int, int] = (0, 0)
+    denoise: Callable[[Tensor, list[Place]], Tensor],
+    x: Tensor,
+    height: int,
+    width: int,
+    shift: tuple[int, int] = (0, 0),
 ) -> Tensor:
-    """Mean, place by place, of what overlapping tiles of (height, width) give. shift: of the inner
-    corners."""
+    """Mean, place by place, of what overlapping tiles of (height, width) give.
+
+    denoise: of tiles one after the other, and where they lie. shift: of the inner corners.
+    """
     total, count = torch.zeros_like(x), torch.zeros_like(x[:1, :1])
     places = [
         (slice(top, top + height), slice(left, left + width))
@@ -46,7 +55,7 @@ def tile_mean(
     ]
     for start in range(0, len(places), TILES_AT_ONCE):
         some = places[start : start + TILES_AT_ONCE]
-        done = denoise(torch.cat([x[:, :, rows, columns] for rows, columns in some]))
+        done = denoise(torch.cat([x[:, :, rows, columns] for rows, columns in some]), some)
         for (rows, columns), tile in zip(some, done.split(len(x)), strict=True):
             total[:, :, rows, columns] += tile
             count[:, :, rows, columns] += 1
@@ -61,7 +70,10 @@ def corners(length: int, window: int, shift: int = 0) -> list[int]:
 
 
 def batched(apply: Any, args: dict[str, Any]) -> Denoise:
-    """The model call of `args` for several tiles at once: what belongs to a batch entry is repeated."""
+    """The model call of `args` for several tiles at once: what belongs to a batch entry is repeated.
+
+    It takes conditioning of the tiles' own by name.
+    """
     batch = len(args["input"])
 
     def repeated(value: Any, times: int) -> Any:
@@ -69,12 +81,10 @@ def batched(apply: Any, args: dict[str, Any]) -> Denoise:
             return torch.cat([value] * times)
         return value
 
-    def denoise(tiles: Tensor) -> Tensor:
+    def denoise(tiles: Tensor, **own: Tensor) -> Tensor:
         times = len(tiles) // batch
-        values: Iterator[tuple[str, Any]] = (
-            (key, repeated(value, times)) for key, value in args["c"].items()
-        )
-        return apply(tiles, repeated(args["timestep"], times), **dict(values))
+        values = {key: repeated(value, times) for key, value in args["c"].items()}
+        return apply(tiles, repeated(args["timestep"], times), **(values | own))
 
     return denoise
 
