@@ -9,7 +9,8 @@ from tools.bench.picture_quality.families import OURS, REFERENCE
 from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, Figure
 from tools.bench.picture_quality.results import Results
 
-WITHOUT = ("no_fusion", "no_dilation")
+VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "freeu")
+"""What is compared with whole FreeScale: without a part, or cheaper, or as its authors run it."""
 NOT_COMPARABLE = "not comparable: the other curve does not reach it, or lacks images"
 FILTERED = "hires_fix_sharpened"
 RELATIVES = ("hires_fix_told", "hires_fix_ksampler")
@@ -87,7 +88,7 @@ def _parts(tables: Iterable[Results]) -> list[str]:
         f"{results.table.name}, {results.points[name].label} minus whole FreeScale: "
         f"{told(results.against(name, OURS))}."
         for results in tables
-        for family in WITHOUT
+        for family in VARIANTS
         for name in results.families.get(family, [])
     ]
     return said or ["Not answered: there are too few images yet."]

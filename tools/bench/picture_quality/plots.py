@@ -1,13 +1,13 @@
-"""Repetition and KID over sharpness, every family a line."""
+"""Repetition and KID over sharpness and over consistency, every family a line."""
 
 from pathlib import Path
 from typing import Any
 
 from tools.bench.picture_quality.families import OURS, REFERENCE
-from tools.bench.picture_quality.figures import MEASURES
+from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, heading
 from tools.bench.picture_quality.results import Results
 
-SHOWN = ("repetition", "kid", "kid_crops")
+PANELS = [(axis, measure) for axis in AXES for measure in JUDGED]
 PROMINENT = {OURS: ("tab:red", 2.5), REFERENCE: ("black", 2.5)}
 
 
@@ -17,17 +17,29 @@ def curves(results: Results, file: Path) -> None:
     matplotlib.use("Agg")  # Needs no screen.
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(SHOWN), figsize=(6 * len(SHOWN), 6), layout="constrained")
+    shape = len(AXES), len(JUDGED)
+    figure, panels = pyplot.subplots(*shape, figsize=(6 * shape[1], 5 * shape[0]), layout="constrained")
     for number, (family, names) in enumerate(results.families.items()):
         figures = [results.figures(name) for name in names]
         color, width = PROMINENT.get(family, (f"C{number % 10}", 1.0))
         style: dict[str, Any] = {"color": color, "linewidth": width, "marker": "osD^v<>Pp*"[number // 10]}
-        for axes, measure in zip(panels, SHOWN, strict=True):
-            xs, ys = ([f[m].value / MEASURES[m].unit for f in figures] for m in ("sharpness", measure))
+        for place, axes in zip(PANELS, panels.flat, strict=True):
+            xs, ys = ([f[m].value / MEASURES[m].unit for f in figures] for m in place)
             axes.plot(xs, ys, label=results.points[names[0]].family.label, **style)
-    for axes, measure in zip(panels, SHOWN, strict=True):
-        axes.set(xscale="log", xlabel="sharpness, x 1000", ylabel=MEASURES[measure].label)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
-    figure.suptitle(f"{results.table.title}: lower is better, along each line the family's knob")
+    for (x, y), axes in zip(PANELS, panels.flat, strict=True):
+        axes.set(xlabel=heading(x), ylabel=heading(y), xlim=_limits(results, x), ylim=_limits(results, y))
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
+    figure.suptitle(
+        f"{results.table.title}: lower is better, along each line the family's knob "
+        "(what no model draws may lie outside)"
+    )
     figure.savefig(file, dpi=80, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _limits(results: Results, measure: str) -> tuple[float, float]:
+    """Of the points that a UNet draws: what only enlarges lies far off, and would squeeze their curves."""
+    drawn = [name for name in results.points if results.cost(name).get("calls")] or list(results.points)
+    values = [results.figures(name)[measure].value / MEASURES[measure].unit for name in drawn]
+    margin = 0.05 * (max(values) - min(values)) or 1.0
+    return min(values) - margin, max(values) + margin
