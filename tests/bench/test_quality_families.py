@@ -350,6 +350,34 @@ def test_progressive_dilation_never_grows_and_ends_where_the_papers_does():
     assert set(dilation_convs(unet())) == dilations(model, 4, 990)[4]
 
 
+def test_held_tiles_are_freescale_without_its_parts_and_the_base_size_is_all_that_the_model_sees():
+    found = asked("held_tiles", 0.5)
+    settings, seen = settings_of(found.model), []
+    assert settings.fusion is None and settings.dilation is None and settings.detail.alpha == 0.5
+    assert found.restart == 0.3
+    tiles_and_whole(found.model, 100, seen)
+    assert {size for size in seen} == {(CELLS, CELLS)}
+
+
+def test_tiles_give_way_to_the_whole_image_at_a_timestep():
+    found, early, late = asked("tiles_then_whole", 500.0), [], []
+    assert settings_of(found.model).fusion is not None
+    tiles_and_whole(found.model, 600, early)
+    tiles_and_whole(found.model, 400, late)
+    assert set(early) == {(CELLS, CELLS)} and late == [(2 * CELLS, 2 * CELLS)]
+
+
+def tiles_and_whole(model, t, seen):
+    """Call the model's wrapper at a timestep and note the sizes that the UNet is given."""
+    x, sigma = (
+        torch.randn(1, 4, 2 * CELLS, 2 * CELLS),
+        model.get_model_object("model_sampling").sigma(torch.tensor([t])),
+    )
+    apply = lambda x, sigma, **c: seen.append(tuple(x.shape[2:])) or x  # noqa: E731
+    out = model.model_options["model_function_wrapper"](apply, {"input": x, "timestep": sigma[None], "c": {}})
+    assert torch.allclose(out, x, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["sharpened_start", "by_detail"])
 def test_ideas_that_look_at_the_image_draw_it_through_the_real_nodes(name):
     """Both need the decoded image, so they are asked with the demo model's own decoder."""

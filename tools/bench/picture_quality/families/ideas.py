@@ -8,6 +8,8 @@ points lie on the better side of every family's curve, with intervals apart.
 * sharpened start: an unsharp mask on the enlarged image, before it is encoded.
 * progressive dilation: FreeScale with a dilation that shrinks step by step.
 * alpha by detail: FreeScale with a large alpha where the base has edges and a small one elsewhere.
+* tiles held: eq. 4 and the restart around tiles of the base size, in place of fusion and dilation.
+* tiles, then whole: the same down to a timestep, FreeScale below it.
 """
 
 import math
@@ -18,6 +20,7 @@ from typing import Any
 from freescale_pack.freescale_core.schedule import TIMESTEPS
 from freescale_pack.freescale_core.settings import DetailRegion
 from freescale_pack.nodes.backbones.unet import dilation_convs
+from freescale_pack.nodes.host.noise_level import timestep
 from kornia.color import rgb_to_grayscale
 from kornia.filters import gaussian_blur2d, sobel
 from torch import Tensor
@@ -27,6 +30,7 @@ from tools.bench.picture_quality.families.dilated_layers import Convs, with_dila
 from tools.bench.picture_quality.families.enlarged import unsharp_masked
 from tools.bench.picture_quality.families.family import Family
 from tools.bench.picture_quality.families.freescale import LAST_DILATED, RESTART, patched
+from tools.bench.picture_quality.families.tiles import batched, tile_mean
 from tools.bench.picture_quality.painter import Latent, Painter, Pixels, Shot, resized
 
 CELLS = 1.0
@@ -94,6 +98,27 @@ def alpha_by_detail(painter: Painter, shot: Shot, alpha: float) -> Tensor:
     return painter.through_stages(shot, patched(painter.model, shot.base, alpha, change=change), RESTART)
 
 
+def held_tiles(painter: Painter, shot: Shot, alpha: float) -> Tensor:
+    return tiles_then_whole(painter, shot, 0.0, alpha)
+
+
+def tiles_then_whole(painter: Painter, shot: Shot, until: float, alpha: float = 1.0) -> Tensor:
+    """until: timestep t down to which the model sees tiles."""
+    width, height = (side // 8 for side in shot.base)
+    change = None if until else lambda s: replace(s, fusion=None, dilation=None)
+    model = patched(painter.model, shot.base, alpha, change=change)
+    model_sampling = model.get_model_object("model_sampling")
+
+    def wrapper(apply: Any, args: dict[str, Any]) -> Tensor:
+        if timestep(model_sampling, float(args["timestep"].flatten()[0])) < until:
+            return apply(args["input"], args["timestep"], **args["c"])
+        denoise = batched(apply, args)
+        return tile_mean(lambda tiles, places: denoise(tiles), args["input"], height, width)
+
+    model.set_model_unet_function_wrapper(wrapper)
+    return painter.through_stages(shot, model, RESTART)
+
+
 def low(x: Tensor) -> Tensor:
     """(b, c, h, w) -> its low frequencies."""
     taps = 2 * round(3 * CELLS) + 1
@@ -111,4 +136,8 @@ IDEAS = (
     _idea("sharpened_start", "sharpened start", "restart", (0.7, 0.8), sharpened_start),
     _idea("progressive", "progressive dilation", "alpha", (0.5, 2.0), progressive_dilation),
     _idea("by_detail", "alpha by detail", "alpha", (1.0, 3.0), alpha_by_detail),
+    _idea("held_tiles", "tiles held", "alpha", (0.5, 2.0), held_tiles),
+    _idea(
+        "tiles_then_whole", "tiles, then whole, alpha 1", "tiles until t", (300.0, 500.0), tiles_then_whole
+    ),
 )
