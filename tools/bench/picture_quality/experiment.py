@@ -62,7 +62,7 @@ class Subject:
 class Extent(NamedTuple):
     """Images of a point, one seed over all prompts after the other.
 
-    small: one value of every knob, and outside 2x the families of rank 1 alone.
+    small: one value of every knob, and outside a family's first table those of rank 1 alone.
     """
 
     at_2x: int
@@ -158,7 +158,7 @@ def points(table: Table, families: Sequence[Family], extent: Extent) -> list[Poi
     return [
         Point(family, family.values_in(table.name)[0])
         for family in wanted
-        if table.name == "2x" or family.rank == 1
+        if table.name == family.tables[0] or family.rank == 1
     ]
 
 

@@ -6,7 +6,7 @@ points lie on the better side of every family's curve, with intervals apart.
   free.
 * mixed start: low frequencies of the RGB enlargement, high ones of the latent enlarged.
 * sharpened start: an unsharp mask on the enlarged image, before it is encoded.
-* progressive dilation: FreeScale with a dilation that shrinks step by step.
+* progressive dilation: FreeScale, its dilation shrinking step by step, never below 2: at 2x nothing changes.
 * alpha by detail: FreeScale with a large alpha where the base has edges and a small one elsewhere.
 * tiles held: eq. 4 and the restart around tiles of the base size, in place of fusion and dilation.
 * tiles, then whole: the same down to a timestep, FreeScale below it.
@@ -125,8 +125,10 @@ def low(x: Tensor) -> Tensor:
     return gaussian_blur2d(x.float(), (taps, taps), (CELLS, CELLS), border_type="replicate").to(x.dtype)
 
 
-def _idea(name: str, label: str, knob: str, values: tuple[float, ...], paint: Any) -> Family:
-    return Family(name, f"idea: {label}", knob, values, paint, 3, ("2x",))
+def _idea(
+    name: str, label: str, knob: str, values: tuple[float, ...], paint: Any, table: str = "2x"
+) -> Family:
+    return Family(name, f"idea: {label}", knob, values, paint, 3, (table,))
 
 
 IDEAS = (
@@ -134,7 +136,7 @@ IDEAS = (
     _idea("low_band", "low band held", "weight", (0.25, 1.0), low_band),
     _idea("mixed_start", "mixed start", "restart", (0.5, 0.7), mixed_start),
     _idea("sharpened_start", "sharpened start", "restart", (0.7, 0.8), sharpened_start),
-    _idea("progressive", "progressive dilation", "alpha", (0.5, 2.0), progressive_dilation),
+    _idea("progressive", "progressive dilation", "alpha", (0.5, 2.0), progressive_dilation, "4x"),
     _idea("by_detail", "alpha by detail", "alpha", (1.0, 3.0), alpha_by_detail),
     _idea("held_tiles", "tiles held", "alpha", (0.5, 2.0), held_tiles),
     _idea(
