@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tools.bench.picture_quality import experiment, features, page, results
+from tools.bench.picture_quality.answers import answers
 from tools.bench.picture_quality.experiment import Extent, Subject
 from tools.bench.picture_quality.families import FAMILIES
 from tools.bench.picture_quality.figures import JUDGED, weights_of
@@ -148,6 +149,20 @@ def test_a_run_in_two_pieces_says_what_one_in_a_piece_says(tmp_path, second):
     third = Finished(tmp_path / "page2", SUBJECT, TABLES, second.store)
     assert third.left_of(second.plan) == []
     assert json.loads((tmp_path / "page2" / "quality.json").read_text())["made_with"]["missing"] == 0
+
+
+def test_the_sceptics_answers_count_the_verdicts(first):
+    ours, parts, nothing, size = (sentences for _, sentences in answers(SUBJECT, [first.results]))
+    words = [v.word for n in CURVE_REACHES for v in first.results.against(n, "hires_fix").values()]
+    named = [line for line in ours if " against hires-fix: of " in line]
+    assert (
+        len(named) == 1
+        and f"{words.count('better')} are better, {words.count('worse')} are worse" in named[0]
+    )
+    assert len([line for line in ours if "minus hires-fix" in line]) == 5
+    assert parts == ["Not answered: there are too few images yet."]
+    assert len([line for line in nothing if "FreeScale, alpha" in line]) == 5
+    assert size[0] == f"2x: 9 to 10 images a point, {len(PROMPTS)} prompts."
 
 
 def test_a_half_made_point_is_not_compared_with_finished_ones(tmp_path, second):

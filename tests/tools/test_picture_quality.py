@@ -284,8 +284,8 @@ def test_readmes_count_of_comparisons_is_that_of_the_benchmark():
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     images = {row["images"] for row in ours}
     assert (
-        f"At twice the size, {images.pop()} images a point, against hires-fix at equal sharpness and at equal "
-        f"likeness to the base image, {words['better']} of {words.total()} comparisons are better, "
+        f"At twice the size, {images.pop()} images a point, against hires-fix at equal sharpness and at "
+        f"equal likeness to the base image, {words['better']} of {words.total()} comparisons are better, "
         f"{words['worse']} worse, {words['not shown']} show no difference"
     ) in text
     assert not images

@@ -9,7 +9,7 @@ from tools.bench.picture_quality.families import OURS, REFERENCE
 from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, Figure
 from tools.bench.picture_quality.results import Results
 
-VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "freeu")
+VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "dilated_up", "freeu")
 """What is compared with whole FreeScale: without a part, or cheaper, or as its authors run it."""
 NOT_COMPARABLE = "not comparable: the other curve does not reach it, or lacks images"
 FILTERED = "hires_fix_sharpened"
@@ -80,7 +80,9 @@ def _counted(results: Results, family: str, other: str) -> str:
 
 def _cost(results: Results, name: str) -> str:
     ratio = results.cost_ratio(name)
-    return "" if ratio is None else f" It takes {ratio:.2f} times hires-fix's operations there."
+    return (
+        "" if ratio is None else f" It takes {ratio:.2f} times hires-fix's operations at the same sharpness."
+    )
 
 
 def _parts(tables: Iterable[Results]) -> list[str]:

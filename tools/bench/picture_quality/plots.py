@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tools.bench.picture_quality.families import OURS, REFERENCE
 from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, heading
 from tools.bench.picture_quality.results import Results
@@ -41,5 +43,6 @@ def _limits(results: Results, measure: str) -> tuple[float, float]:
     """Of the points that a UNet draws: what only enlarges lies far off, and would squeeze their curves."""
     drawn = [name for name in results.points if results.cost(name).get("calls")] or list(results.points)
     values = [results.figures(name)[measure].value / MEASURES[measure].unit for name in drawn]
-    margin = 0.05 * (max(values) - min(values)) or 1.0
-    return min(values) - margin, max(values) + margin
+    least, most = np.nanmin(values), np.nanmax(values)
+    margin = 0.05 * (most - least) or 1.0
+    return least - margin, most + margin

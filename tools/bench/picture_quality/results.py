@@ -113,6 +113,8 @@ class Results:
         if self._is_finished(name) != self._is_finished(other) and not {name, other} <= set(self.complete):
             return figure(np.full(2, np.nan))
         shared = self.shots(name, other)
+        if len(shared) < LEAST_IMAGES:
+            return figure(np.full(2, np.nan))
         return figure(self._samples(name, shared)[measure] - self._samples(other, shared)[measure])
 
     def dominated(self, name: str) -> list[str]:

@@ -37,6 +37,8 @@ def main(options: argparse.Namespace) -> int:
         print("  the demo model, which is a toy; --checkpoint takes SDXL")
     if "upscale_model" not in FAMILIES:
         print("  without Real-ESRGAN, which tools/bench/requirements-upscale-model.txt brings")
+    if "true_images" not in FAMILIES:
+        print("  without true images, whose drawing tools/bench/requirements.txt brings")
     tables = [
         t for t in experiment.tables(subject.side, extent) if t.name in (options.tables or experiment.TITLES)
     ]

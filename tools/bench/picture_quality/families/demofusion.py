@@ -52,7 +52,7 @@ def paint(painter: Painter, shot: Shot, power: float) -> Tensor:
 
 def local_and_global(model: Any, base: Pixels, rng: torch.Generator) -> Callable[..., Tensor]:
     """A function for the UNet's call of ComfyUI."""
-    model_sampling, embed = model.get_model_object("model_sampling"), model.model.embedder
+    model_sampling = model.get_model_object("model_sampling")
     width, height = (side // CELL for side in base)
 
     def wrapper(apply: Any, args: dict[str, Any]) -> Tensor:
@@ -60,6 +60,9 @@ def local_and_global(model: Any, base: Pixels, rng: torch.Generator) -> Callable
         t = timestep(model_sampling, float(args["timestep"].flatten()[0]))
 
         def at_places(tiles: Tensor, places: list[Place]) -> Tensor:
+            if "y" not in args["c"]:  # Only SDXL is told sizes.
+                return denoise(tiles)
+            embed = model.model.embedder
             return denoise(tiles, y=told_places(args["c"]["y"], places, x.shape[2:], base, embed))
 
         reach = max(1, min(height, width) // 4)

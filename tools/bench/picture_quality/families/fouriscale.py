@@ -6,8 +6,10 @@ beyond 1 / (2 s) are damped in the convolution's input first: to 0.6, over a sof
 it for SDXL. The dilation is whole for 20 of 50 steps and gone after 35; between, the kernel's is rounded up
 and the filter's is not. The upsampler of the deepest level is dilated and not filtered.
 
-Departures: no padding to a table of aspects (the target's own is kept); no second pass with milder filters,
-whose attention is replaced, as guidance. The knob is where the dilation ends, 0.7 there.
+As released, the model is told the base size.
+
+Departures: no FreeU; no padding to a table of aspects (the target's own is kept); no second pass with
+milder filters, whose attention is replaced, as guidance. The knob is where the dilation ends, 0.7 there.
 """
 
 from collections.abc import Iterable, Iterator
@@ -50,7 +52,8 @@ def paint(painter: Painter, shot: Shot, until: float) -> Tensor:
     def filtered(convs: Convs, d: float) -> AbstractContextManager[None]:
         return low_passed([conv for conv in convs if conv not in upsamplers], d)
 
-    return painter.direct(shot, with_dilated_layers(painter.model, shot.base, layers, filtered))
+    model = with_dilated_layers(painter.model, shot.base, layers, filtered)
+    return painter.direct(shot, model, told=shot.base)
 
 
 def dilation_at(progress: float, until: float, factor: int) -> float:

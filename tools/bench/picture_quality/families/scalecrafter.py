@@ -5,9 +5,9 @@ the deepest by 4, the next up level by 3, the last by 2, all falling to 2 step b
 guidance for as long: a model that is dilated in the middle and the deepest up blocks alone denoises, the
 other one says which way the prompt pulls.
 
-Departures: the deepest down blocks are dilated at 2x, too (the configuration means them, but names blocks
-that SDXL does not have); steps count by noise level; no dispersed kernels, which are fitted once for a
-model. The knob is the share of the schedule that is dilated, 0.6 and 0.7 there.
+Departures: no FreeU; the deepest down blocks are dilated at 2x, too (the configuration means them, but
+names blocks that SDXL does not have); steps count by noise level; no dispersed kernels, which are fitted
+once for a model. The knob is the share of the schedule that is dilated, 0.6 and 0.7 there.
 """
 
 import math
@@ -48,7 +48,8 @@ def patched(model: Any, base: Pixels, scale: float, until: float) -> Any:
             return []
         chosen = anchor_groups(unet, factor) if for_anchor[0] else groups(unet, factor)
         left = 1 - (1 - t / TIMESTEPS) / until
-        return [(convs, max(2, math.ceil(d * left)) if factor >= DAMPED_FROM else d) for convs, d in chosen]
+        falling = factor >= DAMPED_FROM
+        return [(convs, max(min(d, 2), math.ceil(d * left)) if falling else d) for convs, d in chosen]
 
     def is_dilated(t: float) -> bool:
         return t >= (1 - until) * TIMESTEPS
