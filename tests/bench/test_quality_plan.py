@@ -1,9 +1,12 @@
 """What `dev.py bench quality` makes in which order, and what its page says of given figures."""
 
+import dataclasses
+from argparse import Namespace
+
 import numpy as np
 import pytest
 
-from tools.bench.picture_quality import experiment
+from tools.bench.picture_quality import experiment, run
 from tools.bench.picture_quality.answers import told
 from tools.bench.picture_quality.curves import Verdict
 from tools.bench.picture_quality.experiment import (
@@ -77,6 +80,22 @@ def test_the_smoke_size_asks_every_family_once_in_its_first_table():
     assert len(points["2x"]) > len(points["4x"]) > len(points["wide"])
     # Two need packages of their own.
     assert {family.name for family in ALL} - set(FAMILIES) <= {"upscale_model", "true_images"}
+
+
+@pytest.mark.parametrize(
+    ("renders", "names", "tables"), [(True, ["hires_fix_told"], ["wide"]), (False, ["true_images"], None)]
+)
+def test_a_choice_without_a_point_is_refused(renders, names, tables, monkeypatch):
+    monkeypatch.setitem(run.FAMILIES, "true_images", next(f for f in ALL if f.name == "true_images"))
+    subject = dataclasses.replace(SUBJECT, renders=renders)
+    with pytest.raises(SystemExit, match="Expected families that have points in the tables, got none"):
+        run.chosen(Namespace(families=names, tables=tables), subject, FULL)
+
+
+def test_a_checkpoint_without_true_images_leaves_them_out():
+    subject = dataclasses.replace(SUBJECT, renders=False)
+    _, families = run.chosen(Namespace(families=None, tables=None), subject, FULL)
+    assert [f.name for f in families] == [n for n in FAMILIES if n != "true_images"]
 
 
 def test_the_demo_model_was_taught_every_prompt():

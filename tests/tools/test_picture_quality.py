@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections import Counter
 
 import numpy as np
@@ -289,3 +290,16 @@ def test_readmes_count_of_comparisons_is_that_of_the_benchmark():
         f"{words['worse']} worse, {words['not shown']} show no difference"
     ) in text
     assert not images
+    # What the sentence goes on with, and what is said of the parts and the speeds.
+    masks = [rows[f"hires_fix_sharpened_{amount}"]["against"] for amount in ("0.03", "0.1")]
+    assert {verdict[2] for row in masks for verdict in row.values()} == {"better"}
+    page = (ROOT / "docs" / "QUALITY.md").read_text(encoding="utf-8")
+    said = {
+        "without fusion, alpha 2": "worse in",
+        "without dilation, alpha 0.5": "no difference shown in",
+        "without dilation, alpha 2": "no difference shown in",
+        "speed Balanced, alpha 0.5": "no difference shown in",
+        "speed Fast, alpha 0.5": "no difference shown in",
+    }
+    for variant, words in said.items():
+        assert re.search(rf"2x, (FreeScale )?{variant} minus whole FreeScale: {words}", page), variant

@@ -112,9 +112,9 @@ def _nothing(tables: Iterable[Results]) -> list[str]:
             said.append(f"{results.table.name}, {results.points[name].label}: {', '.join(values)}.")
         said += [
             f"{results.table.name}, {results.points[name].label} minus Lanczos, as they stand: KID of crops "
-            f"{_figure('kid_crops', results.difference(name, ENLARGED, 'kid_crops'))}."
+            f"{_figure('kid_crops', found)}."
             for name in results.families.get(OURS, [])
-            if ENLARGED in results.points
+            if (found := results.difference(name, ENLARGED, "kid_crops"))
         ]
     return said
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tools.bench.picture_quality import features
-from tools.bench.picture_quality.experiment import DEMO_PROMPTS, Job, Subject, Table
+from tools.bench.picture_quality.experiment import Job, Subject, Table
+from tools.bench.picture_quality.families import true_images
 from tools.bench.picture_quality.features import JUDGES
 from tools.bench.picture_quality.figures import cubic_kernel, inception_score, kid, mean, weights_of_known
 from tools.bench.picture_quality.metrics import as_tensor, consistency, repetition, sharpness
@@ -77,12 +78,9 @@ class Judge:
 
     def _render(self, job: Job, judge: str) -> Found:
         """A true image of the job's prompt and the table's target size."""
-        from tools.demo.train.pictures import render_picture
-
         key = {"render": job.text, "seed": job.seed, "target": list(self._table.target)}
         if not self._store.has(key):
-            place = dict(zip(self._subject.prompts, DEMO_PROMPTS, strict=False))[job.text]
-            self._store.save(key, render_picture(*place, self._table.target[::-1], job.seed))
+            self._store.save(key, true_images.drawn(job.text, self._table.target, job.seed))
         return self._networks(key, judge)
 
 

@@ -108,14 +108,10 @@ class Results:
         """A point against a family's curve, on the images that all of these points share."""
         return verdicts(*self._paired(name, family))
 
-    def difference(self, name: str, other: str, measure: str) -> Figure:
-        """One point minus another as they stand, on the images that both have."""
-        if self._is_finished(name) != self._is_finished(other) and not {name, other} <= set(self.complete):
-            return figure(np.full(2, np.nan))
-        shared = self.shots(name, other)
-        if len(shared) < LEAST_IMAGES:
-            return figure(np.full(2, np.nan))
-        return figure(self._samples(name, shared)[measure] - self._samples(other, shared)[measure])
+    def difference(self, name: str, family: str, measure: str) -> Figure | None:
+        """A point minus that of a family without a knob, as they stand, on the images that both have."""
+        point, curve = self._paired(name, family)
+        return figure(point[measure] - curve[0][measure]) if curve else None
 
     def dominated(self, name: str) -> list[str]:
         """The families on the better side of whose curves the point lies; those too short to compare are

@@ -39,14 +39,7 @@ def main(options: argparse.Namespace) -> int:
         print("  without Real-ESRGAN, which tools/bench/requirements-upscale-model.txt brings")
     if "true_images" not in FAMILIES:
         print("  without true images, whose drawing tools/bench/requirements.txt brings")
-    tables = [
-        t for t in experiment.tables(subject.side, extent) if t.name in (options.tables or experiment.TITLES)
-    ]
-    families = [
-        family
-        for name, family in FAMILIES.items()
-        if name in (options.families or FAMILIES) and (subject.renders or not family.of_renders)
-    ]
+    tables, families = chosen(options, subject, extent)
     store = image_store(options, subject)
     finished = Finished(options.finished, subject, experiment.tables(subject.side, extent), store)
     jobs = finished.left_of(experiment.plan(subject, tables, families, extent))
@@ -59,6 +52,23 @@ def main(options: argparse.Namespace) -> int:
     if options.make_only:
         return 0
     return report(options, subject, extent, tables, families, store, finished, missing)
+
+
+def chosen(options: argparse.Namespace, subject: Subject, extent: Extent) -> tuple[list[Table], list[Family]]:
+    """The tables and families that are asked for and that this machine and the subject allow."""
+    tables = [
+        t for t in experiment.tables(subject.side, extent) if t.name in (options.tables or experiment.TITLES)
+    ]
+    families = [
+        family
+        for name, family in FAMILIES.items()
+        if name in (options.families or FAMILIES) and (subject.renders or not family.of_renders)
+    ]
+    if not any(experiment.points(table, families, extent) for table in tables):
+        raise SystemExit(
+            "Expected families that have points in the tables, got none: leave out --families or --tables."
+        )
+    return tables, families
 
 
 def report(

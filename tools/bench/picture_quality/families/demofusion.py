@@ -14,32 +14,27 @@ of tiles and grids; steps and sampler are the table's. The knob is the power of 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from einops import rearrange
 from freescale_pack.freescale_core.detail import weight_at
+from freescale_pack.freescale_core.geometry import LATENT_CELL, Size, to_cells
 from freescale_pack.nodes.host.noise_level import timestep
-from freescale_pack.nodes.patching.model import settings_of, with_settings
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from tools.bench.picture_quality.families.family import Family
-from tools.bench.picture_quality.families.freescale import patched
+from tools.bench.picture_quality.families.freescale import hold_alone, patched
 from tools.bench.picture_quality.families.tiles import Denoise, Place, batched, tile_mean
 from tools.bench.picture_quality.painter import Painter, Pixels, Shot
 
-CELL = 8
-"""Pixels of a latent cell."""
 GLOBAL_POWER, BLUR_POWER = 1.0, 1.0
 MOST_BLUR, LEAST_BLUR = 0.8, 0.01
 
 
 def paint(painter: Painter, shot: Shot, power: float) -> Tensor:
-    model = patched(painter.model, shot.base, power)
-    # The residual alone.
-    model = with_settings(model, replace(settings_of(model), fusion=None, dilation=None))
+    model = patched(painter.model, shot.base, power, change=hold_alone)
     rng = torch.Generator().manual_seed(shot.seed)
     model.set_model_unet_function_wrapper(local_and_global(model, shot.base, rng))
     latent = shot.latent
@@ -53,7 +48,7 @@ def paint(painter: Painter, shot: Shot, power: float) -> Tensor:
 def local_and_global(model: Any, base: Pixels, rng: torch.Generator) -> Callable[..., Tensor]:
     """A function for the UNet's call of ComfyUI."""
     model_sampling = model.get_model_object("model_sampling")
-    width, height = (side // CELL for side in base)
+    height, width = to_cells(Size(base[1], base[0]))
 
     def wrapper(apply: Any, args: dict[str, Any]) -> Tensor:
         x, denoise = args["input"], batched(apply, args)
@@ -84,7 +79,7 @@ def told_places(y: Tensor, places: list[Place], whole: Sequence[int], base: Pixe
     told = []
     for rows, columns in places:
         numbers = (*whole, rows.start, columns.start)
-        sizes = [*(CELL * number for number in numbers), base[1], base[0]]
+        sizes = [*(LATENT_CELL * number for number in numbers), base[1], base[0]]
         embedded = torch.cat([embed(torch.tensor([float(size)])) for size in sizes], dim=1).to(y)
         told.append(torch.cat([y[:, : -embedded.shape[1]], embedded.expand(len(y), -1)], dim=1))
     return torch.cat(told)

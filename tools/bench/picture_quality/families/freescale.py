@@ -42,6 +42,11 @@ def paint(
     return painter.through_stages(shot, model, RESTART, steps=steps)
 
 
+def hold_alone(settings: FreeScaleSettings) -> FreeScaleSettings:
+    """Eq. 4 without fusion and dilation."""
+    return replace(settings, fusion=None, dilation=None)
+
+
 def in_latents(painter: Painter, shot: Shot, alpha: float) -> Tensor:
     """Latent upsampling in place of RGB upsampling."""
 

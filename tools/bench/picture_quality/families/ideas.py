@@ -29,8 +29,8 @@ import nodes as host_nodes
 from tools.bench.picture_quality.families.dilated_layers import Convs, with_dilated_layers
 from tools.bench.picture_quality.families.enlarged import unsharp_masked
 from tools.bench.picture_quality.families.family import Family
-from tools.bench.picture_quality.families.freescale import LAST_DILATED, RESTART, patched
-from tools.bench.picture_quality.families.tiles import batched, tile_mean
+from tools.bench.picture_quality.families.freescale import LAST_DILATED, RESTART, hold_alone, patched
+from tools.bench.picture_quality.families.tiles import in_tiles
 from tools.bench.picture_quality.painter import Latent, Painter, Pixels, Shot, resized
 
 CELLS = 1.0
@@ -99,21 +99,22 @@ def alpha_by_detail(painter: Painter, shot: Shot, alpha: float) -> Tensor:
 
 
 def held_tiles(painter: Painter, shot: Shot, alpha: float) -> Tensor:
-    return tiles_then_whole(painter, shot, 0.0, alpha)
+    model = patched(painter.model, shot.base, alpha, change=hold_alone)
+    return tiles_until(painter, shot, model, 0.0)
 
 
-def tiles_then_whole(painter: Painter, shot: Shot, until: float, alpha: float = 1.0) -> Tensor:
+def tiles_then_whole(painter: Painter, shot: Shot, until: float) -> Tensor:
+    return tiles_until(painter, shot, patched(painter.model, shot.base, 1.0), until)
+
+
+def tiles_until(painter: Painter, shot: Shot, model: Any, until: float) -> Tensor:
     """until: timestep t down to which the model sees tiles."""
-    width, height = (side // 8 for side in shot.base)
-    change = None if until else lambda s: replace(s, fusion=None, dilation=None)
-    model = patched(painter.model, shot.base, alpha, change=change)
     model_sampling = model.get_model_object("model_sampling")
 
     def wrapper(apply: Any, args: dict[str, Any]) -> Tensor:
-        if timestep(model_sampling, float(args["timestep"].flatten()[0])) < until:
-            return apply(args["input"], args["timestep"], **args["c"])
-        denoise = batched(apply, args)
-        return tile_mean(lambda tiles, places: denoise(tiles), args["input"], height, width)
+        if timestep(model_sampling, float(args["timestep"].flatten()[0])) >= until:
+            return in_tiles(apply, args, shot.base)
+        return apply(args["input"], args["timestep"], **args["c"])
 
     model.set_model_unet_function_wrapper(wrapper)
     return painter.through_stages(shot, model, RESTART)

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from freescale_pack.freescale_core.geometry import Size, to_cells
 from torch import Tensor
 
 from tools.bench.picture_quality.families.family import Family
-from tools.bench.picture_quality.painter import Painter, Shot
+from tools.bench.picture_quality.painter import Painter, Pixels, Shot
 
 TILES_AT_ONCE = 16
 Place = tuple[slice, slice]
@@ -25,15 +26,16 @@ Denoise = Callable[..., Tensor]
 
 
 def paint(painter: Painter, shot: Shot, restart: float) -> Tensor:
-    width, height = (side // 8 for side in shot.base)
-
-    def tiled(apply: Any, args: dict[str, Any]) -> Tensor:
-        denoise = batched(apply, args)
-        return tile_mean(lambda tiles, places: denoise(tiles), args["input"], height, width)
-
     model = painter.model.clone()
-    model.set_model_unet_function_wrapper(tiled)
+    model.set_model_unet_function_wrapper(lambda apply, args: in_tiles(apply, args, shot.base))
     return painter.through_stages(shot, model, restart, told=shot.base)
+
+
+def in_tiles(apply: Any, args: dict[str, Any], base: Pixels) -> Tensor:
+    """The model call of `args`, in tiles of the base size."""
+    denoise = batched(apply, args)
+    cells = to_cells(Size(base[1], base[0]))
+    return tile_mean(lambda tiles, places: denoise(tiles), args["input"], *cells)
 
 
 def tile_mean(

@@ -5,25 +5,29 @@ They follow no base image, so their repetition and consistency say nothing.
 
 import importlib.util
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tools.bench.picture_quality.families.family import TABLES, Family
-from tools.bench.picture_quality.painter import Painter, Shot
+from tools.bench.picture_quality.painter import Painter, Pixels, Shot
 
 
 def available() -> bool:
     return importlib.util.find_spec("resvg_py") is not None
 
 
-def paint(painter: Painter, shot: Shot, knob: float) -> Tensor:
+def drawn(text: str, size: Pixels, seed: int) -> np.ndarray:
+    """uint8 RGB (height, width, 3)."""
     from tools.demo.train.concepts import PLACES
     from tools.demo.train.pictures import render_picture
 
-    place = next(place for place in PLACES if shot.text.endswith(place))
-    concept = shot.text.removesuffix(place).strip()
-    picture = render_picture(concept, place, shot.target[::-1], shot.seed)
-    return torch.from_numpy(picture)[None].float() / 255
+    place = next(place for place in PLACES if text.endswith(place))
+    return render_picture(text.removesuffix(place).strip(), place, size[::-1], seed)
+
+
+def paint(painter: Painter, shot: Shot, knob: float) -> Tensor:
+    return torch.from_numpy(drawn(shot.text, shot.target, shot.seed))[None].float() / 255
 
 
 FAMILIES = (Family("true_images", "true images", "", (0.0,), paint, rank=1, tables=TABLES, of_renders=True),)
