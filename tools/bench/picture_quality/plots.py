@@ -11,6 +11,8 @@ from tools.bench.picture_quality.results import Results
 
 PANELS = [(axis, measure) for axis in AXES for measure in JUDGED]
 PROMINENT = {OURS: ("tab:red", 2.5), REFERENCE: ("black", 2.5)}
+COLORS = [f"C{number}" for number in range(10) if number != 3]
+"""Of the rest: without the red one."""
 
 
 def curves(results: Results, file: Path) -> None:
@@ -23,8 +25,9 @@ def curves(results: Results, file: Path) -> None:
     figure, panels = pyplot.subplots(*shape, figsize=(6 * shape[1], 5 * shape[0]), layout="constrained")
     for number, (family, names) in enumerate(results.families.items()):
         figures = [results.figures(name) for name in names]
-        color, width = PROMINENT.get(family, (f"C{number % 10}", 1.0))
-        style: dict[str, Any] = {"color": color, "linewidth": width, "marker": "osD^v<>Pp*"[number // 10]}
+        row, column = divmod(number, len(COLORS))
+        color, width = PROMINENT.get(family, (COLORS[column], 1.0))
+        style: dict[str, Any] = {"color": color, "linewidth": width, "marker": "osD^v<>Pp*"[row]}
         for place, axes in zip(PANELS, panels.flat, strict=True):
             xs, ys = ([f[m].value / MEASURES[m].unit for f in figures] for m in place)
             axes.plot(xs, ys, label=results.points[names[0]].family.label, **style)
