@@ -1,7 +1,6 @@
 """The methods of `dev.py bench quality` that are not published baselines: enlarging, hires-fix, FreeScale's
 parts, and what all share."""
 
-import inspect
 import sys
 from types import SimpleNamespace
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from asked_families import BASE, CELLS, STEPS, Noting, asked
+from comfy_extras.nodes_freelunch import FreeU
 from freescale_pack.freescale_core.schedule import ddim_uniform_timesteps, restart_step
 from freescale_pack.nodes.patching.model import settings_of
 
@@ -70,14 +70,26 @@ def test_hires_fix_with_an_unsharp_mask_is_hires_fix_and_the_mask(monkeypatch):
     assert torch.equal(mask, 2 * plain) and painter._encoded["restart"] == 0.7
 
 
-def test_freeu_is_the_cores_with_the_authors_numbers_on_both():
-    for name, knob, restart in (("freeu", 2.0, 0.3), ("hires_fix_freeu", 0.7, 0.7)):
+def test_freeu_has_the_authors_numbers_by_level_on_both():
+    """Of the demo model's nine up blocks, three a level. Where ComfyUI's node finds a level, it does the
+    same."""
+    features, skip = torch.randn(2, 1, 128, 8, 8, generator=torch.Generator().manual_seed(0))
+    node = FreeU.execute(demo_checkpoint()[0], 1.0, 1.2, 1.0, 0.4).result[0]
+    (of_node,) = node.model_options["transformer_options"]["patches"]["output_block_patch"]
+    for name, knob, restart in (("with_freeu", 2.0, 0.3), ("hires_fix_with_freeu", 0.7, 0.7)):
         found = asked(name, knob)
         (patch,) = found.model.model_options["transformer_options"]["patches"]["output_block_patch"]
         assert found.restart == restart
-        numbers = inspect.getclosurevars(patch).nonlocals["scale_dict"]
-        assert [*numbers.values()] == [(1.1, 0.6), (1.2, 0.4)]
-        assert (settings_of(found.model) is not None) == (name == "freeu")
+        assert (settings_of(found.model) is not None) == (name == "with_freeu")
+        for block in range(9):
+            h, low = patch(features.clone(), skip, {"block": ("output", block)})
+            factors = [float(h[0, i, 0, 0] / features[0, i, 0, 0]) for i in (0, 63, 64, 127)]
+            mean = float(low.mean() / skip.mean())
+            level = ((1.1, 0.6), (1.2, 0.4), (1.0, 1.0))[block // 3]
+            assert factors == pytest.approx([level[0], level[0], 1, 1]), block
+            assert mean == pytest.approx(level[1], rel=1e-3), block
+            if block // 3 == 1:
+                assert all(map(torch.equal, (h, low), of_node(features.clone(), skip, {})))
 
 
 def test_a_true_image_is_drawn_of_the_prompts_thing_and_place(monkeypatch):

@@ -13,7 +13,7 @@ from tools.bench.picture_quality import experiment, features, page, results
 from tools.bench.picture_quality.answers import answers
 from tools.bench.picture_quality.experiment import Extent, Subject
 from tools.bench.picture_quality.families import FAMILIES
-from tools.bench.picture_quality.figures import JUDGED, weights_of
+from tools.bench.picture_quality.figures import JUDGED, figure, weights_of
 from tools.bench.picture_quality.finished import Finished
 from tools.bench.picture_quality.painter import Sampling
 from tools.bench.picture_quality.results import Results
@@ -34,6 +34,7 @@ BLOCKS = 4
 
 SHARES = {
     **{f"hires_fix_{value:g}": 0.05 + 0.3 * value for value in FAMILIES["hires_fix"].values},
+    "balanced_0.5": 0.2,
     **{f"freescale_{value:g}": 0.15 + 0.06 * value for value in FAMILIES["freescale"].values},
 }
 """Point -> how much of its images is fine noise: the more, the sharper."""
@@ -153,16 +154,31 @@ def test_a_run_in_two_pieces_says_what_one_in_a_piece_says(tmp_path, second):
 
 def test_the_sceptics_answers_count_the_verdicts(first):
     ours, parts, nothing, size = (sentences for _, sentences in answers(SUBJECT, [first.results]))
-    words = [v.word for n in CURVE_REACHES for v in first.results.against(n, "hires_fix").values()]
+    names = first.results.families["freescale"]
+    words = [v.word for n in names for v in first.results.against(n, "hires_fix").values()]
     named = [line for line in ours if " against hires-fix: of " in line]
     assert (
         len(named) == 1
         and f"{words.count('better')} are better, {words.count('worse')} are worse" in named[0]
     )
-    assert len([line for line in ours if "minus hires-fix" in line]) == 5
+    assert len([line for line in ours if "minus hires-fix" in line]) == len(names)
     assert parts == ["Not answered: there are too few images yet."]
-    assert len([line for line in nothing if "FreeScale, alpha" in line]) == 5
+    assert len([line for line in nothing if "FreeScale, alpha" in line]) == len(names)
     assert size[0] == f"2x: 9 to 10 images a point, {len(PROMPTS)} prompts."
+
+
+def test_a_speed_is_held_against_exact_at_the_same_alpha(tmp_path):
+    families = [FAMILIES["freescale"], FAMILIES["balanced"]]
+    plan = experiment.plan(SUBJECT, [TABLE], families, EXTENT)
+    asked = [job for job in plan if not job.point or job.point.value == 0.5]
+    store = made(tmp_path, asked)
+    found = Results(SUBJECT, TABLE, families, EXTENT, store, Finished(None, SUBJECT, TABLES, store))
+    _, parts, *_ = (sentences for _, sentences in answers(SUBJECT, [found]))
+    (said,) = [line for line in parts if "at the same alpha, as they stand" in line]
+    fast, exact = (found.samples(name)["consistency"] for name in ("balanced_0.5", "freescale_0.5"))
+    value, low, high = figure(fast - exact)
+    assert said.startswith("2x, speed Balanced, alpha 0.5 minus Exact at the same alpha, as they stand: ")
+    assert f"consistency {value:+.3g}, {low:+.3g} to {high:+.3g}, repetition " in said
 
 
 def test_a_half_made_point_is_not_compared_with_finished_ones(tmp_path, second):

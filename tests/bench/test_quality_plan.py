@@ -8,7 +8,7 @@ import pytest
 
 from tools.bench.picture_quality import experiment, run
 from tools.bench.picture_quality.answers import told
-from tools.bench.picture_quality.curves import Verdict
+from tools.bench.picture_quality.curves import ONE_AXIS, Verdict
 from tools.bench.picture_quality.experiment import (
     DEMO_PROMPTS,
     FULL,
@@ -21,7 +21,7 @@ from tools.bench.picture_quality.experiment import (
 from tools.bench.picture_quality.families import ALL, FAMILIES, OURS, REFERENCE
 from tools.bench.picture_quality.figures import Figure, heading
 from tools.bench.picture_quality.make import make
-from tools.bench.picture_quality.page import SHEET, _cell
+from tools.bench.picture_quality.page import SHEETS, _cell
 from tools.bench.picture_quality.painter import Sampling
 from tools.bench.picture_quality.store import Store
 from tools.demo.train.concepts import CONCEPTS, PLACES
@@ -64,13 +64,13 @@ def test_a_run_that_is_cut_short_has_the_bases_then_the_curves_that_matter_most(
     assert {OURS, REFERENCE} <= {name.rpartition("_")[0] for name in one_round}
 
 
-def test_every_table_has_our_curve_and_the_reference_and_the_sheet_shows_known_points():
+def test_every_table_has_our_curve_and_the_reference_and_the_sheets_show_known_points():
     names = set()
     for table in TABLES:
         points = experiment.points(table, ALL, FULL)
         assert {OURS, REFERENCE} <= {point.family.name for point in points}
         names |= {point.name for point in points}
-    assert set(SHEET) <= names
+    assert {name for sheet in SHEETS.values() for name in sheet} <= names
 
 
 def test_the_smoke_size_asks_every_family_once_in_its_first_table():
@@ -136,6 +136,11 @@ def test_verdicts_say_better_worse_or_no_difference_shown():
         "no difference shown in KID of crops (-50, -100 to +10 | +0, -10 to +10)"
     )
     assert told({}).startswith("not comparable")
+    unknown = Figure(*[float("nan")] * 3)
+    one_axis = {"repetition": Verdict(Figure(-0.05, -0.06, -0.04), unknown, ONE_AXIS)}
+    assert told(one_axis) == (
+        "on one axis alone, which gives no verdict: repetition (-0.05, -0.06 to -0.04 | -)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tools import ROOT
-from tools.bench.picture_quality.curves import compare, dominates
+from tools.bench.picture_quality.curves import ONE_AXIS, compare, standing
 from tools.bench.picture_quality.figures import (
     Figure,
     cubic_kernel,
@@ -163,10 +163,12 @@ UNEVEN = np.linspace(-0.1, 0.1, 20)
 """How the prompts differ in what is measured."""
 
 
-def point(sharpness, kid, spread=UNEVEN, consistency=None):
-    """A point whose images differ by prompt. Where nothing is said, consistency falls as sharpness grows."""
+def point(sharpness, kid, spread=UNEVEN, consistency=None, second=None):
+    """A point whose images differ by prompt. Where nothing is said, consistency falls as sharpness grows, and
+    the second judge finds the same KID."""
     consistency = 0.8 - 0.1 * math.log10(sharpness) if consistency is None else consistency
     values = {"sharpness": [sharpness] * 20, "kid": kid + spread, "kid_crops": [0.1] * 20}
+    values |= {"kid_lite0": (kid if second is None else second) + spread, "kid_crops_lite0": [0.1] * 20}
     values |= {"repetition": [0.2] * 20, "consistency": [consistency] * 20}
     return {name: mean(of_prompts, WEIGHTS) for name, of_prompts in values.items()}
 
@@ -199,19 +201,34 @@ def test_prompts_that_disagree_leave_the_difference_open():
     assert found.low < 0 < found.high
 
 
-@pytest.mark.parametrize(("sharpness", "consistency"), [(0.009, 0.9), (1.1, 0.9), (0.1, 1.1), (0.1, 0.7)])
-def test_nothing_is_said_beyond_a_curves_ends_or_from_one_point(sharpness, consistency):
-    assert compare(point(sharpness, 1.0, consistency=consistency), CURVE, "kid") is None
+@pytest.mark.parametrize("second", [1.55, 1.5])
+def test_a_lead_in_kid_that_the_second_judge_does_not_see_is_none(second):
+    found = compare(point(math.sqrt(0.01 * 0.1), 1.45, second=second), CURVE, "kid")
+    assert found.at_sharpness.high < 0 and found.at_consistency.high < 0 and found.word == "not shown"
+
+
+@pytest.mark.parametrize("sharpness", [0.009, 1.1])
+def test_nothing_is_said_beyond_a_curves_ends_or_from_one_point(sharpness):
+    assert compare(point(sharpness, 1.0), CURVE, "kid") is None
     assert compare(point(0.01, 1.0), CURVE[:1], "kid") is None
-    assert not dominates(point(sharpness, 0.0, consistency=consistency), CURVE)
+    assert standing(point(sharpness, 0.0), CURVE) == "not comparable"
 
 
-def test_who_is_better_in_one_thing_and_worse_in_another_does_not_dominate():
+@pytest.mark.parametrize(("sharpness", "consistency"), [(0.009, 0.9), (1.1, 0.9), (0.1, 1.1), (0.1, 0.7)])
+def test_a_curve_that_reaches_a_point_on_one_axis_alone_gives_a_figure_and_no_verdict(sharpness, consistency):
+    found = compare(point(sharpness, 1.0, consistency=consistency), CURVE, "kid")
+    unknown = [math.isnan(one.value) for one in (found.at_sharpness, found.at_consistency)]
+    assert unknown == [sharpness != 0.1, sharpness == 0.1] and found.word == ONE_AXIS
+    assert standing(point(sharpness, 0.0, consistency=consistency), CURVE) == "not comparable"
+
+
+def test_who_is_better_in_one_thing_and_worse_in_another_is_neither():
     better = point(0.1, 1.9)
-    assert dominates(better, CURVE)
-    assert not dominates(point(0.1, 2.0), CURVE)
-    assert not dominates(better | {"repetition": mean([0.3] * 20, WEIGHTS)}, CURVE)
-    assert dominates(better | {"repetition": mean([0.1] * 20, WEIGHTS)}, CURVE)
+    assert standing(better, CURVE) == "better"
+    assert standing(point(0.1, 2.1), CURVE) == "worse"
+    assert standing(point(0.1, 2.0), CURVE) == "neither"
+    assert standing(better | {"repetition": mean([0.3] * 20, WEIGHTS)}, CURVE) == "neither"
+    assert standing(better | {"repetition": mean([0.1] * 20, WEIGHTS)}, CURVE) == "better"
 
 
 def test_a_stored_image_is_found_again_but_not_under_other_settings_or_code(tmp_path):

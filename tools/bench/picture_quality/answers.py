@@ -1,18 +1,29 @@
 """What a sceptic says, and what the figures say to it: sentences made of verdicts, so that none says more."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from tools.bench.picture_quality.curves import Verdict
+from tools.bench.picture_quality.curves import ONE_AXIS, Verdict
 from tools.bench.picture_quality.experiment import Subject
-from tools.bench.picture_quality.families import OURS, REFERENCE
+from tools.bench.picture_quality.families import FAMILIES, OURS, REFERENCE
 from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, Figure
 from tools.bench.picture_quality.results import Results
 
-VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "dilated_up", "freeu")
+VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "dilated_up", "with_freeu")
 """What is compared with whole FreeScale: without a part, or cheaper, or as its authors run it."""
+SPEEDS = ("balanced", "fast")
 NOT_COMPARABLE = "not comparable: the other curve does not reach it, or lacks images"
 FILTERED = "hires_fix_sharpened"
+PAPERS_BLUR = "blur_2d"
+WORDS = {
+    "better": "better in",
+    "worse": "worse in",
+    "not shown": "no difference shown in",
+    ONE_AXIS: "on one axis alone, which gives no verdict:",
+}
+"""Word of a verdict -> how the sentence begins."""
 RELATIVES = ("hires_fix_told", "hires_fix_ksampler")
 """Of the reference: the same method as fair as it can be made, or as ComfyUI's simplest node does it."""
 DONE_NOTHING = ("true_images", "lanczos", "sharpened", "upscale_model")
@@ -30,15 +41,11 @@ def answers(subject: Subject, tables: Sequence[Results]) -> list[tuple[str, list
 
 
 def told(verdicts: dict[str, Verdict]) -> str:
-    """better in ...; worse in ...; not shown in ..."""
+    """better in ...; worse in ...; no difference shown in ..."""
     groups: dict[str, list[str]] = {}
     for measure, verdict in verdicts.items():
         groups.setdefault(verdict.word, []).append(f"{MEASURES[measure].label} ({_change(measure, verdict)})")
-    words = [word for word in ("better", "worse", "not shown") if word in groups]
-    parts = [
-        f"{'no difference shown' if word == 'not shown' else word} in {', '.join(groups[word])}"
-        for word in words
-    ]
+    parts = [f"{said} {', '.join(groups[word])}" for word, said in WORDS.items() if word in groups]
     return "; ".join(parts) or NOT_COMPARABLE
 
 
@@ -48,6 +55,8 @@ def _change(measure: str, verdict: Verdict) -> str:
 
 
 def _figure(measure: str, found: Figure) -> str:
+    if math.isnan(found.value):
+        return "-"
     value, low, high = (f"{end / MEASURES[measure].unit:+.3g}" for end in found)
     return f"{value}, {low} to {high}"
 
@@ -60,7 +69,11 @@ def _against_hires_fix(tables: Iterable[Results]) -> list[str]:
             f"{told(results.against(name, REFERENCE))}.{_cost(results, name)}"
             for name in results.families.get(OURS, [])
         ]
-        said += [_counted(results, OURS, other) for other in (REFERENCE, *RELATIVES)]
+        said += [
+            _counted(results, ours, other)
+            for ours in (OURS, PAPERS_BLUR)
+            for other in (REFERENCE, *RELATIVES)
+        ]
         said += [_counted(results, FILTERED, REFERENCE)]
     return list(filter(None, said)) or ["Not answered: there are too few images yet."]
 
@@ -69,6 +82,7 @@ def _counted(results: Results, family: str, other: str) -> str:
     """How often the points of a family are better, worse or neither than the curve of another one."""
     names = results.families.get(family, [])
     words = Counter(v.word for name in names for v in results.against(name, other).values())
+    del words[ONE_AXIS]
     if not words:
         return ""
     labels = [results.points[results.families[f][0]].family.label for f in (family, other)]
@@ -93,7 +107,25 @@ def _parts(tables: Iterable[Results]) -> list[str]:
         for family in VARIANTS
         for name in results.families.get(family, [])
     ]
-    return said or ["Not answered: there are too few images yet."]
+    said += [_at_equal_alpha(results, name) for results in tables for name in _cheaper(results)]
+    return list(filter(None, said)) or ["Not answered: there are too few images yet."]
+
+
+def _cheaper(results: Results) -> list[str]:
+    return [name for family in SPEEDS for name in results.families.get(family, [])]
+
+
+def _at_equal_alpha(results: Results, name: str) -> str:
+    """What a user of a speed gets who leaves alpha as it is."""
+    point = results.points[name]
+    exact = replace(point, family=FAMILIES[OURS]).name
+    found = {m: results.difference(name, exact, m) for m in ("consistency", *JUDGED)}
+    said = ", ".join(f"{MEASURES[m].label} {_figure(m, one)}" for m, one in found.items() if one)
+    return (
+        f"{results.table.name}, {point.label} minus Exact at the same alpha, as they stand: {said}."
+        if said
+        else ""
+    )
 
 
 def _nothing(tables: Iterable[Results]) -> list[str]:

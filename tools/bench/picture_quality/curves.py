@@ -17,6 +17,9 @@ Samples = Mapping[str, np.ndarray]
 """Measure -> sample of one point (see figures.py), all with the same weights."""
 LEAST_SHARE = 0.9
 """Part of the resamples in which the other curve must reach the point."""
+SECOND_JUDGE = {"kid": ("kid_lite0",), "kid_crops": ("kid_crops_lite0",)}
+"""What has to say the same before a measure's difference is called shown."""
+ONE_AXIS = "one axis"
 
 
 class Verdict(NamedTuple):
@@ -25,17 +28,23 @@ class Verdict(NamedTuple):
     at_sharpness: Figure
     at_consistency: Figure
     word: str
-    """better or worse, if both intervals lie on that side; else "not shown"."""
+    """better or worse, if both intervals lie on that side, by both judges; else "not shown". ONE_AXIS: on the
+    other axis, whose figure is not a number, the curve does not reach the point."""
 
 
 def compare(point: Samples, curve: Sequence[Samples], measure: str) -> Verdict | None:
-    """None: the curve does not reach the point's sharpness or consistency."""
+    """None: the curve reaches neither the point's sharpness nor its consistency."""
     if len(curve) < 2:
         return None
-    found = [figure(point[measure] - curve_at(axis, curve, measure, point[axis])) for axis in AXES]
-    if any(np.isnan(one.value) or np.isnan(one.low) for one in found):
-        return None
-    sides = {MEASURES[measure].better * ((one.low > 0) - (one.high < 0)) for one in found}
+    judges = [
+        [figure(point[name] - curve_at(axis, curve, name, point[axis])) for axis in AXES]
+        for name in (measure, *SECOND_JUDGE.get(measure, ()))
+    ]
+    found = judges[0]
+    reached = [not (np.isnan(one.value) or np.isnan(one.low)) for one in found]
+    if not all(reached):
+        return Verdict(*found, ONE_AXIS) if any(reached) else None
+    sides = {MEASURES[measure].better * ((one.low > 0) - (one.high < 0)) for seen in judges for one in seen}
     side = sides.pop() if len(sides) == 1 else 0
     return Verdict(*found, {1: "better", -1: "worse", 0: "not shown"}[side])
 
@@ -67,7 +76,10 @@ def verdicts(point: Samples, curve: Sequence[Samples]) -> dict[str, Verdict]:
     return {measure: verdict for measure, verdict in found.items() if verdict is not None}
 
 
-def dominates(point: Samples, curve: Sequence[Samples]) -> bool:
-    """Better in something and worse in nothing, all shown."""
-    words = [verdict.word for verdict in verdicts(point, curve).values()]
-    return "better" in words and "worse" not in words
+def standing(point: Samples, curve: Sequence[Samples]) -> str:
+    """better: in something, and worse in nothing, all shown; worse likewise; neither; or not comparable."""
+    words = {verdict.word for verdict in verdicts(point, curve).values()} - {ONE_AXIS}
+    if not words:
+        return "not comparable"
+    sides = words & {"better", "worse"}
+    return sides.pop() if len(sides) == 1 else "neither"

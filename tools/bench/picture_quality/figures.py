@@ -28,8 +28,8 @@ MEASURES = {
     "consistency": Measure("consistency", 1.0, 1),
     "kid": Measure("KID of the whole", 1e-3, -1),
     "kid_crops": Measure("KID of crops", 1e-3, -1),
-    "kid_lite0": Measure("KID of the whole, by the decoder's teacher", 1e-3, -1),
-    "kid_crops_lite0": Measure("KID of crops, by the decoder's teacher", 1e-3, -1),
+    "kid_lite0": Measure("KID of the whole, by Lite0", 1e-3, -1),
+    "kid_crops_lite0": Measure("KID of crops, by Lite0", 1e-3, -1),
     "is": Measure("inception score", 1.0, 0),
 }
 AXES = ("sharpness", "consistency")
@@ -37,7 +37,7 @@ AXES = ("sharpness", "consistency")
 
 A filter buys the first without a model, and doing nothing buys the second."""
 JUDGED = ("repetition", "kid", "kid_crops")
-"""What verdicts are given on. The teacher's opinion is shown and decides nothing."""
+"""What verdicts are given on."""
 
 
 def heading(measure: str) -> str:

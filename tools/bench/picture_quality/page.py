@@ -23,17 +23,34 @@ from tools.page_texts import page_texts
 FINDINGS = ROOT / "tools" / "bench" / "quality_findings.md"
 """What a person saw in the images. Its first line, <!-- checkpoint SHA -->, says of which checkpoint."""
 TEXTS = page_texts(Path(__file__).with_suffix(".md"))
-SHEET = (
-    "lanczos",
-    "upscale_model",
-    "direct",
-    "hires_fix_0.3",
-    "hires_fix_0.5",
-    "hires_fix_0.7",
-    "tiles_0.5",
-    "freescale_0.5",
-    "freescale_2",
-)
+SHEETS = {
+    "": (
+        "lanczos",
+        "upscale_model",
+        "direct",
+        "hires_fix_0.3",
+        "hires_fix_0.5",
+        "hires_fix_0.7",
+        "tiles_0.5",
+        "freescale_0.5",
+        "freescale_2",
+    ),
+    "_from_noise": (
+        "direct",
+        "direct_parts",
+        "deep_shrink_0.35",
+        "scalecrafter_0.6",
+        "scalecrafter_0.7",
+        "fouriscale_0.7",
+        "demofusion_1",
+        "demofusion_3",
+        "freescale_0.5",
+    ),
+}
+"""Suffix of the file -> its points, as far as a table has them."""
+RIVALS = ("hires_fix", "hires_fix_told", "freescale", "tiles")
+"""The curves that an idea would have to beat: what one would use in its place."""
+STANDINGS = ("better", "worse", "neither", "not comparable")
 SHEET_ROWS, WIDEST_SHEET = 5, 2400
 
 
@@ -47,11 +64,11 @@ def write(
         for i, (objection, sentences) in enumerate(answers(subject, tables), start=1)
     ]
     parts = [_introduction(subject, store, missing), _findings(store)]
-    parts += [TEXTS["objections"].format(answers="\n".join(said))]
+    parts += [TEXTS["objections"].format(answers="\n".join(said)), _methods(tables)]
     for results in tables:
         name = results.table.name
         plots.curves(results, folder / "images" / f"quality_{name}_curves.png")
-        parts += [_table(results), _ideas(results), _sheet(results, folder, store, finished)]
+        parts += [_table(results), _ideas(results), _sheets(results, folder, store, finished)]
         print(f"\n{results.table.title}\n{tables_of_text.text(header(), rows(results))}")
     (folder / "QUALITY.md").write_text("\n".join(filter(None, parts)), encoding="utf-8")
     write_figures(folder, tables, finished, missing)
@@ -131,30 +148,43 @@ def _table(results: Results) -> str:
     )
 
 
+def _methods(tables: Sequence[Results]) -> str:
+    families = {point.family.name: point.family for results in tables for point in results.points.values()}
+    lines = [
+        f"* **{family.label}**{f', {family.knob}' if family.knob else ''}: {family.note}"
+        for family in families.values()
+    ]
+    return TEXTS["methods"].format(methods="\n".join(lines))
+
+
 def _ideas(results: Results) -> str:
-    """For each point of a candidate: whose curves it beats."""
+    """For each point of a candidate: how it stands to each rival's curve."""
     said = []
     for name, point in results.points.items():
         if point.family.label.startswith("idea:"):
-            beaten = [
-                results.points[results.families[other][0]].family.label for other in results.dominated(name)
-            ]
-            curves = [other for other, names in results.families.items() if len(names) > 1]
-            count = len(curves) - (point.family.name in curves)
-            better = ", ".join(beaten) or "none"
-            said.append(f"* **{point.label}**: better than {len(beaten)} of {count} curves: {better}.")
+            by_standing: dict[str, list[str]] = {}
+            for rival in RIVALS:
+                if rival in results.families:
+                    label = results.points[results.families[rival][0]].family.label
+                    by_standing.setdefault(results.standing(name, rival), []).append(label)
+            told_of = [f"{word}: {', '.join(by_standing[word])}" for word in STANDINGS if word in by_standing]
+            said.append(f"* **{point.label}**: {'; '.join(told_of)}.")
     return TEXTS["ideas"].format(ideas="\n".join(said)) if said else ""
 
 
-def _sheet(results: Results, folder: Path, store: Store, finished: Finished) -> str:
+def _sheets(results: Results, folder: Path, store: Store, finished: Finished) -> str:
+    return "\n".join(filter(None, (_sheet(results, suffix, folder, store, finished) for suffix in SHEETS)))
+
+
+def _sheet(results: Results, suffix: str, folder: Path, store: Store, finished: Finished) -> str:
     """Keeps that of the finished points' page where their images are gone."""
-    names = [name for name in SHEET if name in results.points]
-    path = folder / "images" / f"quality_{results.table.name}.jpg"
+    names = [name for name in SHEETS[suffix] if name in results.points]
+    path = folder / "images" / f"quality_{results.table.name}{suffix}.jpg"
     shown = [shot for shot in results.shots(*names) if _there(results, names, shot, store)] if names else []
     if shown:
         _draw_sheet(results, names, shown[:SHEET_ROWS], path, store)
     is_known = bool(shown) or (finished.folder == folder and path.is_file())
-    return TEXTS["sheet"].format(title=results.table.title, name=results.table.name) if is_known else ""
+    return TEXTS["sheet"].format(title=results.table.title, file=path.name) if is_known else ""
 
 
 def _there(results: Results, names: Sequence[str], shot: Asked, store: Store) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.bench.picture_quality.curves import Samples, Verdict, curve_at, dominates, verdicts
+from tools.bench.picture_quality.curves import Samples, Verdict, curve_at, standing, verdicts
 from tools.bench.picture_quality.experiment import (
     Extent,
     Job,
@@ -106,25 +106,23 @@ class Results:
 
     def against(self, name: str, family: str) -> dict[str, Verdict]:
         """A point against a family's curve, on the images that all of these points share."""
-        return verdicts(*self._paired(name, family))
+        return verdicts(*self._paired(name, self.families.get(family, [])))
 
-    def difference(self, name: str, family: str, measure: str) -> Figure | None:
-        """A point minus that of a family without a knob, as they stand, on the images that both have."""
-        point, curve = self._paired(name, family)
-        return figure(point[measure] - curve[0][measure]) if curve else None
+    def standing(self, name: str, family: str) -> str:
+        return standing(*self._paired(name, self.families.get(family, [])))
 
-    def dominated(self, name: str) -> list[str]:
-        """The families on the better side of whose curves the point lies; those too short to compare are
-        left out."""
-        own = self.points[name].family.name
-        return [other for other in self.families if other != own and dominates(*self._paired(name, other))]
+    def difference(self, name: str, other: str, measure: str) -> Figure | None:
+        """A point minus another one, as they stand, on the images that both have."""
+        point, others = self._paired(name, [other] if other in self.points else [])
+        return figure(point[measure] - others[0][measure]) if others else None
 
     def cost_ratio(self, name: str, family: str = REFERENCE) -> float | None:
         """FLOPs of the point over those of the family at equal sharpness."""
-        point, curve = self._paired(name, family)
+        names = self._countable(name, self.families.get(family, []))
+        point, curve = self._paired(name, names)
         if len(curve) < 2:
             return None
-        flops = [self.cost(other).get("flops", np.nan) for other in self._curve(name, family)]
+        flops = [self.cost(other).get("flops", np.nan) for other in names]
         first = [
             {"sharpness": one["sharpness"][:1], "flops": np.array([f])}
             for one, f in zip(curve, flops, strict=True)
@@ -155,22 +153,21 @@ class Results:
         }
         return {"base": self.table.base, "stages": self.table.stages, "rows": rows}
 
-    def _curve(self, name: str, family: str) -> list[str]:
-        """The family's points that a point can be held against.
+    def _countable(self, name: str, others: list[str]) -> list[str]:
+        """Those of the other points that a point can be held against.
 
         A finished one's draws are over all its images, so then only points that have all of theirs count.
         """
-        curve = self.families.get(family, [])
-        if not any(map(self._is_finished, (name, *curve))):
-            return curve
-        return [other for other in curve if other in self.complete] if name in self.complete else []
+        if not any(map(self._is_finished, (name, *others))):
+            return others
+        return [other for other in others if other in self.complete] if name in self.complete else []
 
-    def _paired(self, name: str, family: str) -> tuple[Samples, list[Samples]]:
-        curve = self._curve(name, family)
-        shared = self.shots(name, *curve)
-        if not curve or len(shared) < LEAST_IMAGES:
+    def _paired(self, name: str, others: list[str]) -> tuple[Samples, list[Samples]]:
+        others = self._countable(name, others)
+        shared = self.shots(name, *others)
+        if not others or len(shared) < LEAST_IMAGES:
             return {}, []
-        return self._samples(name, shared), [self._samples(other, shared) for other in curve]
+        return self._samples(name, shared), [self._samples(other, shared) for other in others]
 
     def _samples(self, name: str, shared: tuple[Asked, ...]) -> Samples:
         if self._is_finished(name):

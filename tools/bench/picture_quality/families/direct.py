@@ -23,6 +23,22 @@ def deep_shrink(painter: Painter, shot: Shot, end: float) -> Tensor:
 
 
 FAMILIES = (
-    without_knob("direct", "direct sampling", direct, rank=1, tables=TABLES),
-    Family("deep_shrink", "Deep Shrink", "end", (0.2, 0.35, 0.6), deep_shrink, at_4x=(0.35,)),
+    without_knob(
+        "direct",
+        "direct sampling",
+        direct,
+        "ordinary sampling from noise at the target size.",
+        rank=1,
+        tables=TABLES,
+    ),
+    Family(
+        "deep_shrink",
+        "Deep Shrink",
+        "end",
+        (0.2, 0.35, 0.6),
+        deep_shrink,
+        "ComfyUI's own node: from noise, and until the share `end` of the schedule the deepest blocks see "
+        "the base size.",
+        at_4x=(0.35,),
+    ),
 )

@@ -37,7 +37,22 @@ def upscaled(painter: Painter, shot: Shot) -> Tensor:
 
 
 FAMILIES = (
-    without_knob("lanczos", "Lanczos", lanczos, rank=1, tables=TABLES),
-    Family("sharpened", "Lanczos, unsharp mask", "amount", (1.0, 3.0), sharpened, rank=1),
-    without_knob("upscale_model", "Real-ESRGAN x4plus", upscaled),
+    without_knob(
+        "lanczos", "Lanczos", lanczos, "the base image enlarged: nothing is drawn.", rank=1, tables=TABLES
+    ),
+    Family(
+        "sharpened",
+        "Lanczos, unsharp mask",
+        "amount",
+        (1.0, 3.0),
+        sharpened,
+        "the same through a filter.",
+        rank=1,
+    ),
+    without_knob(
+        "upscale_model",
+        "Real-ESRGAN x4plus",
+        upscaled,
+        "the upscale model with its released weights, then Lanczos to the exact size.",
+    ),
 )

@@ -16,6 +16,7 @@ TABLES = ("2x", "4x", "wide")
 class Family:
     """values: of the knob, one point of the curve each; knob "": a method without one, whose value is 0.
 
+    note: what it does and what it leaves out of its paper, for the page.
     at_4x: the values of the tables other than 2x, if they are fewer.
     rank: 1 = without it nothing is answered, 3 = the first to be left out of a run that is cut short.
     of_renders: it needs a subject of which true images can be made.
@@ -26,6 +27,7 @@ class Family:
     knob: str
     values: tuple[float, ...]
     paint: Paint
+    note: str
     rank: int = 2
     tables: tuple[str, ...] = ("2x", "4x")
     at_4x: tuple[float, ...] = ()
@@ -36,6 +38,6 @@ class Family:
 
 
 def without_knob(
-    name: str, label: str, paint: Callable[[Painter, Shot], Tensor], **options: object
+    name: str, label: str, paint: Callable[[Painter, Shot], Tensor], note: str, **options: object
 ) -> Family:
-    return Family(name, label, "", (0.0,), lambda painter, shot, knob: paint(painter, shot), **options)
+    return Family(name, label, "", (0.0,), lambda painter, shot, knob: paint(painter, shot), note, **options)

@@ -91,4 +91,16 @@ def _kept(frequencies: Tensor, factor: float) -> Tensor:
     return (1 - (1 - STOP_BAND) * beyond).clamp(STOP_BAND, 1)
 
 
-FAMILIES = (Family("fouriscale", "FouriScale", "dilated share", (0.4, 0.7), paint, at_4x=(0.7,)),)
+FAMILIES = (
+    Family(
+        "fouriscale",
+        "FouriScale",
+        "dilated share",
+        (0.4, 0.7),
+        paint,
+        "from noise, with dilated convolutions whose input is low-passed (share 0.7 in its release). Left "
+        "out: the second pass with milder filters as guidance, padding, FreeU, DDIM with added noise (eta "
+        "1).",
+        at_4x=(0.7,),
+    ),
+)

@@ -57,7 +57,7 @@ def in_latents(painter: Painter, shot: Shot, alpha: float) -> Tensor:
 
 
 def with_dilated_up_blocks(painter: Painter, shot: Shot, alpha: float) -> Tensor:
-    """The deepest up blocks are dilated as well. Not in the product, where it only does harm."""
+    """The deepest up blocks are dilated as well, which the product does not do."""
     model = with_dilated_layers(
         patched(painter.model, shot.base, alpha),
         shot.base,
@@ -71,20 +71,89 @@ def direct(painter: Painter, shot: Shot) -> Tensor:
     return painter.direct(shot, patched(painter.model, shot.base, 0.0))
 
 
-def _part(name: str, label: str, change: Change, rank: int = 2) -> Family:
-    return Family(name, label, "alpha", (0.5, 2.0), partial(paint, change=change), rank, at_4x=(1.0,))
+def _part(name: str, label: str, note: str, change: Change) -> Family:
+    return Family(name, label, "alpha", (0.5, 2.0), partial(paint, change=change), note, at_4x=(1.0,))
 
 
+ALPHAS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0)
 FAMILIES = (
-    Family("freescale", "FreeScale", "alpha", (0.25, 0.5, 1.0, 2.0, 3.0), paint, 1, TABLES, (0.5, 1.0, 2.0)),
-    Family("balanced", "speed Balanced", "alpha", (0.5, 2.0), partial(paint, speed="Balanced"), at_4x=(1.0,)),
-    Family("fast", "speed Fast", "alpha", (0.5, 2.0), partial(paint, speed="Fast"), at_4x=(1.0,)),
-    _part("no_fusion", "FreeScale without fusion", lambda s: replace(s, fusion=None)),
-    _part("no_dilation", "FreeScale without dilation", lambda s: replace(s, dilation=None)),
-    _part(
-        "blur_2d", "FreeScale, 2-D blur", lambda s: replace(s, fusion=replace(s.fusion, over_channels=False))
+    Family(
+        "freescale",
+        "FreeScale",
+        "alpha",
+        ALPHAS,
+        paint,
+        "the cascade as the nodes do it, restart 0.3. Before each step a share of the latent is replaced "
+        "by the enlarged image, noised as much (eq. 4); a larger alpha lets go of it sooner. Scale fusion "
+        "has the 3-D blur of the authors' release. FreeU, which their release and our templates for SDXL "
+        "switch on, is off.",
+        1,
+        TABLES,
+        (0.5, 1.0, 2.0),
     ),
-    Family("dilated_up", "FreeScale, dilated up blocks", "alpha", (1.0,), with_dilated_up_blocks, 3, ("2x",)),
-    Family("latent", "FreeScale, latent upsampling", "alpha", (1.0,), in_latents, 3, ("2x",)),
-    without_knob("direct_parts", "direct, with fusion and dilation", direct, rank=3),
+    Family(
+        "balanced",
+        "speed Balanced",
+        "alpha",
+        (0.5, 2.0),
+        partial(paint, speed="Balanced"),
+        "FreeScale at the node's speed of that name: its fusion is cheaper.",
+        at_4x=(1.0,),
+    ),
+    Family(
+        "fast",
+        "speed Fast",
+        "alpha",
+        (0.5, 2.0),
+        partial(paint, speed="Fast"),
+        "FreeScale at the node's speed of that name: fusion cheaper still, and a schedule of at most 15 "
+        "steps.",
+        at_4x=(1.0,),
+    ),
+    _part(
+        "no_fusion",
+        "FreeScale without fusion",
+        "ordinary self-attention over the whole image.",
+        lambda s: replace(s, fusion=None),
+    ),
+    _part(
+        "no_dilation",
+        "FreeScale without dilation",
+        "ordinary convolutions.",
+        lambda s: replace(s, dilation=None),
+    ),
+    _part(
+        "blur_2d",
+        "FreeScale, 2-D blur",
+        "scale fusion with the blur of the paper's eq. 7, over height and width; the release's goes over "
+        "the channels as well.",
+        lambda s: replace(s, fusion=replace(s.fusion, over_channels=False)),
+    ),
+    Family(
+        "dilated_up",
+        "FreeScale, dilated up blocks",
+        "alpha",
+        (1.0,),
+        with_dilated_up_blocks,
+        "the deepest up blocks are dilated as well.",
+        3,
+        ("2x",),
+    ),
+    Family(
+        "latent",
+        "FreeScale, latent upsampling",
+        "alpha",
+        (1.0,),
+        in_latents,
+        "the latent is enlarged, and not the decoded image.",
+        3,
+        ("2x",),
+    ),
+    without_knob(
+        "direct_parts",
+        "direct, with fusion and dilation",
+        direct,
+        "sampling from noise at the target size with these two parts and without eq. 4.",
+        rank=3,
+    ),
 )

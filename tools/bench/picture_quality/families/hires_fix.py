@@ -35,23 +35,36 @@ def sharpened(painter: Painter, shot: Shot, amount: float) -> Tensor:
     return unsharp_masked(plain(painter, shot, SHARPENED_AT), amount, shot.scale / 2)
 
 
-RESTARTS, AT_4X, SHARPENED_AT = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.5, 0.6, 0.7, 0.8), 0.7
+RESTARTS, AT_4X, SHARPENED_AT = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95), (0.5, 0.6, 0.7, 0.8, 0.9), 0.7
 FAMILIES = (
-    Family("hires_fix", "hires-fix", "restart", RESTARTS, plain, 1, TABLES, at_4x=AT_4X),
+    Family(
+        "hires_fix",
+        "hires-fix",
+        "restart",
+        RESTARTS,
+        plain,
+        "the base image is enlarged, noised and sampled from a step of the schedule on. Denoise is 1 - "
+        "restart: 0.7 is denoise 0.3, the last 6 of 20 steps.",
+        1,
+        TABLES,
+        at_4x=AT_4X,
+    ),
     Family(
         "hires_fix_told",
         "hires-fix told the base size",
         "restart",
         RESTARTS,
         told_the_base_size,
+        "the same, but SDXL's size conditioning says the base size, as FreeScale makes it say.",
         tables=("2x",),
     ),
     Family(
         "hires_fix_ksampler",
         "hires-fix by KSampler's denoise",
         "restart",
-        (0.5, 0.7, 0.8),
+        (0.4, 0.5, 0.7, 0.8, 0.9),
         all_steps_below,
+        "the same, with all 20 steps below its denoise, as the node KSampler takes them.",
         tables=("2x",),
     ),
     Family(
@@ -60,7 +73,17 @@ FAMILIES = (
         "amount",
         (0.03, 0.1),
         sharpened,
+        "a control: its finished images through a filter that draws nothing.",
         tables=("2x",),
     ),
-    Family("hires_fix_half", "hires-fix, half the steps", "restart", (0.5, 0.7), half_the_steps, 3, ("2x",)),
+    Family(
+        "hires_fix_half",
+        "hires-fix, half the steps",
+        "restart",
+        (0.5, 0.7),
+        half_the_steps,
+        "the same from a schedule of 10 steps.",
+        3,
+        ("2x",),
+    ),
 )

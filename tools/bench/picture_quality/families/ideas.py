@@ -1,15 +1,5 @@
 """Candidates for something better than the curves. In the bench only: none enters the product unless its
 points lie on the better side of every family's curve, with intervals apart.
-
-* attention temperature: self-attention's scores times sqrt(log n / log n0), n0 tokens being the base size's.
-* low band: the low frequencies of the predicted image are pulled towards the enlargement, the high ones are
-  free.
-* mixed start: low frequencies of the RGB enlargement, high ones of the latent enlarged.
-* sharpened start: an unsharp mask on the enlarged image, before it is encoded.
-* progressive dilation: FreeScale, its dilation shrinking step by step, never below 2: at 2x nothing changes.
-* alpha by detail: FreeScale with a large alpha where the base has edges and a small one elsewhere.
-* tiles held: eq. 4 and the restart around tiles of the base size, in place of fusion and dilation.
-* tiles, then whole: the same down to a timestep, FreeScale below it.
 """
 
 import math
@@ -127,20 +117,77 @@ def low(x: Tensor) -> Tensor:
 
 
 def _idea(
-    name: str, label: str, knob: str, values: tuple[float, ...], paint: Any, table: str = "2x"
+    name: str, label: str, knob: str, values: tuple[float, ...], paint: Any, note: str, table: str = "2x"
 ) -> Family:
-    return Family(name, f"idea: {label}", knob, values, paint, 3, (table,))
+    return Family(name, f"idea: {label}", knob, values, paint, note, 3, (table,))
 
 
 IDEAS = (
-    _idea("temperature", "attention temperature", "restart", (0.5, 0.7), attention_temperature),
-    _idea("low_band", "low band held", "weight", (0.25, 1.0), low_band),
-    _idea("mixed_start", "mixed start", "restart", (0.5, 0.7), mixed_start),
-    _idea("sharpened_start", "sharpened start", "restart", (0.7, 0.8), sharpened_start),
-    _idea("progressive", "progressive dilation", "alpha", (0.5, 2.0), progressive_dilation, "4x"),
-    _idea("by_detail", "alpha by detail", "alpha", (1.0, 3.0), alpha_by_detail),
-    _idea("held_tiles", "tiles held", "alpha", (0.5, 2.0), held_tiles),
     _idea(
-        "tiles_then_whole", "tiles, then whole, alpha 1", "tiles until t", (300.0, 500.0), tiles_then_whole
+        "temperature",
+        "attention temperature",
+        "restart",
+        (0.5, 0.7),
+        attention_temperature,
+        "hires-fix, self-attention's scores times sqrt(log n / log n0), n0 tokens being the base size's.",
+    ),
+    _idea(
+        "low_band",
+        "low band held",
+        "weight",
+        (0.25, 1.0),
+        low_band,
+        "hires-fix from restart 0.3; in each step the low frequencies of the predicted image are pulled "
+        "towards the enlargement, and the high ones are free.",
+    ),
+    _idea(
+        "mixed_start",
+        "mixed start",
+        "restart",
+        (0.5, 0.7),
+        mixed_start,
+        "hires-fix from the low frequencies of the enlarged image and the high ones of the enlarged latent.",
+    ),
+    _idea(
+        "sharpened_start",
+        "sharpened start",
+        "restart",
+        (0.7, 0.8),
+        sharpened_start,
+        "hires-fix with an unsharp mask on the enlarged image before it is encoded.",
+    ),
+    _idea(
+        "progressive",
+        "progressive dilation",
+        "alpha",
+        (0.5, 2.0),
+        progressive_dilation,
+        "FreeScale, its dilation shrinking step by step, but never below 2.",
+        "4x",
+    ),
+    _idea(
+        "by_detail",
+        "alpha by detail",
+        "alpha",
+        (1.0, 3.0),
+        alpha_by_detail,
+        "FreeScale with this alpha where the base image has edges and down to a quarter of it elsewhere.",
+    ),
+    _idea(
+        "held_tiles",
+        "tiles held",
+        "alpha",
+        (0.5, 2.0),
+        held_tiles,
+        "FreeScale's eq. 4 and restart around overlapping tiles of the base size, without fusion and "
+        "dilation.",
+    ),
+    _idea(
+        "tiles_then_whole",
+        "tiles, then whole, alpha 1",
+        "tiles until t",
+        (300.0, 500.0),
+        tiles_then_whole,
+        "tiles down to a timestep of 1000, FreeScale below it.",
     ),
 )

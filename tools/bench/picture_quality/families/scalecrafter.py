@@ -83,4 +83,16 @@ def groups(unet: Any, factor: int) -> list[tuple[Convs, int]]:
     return [(deepest, factor), *((convs, max(1, factor - i)) for i, convs in enumerate(levels))]
 
 
-FAMILIES = (Family("scalecrafter", "ScaleCrafter", "dilated share", (0.3, 0.6), paint, at_4x=(0.7,)),)
+FAMILIES = (
+    Family(
+        "scalecrafter",
+        "ScaleCrafter",
+        "dilated share",
+        (0.3, 0.6),
+        paint,
+        "from noise, with dilated convolutions for that share of the schedule (0.6 and at 4x 0.7 in its "
+        "release), and at 4x with its noise-damped guidance. Left out: dispersed kernels, FreeU, DDIM with "
+        "added noise (eta 1); at 2x the deepest down blocks are dilated, too.",
+        at_4x=(0.7,),
+    ),
+)

@@ -91,4 +91,16 @@ def batched(apply: Any, args: dict[str, Any]) -> Denoise:
     return denoise
 
 
-FAMILIES = (Family("tiles", "tiles (MultiDiffusion)", "restart", (0.3, 0.5, 0.7), paint, at_4x=(0.5, 0.7)),)
+FAMILIES = (
+    Family(
+        "tiles",
+        "tiles (MultiDiffusion)",
+        "restart",
+        (0.3, 0.5, 0.7, 0.8),
+        paint,
+        "hires-fix whose model sees overlapping tiles of the base size, averaged in each step, as "
+        "TiledDiffusion does. Tiles overlap by half, and each gets the whole prompt; Ultimate SD Upscale "
+        "goes tile after tile.",
+        at_4x=(0.5, 0.7),
+    ),
+)

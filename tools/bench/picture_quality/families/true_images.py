@@ -30,4 +30,16 @@ def paint(painter: Painter, shot: Shot, knob: float) -> Tensor:
     return torch.from_numpy(drawn(shot.text, shot.target, shot.seed))[None].float() / 255
 
 
-FAMILIES = (Family("true_images", "true images", "", (0.0,), paint, rank=1, tables=TABLES, of_renders=True),)
+FAMILIES = (
+    Family(
+        "true_images",
+        "true images",
+        "",
+        (0.0,),
+        paint,
+        "the things and places of the prompts as the program draws them that drew the training images.",
+        rank=1,
+        tables=TABLES,
+        of_renders=True,
+    ),
+)
