@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tools.bench.picture_quality import experiment, features, page, results
-from tools.bench.picture_quality.answers import answers
+from tools.bench.picture_quality.answers import STANDINGS, answers, ideas
 from tools.bench.picture_quality.experiment import Extent, Subject
 from tools.bench.picture_quality.families import FAMILIES
 from tools.bench.picture_quality.figures import JUDGED, figure, weights_of
@@ -35,6 +35,8 @@ BLOCKS = 4
 SHARES = {
     **{f"hires_fix_{value:g}": 0.05 + 0.3 * value for value in FAMILIES["hires_fix"].values},
     "balanced_0.5": 0.2,
+    "temperature_0.5": 0.2,
+    "temperature_0.7": 0.9,
     **{f"freescale_{value:g}": 0.15 + 0.06 * value for value in FAMILIES["freescale"].values},
 }
 """Point -> how much of its images is fine noise: the more, the sharper."""
@@ -179,6 +181,18 @@ def test_a_speed_is_held_against_exact_at_the_same_alpha(tmp_path):
     value, low, high = figure(fast - exact)
     assert said.startswith("2x, speed Balanced, alpha 0.5 minus Exact at the same alpha, as they stand: ")
     assert f"consistency {value:+.3g}, {low:+.3g} to {high:+.3g}, repetition " in said
+
+
+def test_an_idea_is_told_how_it_stands_to_every_rival_that_has_a_curve(tmp_path):
+    """The sharper of its points lies beyond hires-fix's curve."""
+    families = [FAMILIES["hires_fix"], FAMILIES["temperature"]]
+    store = made(tmp_path, experiment.plan(SUBJECT, [TABLE], families, EXTENT))
+    found = Results(SUBJECT, TABLE, families, EXTENT, store, Finished(None, SUBJECT, TABLES, store))
+    near, far = ideas(found)
+    standing = found.standing("temperature_0.5", "hires_fix")
+    assert standing != "not comparable"
+    assert near == f"**idea: attention temperature, restart 0.5**: {STANDINGS[standing]} hires-fix."
+    assert far == "**idea: attention temperature, restart 0.7**: not comparable with hires-fix."
 
 
 def test_a_half_made_point_is_not_compared_with_finished_ones(tmp_path, second):

@@ -21,8 +21,9 @@ from tools.bench.picture_quality.experiment import (
 from tools.bench.picture_quality.families import ALL, FAMILIES, OURS, REFERENCE
 from tools.bench.picture_quality.figures import Figure, heading
 from tools.bench.picture_quality.make import make
-from tools.bench.picture_quality.page import SHEETS, _cell
+from tools.bench.picture_quality.page import _cell
 from tools.bench.picture_quality.painter import Sampling
+from tools.bench.picture_quality.sheets import SHEETS
 from tools.bench.picture_quality.store import Store
 from tools.demo.train.concepts import CONCEPTS, PLACES
 

@@ -28,6 +28,14 @@ RELATIVES = ("hires_fix_told", "hires_fix_ksampler")
 """Of the reference: the same method as fair as it can be made, or as ComfyUI's simplest node does it."""
 DONE_NOTHING = ("true_images", "lanczos", "sharpened", "upscale_model")
 ENLARGED = "lanczos"
+RIVALS = ("hires_fix", "hires_fix_told", "freescale", "tiles")
+"""The curves that an idea would have to beat: what one would use in its place."""
+STANDINGS = {
+    "better": "better than",
+    "worse": "worse than",
+    "neither": "neither better nor worse than",
+    "not comparable": "not comparable with",
+}
 
 
 def answers(subject: Subject, tables: Sequence[Results]) -> list[tuple[str, list[str]]]:
@@ -165,3 +173,20 @@ def _size(subject: Subject, tables: Iterable[Results]) -> list[str]:
             "python3 dev.py bench quality --checkpoint PATH --base 1024 --prompts FILE."
         )
     return said
+
+
+def ideas(results: Results) -> list[str]:
+    """How each point of a candidate stands to each rival's curve."""
+    candidates = [name for name, point in results.points.items() if point.family.label.startswith("idea:")]
+    return [f"**{results.points[name].label}**: {_standings(results, name)}." for name in candidates]
+
+
+def _standings(results: Results, name: str) -> str:
+    groups: dict[str, list[str]] = {}
+    for rival in RIVALS:
+        if rival in results.families:
+            label = results.points[results.families[rival][0]].family.label
+            groups.setdefault(results.standing(name, rival), []).append(label)
+    return "; ".join(
+        f"{said} {', '.join(groups[word])}" for word, said in STANDINGS.items() if word in groups
+    )

@@ -4,54 +4,22 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from tools import ROOT
 from tools.bench.performance import results as tables_of_text
-from tools.bench.picture_quality import plots
-from tools.bench.picture_quality.answers import answers, told
+from tools.bench.picture_quality import plots, sheets
+from tools.bench.picture_quality.answers import answers, ideas, told
 from tools.bench.picture_quality.experiment import Subject
 from tools.bench.picture_quality.families import REFERENCE
 from tools.bench.picture_quality.figures import MEASURES, Figure, heading
 from tools.bench.picture_quality.finished import PAGE, Finished, save_draws
 from tools.bench.picture_quality.painter import SAMPLER, SCHEDULER
-from tools.bench.picture_quality.results import Asked, Results
+from tools.bench.picture_quality.results import Results
 from tools.bench.picture_quality.store import Store
-from tools.demo.contact_sheet import save_contact_sheet
 from tools.page_texts import page_texts
 
 FINDINGS = ROOT / "tools" / "bench" / "quality_findings.md"
 """What a person saw in the images. Its first line, <!-- checkpoint SHA -->, says of which checkpoint."""
 TEXTS = page_texts(Path(__file__).with_suffix(".md"))
-SHEETS = {
-    "": (
-        "lanczos",
-        "upscale_model",
-        "direct",
-        "hires_fix_0.3",
-        "hires_fix_0.5",
-        "hires_fix_0.7",
-        "tiles_0.5",
-        "freescale_0.5",
-        "freescale_2",
-    ),
-    "_from_noise": (
-        "direct",
-        "direct_parts",
-        "deep_shrink_0.35",
-        "scalecrafter_0.6",
-        "scalecrafter_0.7",
-        "fouriscale_0.7",
-        "demofusion_1",
-        "demofusion_3",
-        "freescale_0.5",
-    ),
-}
-"""Suffix of the file -> its points, as far as a table has them."""
-RIVALS = ("hires_fix", "hires_fix_told", "freescale", "tiles")
-"""The curves that an idea would have to beat: what one would use in its place."""
-STANDINGS = ("better", "worse", "neither", "not comparable")
-SHEET_ROWS, WIDEST_SHEET = 5, 2400
 
 
 def write(
@@ -158,48 +126,10 @@ def _methods(tables: Sequence[Results]) -> str:
 
 
 def _ideas(results: Results) -> str:
-    """For each point of a candidate: how it stands to each rival's curve."""
-    said = []
-    for name, point in results.points.items():
-        if point.family.label.startswith("idea:"):
-            by_standing: dict[str, list[str]] = {}
-            for rival in RIVALS:
-                if rival in results.families:
-                    label = results.points[results.families[rival][0]].family.label
-                    by_standing.setdefault(results.standing(name, rival), []).append(label)
-            told_of = [f"{word}: {', '.join(by_standing[word])}" for word in STANDINGS if word in by_standing]
-            said.append(f"* **{point.label}**: {'; '.join(told_of)}.")
-    return TEXTS["ideas"].format(ideas="\n".join(said)) if said else ""
+    lines = [f"* {sentence}" for sentence in ideas(results)]
+    return TEXTS["ideas"].format(ideas="\n".join(lines)) if lines else ""
 
 
 def _sheets(results: Results, folder: Path, store: Store, finished: Finished) -> str:
-    return "\n".join(filter(None, (_sheet(results, suffix, folder, store, finished) for suffix in SHEETS)))
-
-
-def _sheet(results: Results, suffix: str, folder: Path, store: Store, finished: Finished) -> str:
-    """Keeps that of the finished points' page where their images are gone."""
-    names = [name for name in SHEETS[suffix] if name in results.points]
-    path = folder / "images" / f"quality_{results.table.name}{suffix}.jpg"
-    shown = [shot for shot in results.shots(*names) if _there(results, names, shot, store)] if names else []
-    if shown:
-        _draw_sheet(results, names, shown[:SHEET_ROWS], path, store)
-    is_known = bool(shown) or (finished.folder == folder and path.is_file())
-    return TEXTS["sheet"].format(title=results.table.title, file=path.name) if is_known else ""
-
-
-def _there(results: Results, names: Sequence[str], shot: Asked, store: Store) -> bool:
-    jobs = [results.job(name, shot) for name in names]
-    return all(store.has(key) for key in (jobs[0].base_key, *(job.key for job in jobs)))
-
-
-def _draw_sheet(
-    results: Results, names: Sequence[str], shown: Sequence[Asked], path: Path, store: Store
-) -> None:
-    pictures: list[list[Image.Image]] = []
-    for shot in shown:
-        jobs = [results.job(name, shot) for name in names]
-        keys = [jobs[0].base_key, *(job.key for job in jobs)]
-        pictures.append([Image.fromarray(store.image(key)) for key in keys])
-    titles = ["base image", *(results.points[name].label for name in names)]
-    side = min(pictures[0][-1].width, WIDEST_SHEET // len(titles))
-    save_contact_sheet(path, titles, pictures, side=side)
+    files = sheets.write(results, folder, store, finished)
+    return "\n".join(TEXTS["sheet"].format(title=results.table.title, file=file.name) for file in files)
