@@ -35,7 +35,9 @@ def sharpened(painter: Painter, shot: Shot, amount: float) -> Tensor:
     return unsharp_masked(plain(painter, shot, SHARPENED_AT), amount, shot.scale / 2)
 
 
-RESTARTS, AT_4X, SHARPENED_AT = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95), (0.5, 0.6, 0.7, 0.8, 0.9), 0.7
+RESTARTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+AT_4X = RESTARTS[1:-1]
+SHARPENED_AT = 0.7
 FAMILIES = (
     Family(
         "hires_fix",
