@@ -84,7 +84,7 @@ def test_the_smoke_size_asks_every_family_once_in_its_first_table():
 
 
 @pytest.mark.parametrize(
-    ("renders", "names", "tables"), [(True, ["hires_fix_told"], ["wide"]), (False, ["true_images"], None)]
+    ("renders", "names", "tables"), [(True, ["hires_fix_half"], ["wide"]), (False, ["true_images"], None)]
 )
 def test_a_choice_without_a_point_is_refused(renders, names, tables, monkeypatch):
     monkeypatch.setitem(run.FAMILIES, "true_images", next(f for f in ALL if f.name == "true_images"))

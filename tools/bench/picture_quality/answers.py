@@ -11,7 +11,7 @@ from tools.bench.picture_quality.families import FAMILIES, OURS, REFERENCE
 from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, Figure
 from tools.bench.picture_quality.results import Results
 
-VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "dilated_up", "with_freeu")
+VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "dilated_up", "latent", "with_freeu")
 """What is compared with whole FreeScale: without a part, or cheaper, or as its authors run it."""
 SPEEDS = ("balanced", "fast")
 NOT_COMPARABLE = "not comparable: the other curve does not reach it, or lacks images"

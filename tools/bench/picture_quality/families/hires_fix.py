@@ -58,7 +58,8 @@ FAMILIES = (
         RESTARTS,
         told_the_base_size,
         "the same, but SDXL's size conditioning says the base size, as FreeScale makes it say.",
-        tables=("2x",),
+        tables=("2x", "wide"),
+        at_4x=AT_4X,
     ),
     Family(
         "hires_fix_ksampler",
