@@ -312,6 +312,11 @@ def test_readmes_counts_of_comparisons_are_those_of_the_benchmark():
         "difference; at four times, {} images, {} of {} are in FreeScale's favour, {} in hires-fix's, "
         "{} show none."
     ).format(*twice, *fourfold) in text
+    _, better, _, worse, _ = counts["wide"]
+    assert "In a wide format it is worse, as is hires-fix that is told the base size" in text
+    told = [row["against"] for name, row in tables["wide"]["rows"].items() if "told" in name]
+    assert worse > better == 0
+    assert {verdict[2] for row in told for verdict in row.values()} >= {"worse"}
 
 
 def test_what_readme_says_of_the_parts_and_speeds_is_on_the_page():
