@@ -44,16 +44,16 @@ SPEED_ROWS = {"Exact": "freescale_0.5", "Balanced": "balanced_0.5", "Fast": "fas
 
 
 def speed_costs(counts: dict[str, Any], quality: dict[str, Any]) -> Table:
-    """What a speed costs, and beside it what its pictures are like on the demo model at 4x."""
+    """What a speed costs, and beside it what its pictures are like on the demo model at 2x."""
     header = ["speed", *(f"cascade to {scale}x" for scale in counts["speeds"]["Exact"])]
     rows: list[list[object]] = [
         [name, *(f"{share:.2f}" for share in shares.values())] for name, shares in counts["speeds"].items()
     ]
-    judged = quality["tables"]["4x"]["rows"]
+    judged = quality["tables"]["2x"]["rows"]
     for row in rows:
         found = judged.get(SPEED_ROWS[str(row[0])])
         row += [f"{found[n]['value'] / MEASURES[n].unit:.2f}" if found else "" for n in QUALITY_COLUMNS]
-    return [*header, *(f"{heading(name)}, 4x" for name in QUALITY_COLUMNS)], rows
+    return [*header, *(f"{heading(name)}, 2x" for name in QUALITY_COLUMNS)], rows
 
 
 def attention_memory(data: dict[str, Any]) -> Table:

@@ -36,6 +36,8 @@ SHEETS = {
 }
 """Suffix of the file -> its points, as far as a table has them."""
 SHEET_ROWS, WIDEST_SHEET = 5, 2400
+LEAST_COLUMNS = 4
+"""Methods below which a sheet is left out."""
 
 
 def write(results: Results, folder: Path, store: Store, finished: Finished) -> list[Path]:
@@ -47,7 +49,7 @@ def write(results: Results, folder: Path, store: Store, finished: Finished) -> l
     for suffix, points in SHEETS.items():
         names = [name for name in points if name in results.points]
         file = folder / "images" / f"quality_{results.table.name}{suffix}.jpg"
-        shots = results.shots(*names) if names else ()
+        shots = results.shots(*names) if len(names) >= LEAST_COLUMNS else ()
         shown = [shot for shot in shots if _there(results, names, shot, store)]
         if shown:
             _draw(results, names, shown[:SHEET_ROWS], file, store)
