@@ -289,8 +289,8 @@ def test_readmes_figures_are_those_of_the_benchmark():
     held, free, low, high, tiles, direct = (f"{rows[name]['repetition']['value']:.2f}" for name in names)
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert (
-        f"FreeScale {held} and {free}, hires-fix {low} at denoise 0.3 and {high} at 0.5, tiles {tiles}, "
-        f"direct sampling {direct}."
+        f"FreeScale {held} and {free}, hires-fix {low} at denoise 0.3 and {high} at 0.5, "
+        f"tiles at 0.5 {tiles}, direct sampling {direct}."
     ) in text
     assert {rows[name]["images"] for name in names} == {20}
 

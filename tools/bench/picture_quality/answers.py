@@ -14,7 +14,7 @@ from tools.bench.picture_quality.results import Results
 VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "dilated_up", "latent", "with_freeu")
 """What is compared with whole FreeScale: without a part, or cheaper, or as its authors run it."""
 SPEEDS = ("balanced", "fast")
-NOT_COMPARABLE = "not comparable: the other curve does not reach it, or lacks images"
+NOT_COMPARABLE = "not comparable: the other curve reaches it in too few of the resamples, or lacks images"
 FILTERED = "hires_fix_sharpened"
 PAPERS_BLUR = "blur_2d"
 WORDS = {
@@ -79,7 +79,7 @@ def _against_hires_fix(tables: Iterable[Results]) -> list[str]:
         ]
         said += [
             _counted(results, ours, other)
-            for ours in (OURS, PAPERS_BLUR)
+            for ours in (OURS, PAPERS_BLUR, *SPEEDS)
             for other in (REFERENCE, *RELATIVES)
         ]
         said += [_counted(results, FILTERED, REFERENCE)]

@@ -45,8 +45,8 @@ FAMILIES = (
         "restart",
         RESTARTS,
         plain,
-        "the base image is enlarged, noised and sampled from a step of the schedule on. Denoise is 1 - "
-        "restart: 0.7 is denoise 0.3, the last 6 of 20 steps.",
+        "the base image is enlarged, noised and sampled from a step of the schedule on; at 4x twice, by the "
+        "same stages as FreeScale. Denoise is 1 - restart: 0.7 is denoise 0.3, the last 6 of 20 steps.",
         1,
         TABLES,
         at_4x=AT_4X,

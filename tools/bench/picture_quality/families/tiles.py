@@ -99,8 +99,8 @@ FAMILIES = (
         (0.3, 0.5, 0.7, 0.8),
         paint,
         "hires-fix whose model sees overlapping tiles of the base size, averaged in each step, as "
-        "TiledDiffusion does. Tiles overlap by half, and each gets the whole prompt; Ultimate SD Upscale "
-        "goes tile after tile.",
+        "TiledDiffusion does. Tiles overlap by half, and each gets the whole prompt and is told the base "
+        "size; Ultimate SD Upscale goes tile after tile.",
         at_4x=(0.5, 0.7),
     ),
 )
