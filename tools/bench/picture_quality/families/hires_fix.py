@@ -36,7 +36,7 @@ def sharpened(painter: Painter, shot: Shot, amount: float) -> Tensor:
 
 
 RESTARTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-AT_4X = RESTARTS[1:-1]
+AT_4X = RESTARTS[:-1]
 SHARPENED_AT = 0.7
 FAMILIES = (
     Family(
@@ -58,8 +58,8 @@ FAMILIES = (
         RESTARTS,
         told_the_base_size,
         "the same, but SDXL's size conditioning says the base size, as FreeScale makes it say.",
-        tables=("2x", "wide"),
-        at_4x=AT_4X,
+        tables=TABLES,
+        at_4x=(0.4, 0.6, 0.8),
     ),
     Family(
         "hires_fix_ksampler",

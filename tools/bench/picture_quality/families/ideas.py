@@ -160,7 +160,7 @@ IDEAS = (
         "progressive",
         "progressive dilation",
         "alpha",
-        (0.5, 2.0),
+        (1.0,),
         progressive_dilation,
         "FreeScale, its dilation shrinking step by step, but never below 2.",
         "4x",
