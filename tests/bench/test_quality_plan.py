@@ -137,6 +137,10 @@ def test_verdicts_say_better_worse_or_no_difference_shown():
         "no difference shown in KID of crops (-50, -100 to +10 | +0, -10 to +10)"
     )
     assert told({}).startswith("not comparable")
+    by_two = verdicts["kid"]._replace(second=(Figure(0.001, 0.0, 0.002), Figure(0.002, 0.001, 0.003)))
+    assert told({"kid": by_two}) == (
+        "worse in KID of the whole (+2, +1 to +3 | +3, +2 to +4; by Lite0 +1, +0 to +2 | +2, +1 to +3)"
+    )
     unknown = Figure(*[float("nan")] * 3)
     one_axis = {"repetition": Verdict(Figure(-0.05, -0.06, -0.04), unknown, ONE_AXIS)}
     assert told(one_axis) == (

@@ -205,6 +205,7 @@ def test_prompts_that_disagree_leave_the_difference_open():
 def test_a_lead_in_kid_that_the_second_judge_does_not_see_is_none(second):
     found = compare(point(math.sqrt(0.01 * 0.1), 1.45, second=second), CURVE, "kid")
     assert found.at_sharpness.high < 0 and found.at_consistency.high < 0 and found.word == "not shown"
+    assert found.second == (pytest.approx((second - 1.5,) * 3),) * 2
 
 
 @pytest.mark.parametrize("sharpness", [0.009, 1.1])
@@ -351,6 +352,6 @@ def test_the_unsharp_mask_gains_what_readme_says():
         for verdict in row["against"].values()
         if verdict[2] == "better"
     ]
-    (at_sharpness, at_consistency, word), ours = mask, lead[1]
+    (at_sharpness, at_consistency, word), ours = mask[:3], lead[1]
     assert word == "better" and at_sharpness[0] < lead[0][0]
     assert ours[0] < at_consistency[0] < ours[2]

@@ -58,8 +58,10 @@ def told(verdicts: dict[str, Verdict]) -> str:
 
 
 def _change(measure: str, verdict: Verdict) -> str:
-    """At equal sharpness | at equal consistency."""
-    return " | ".join(_figure(measure, one) for one in (verdict.at_sharpness, verdict.at_consistency))
+    """At equal sharpness | at equal consistency, and by the second judge."""
+    first = " | ".join(_figure(measure, one) for one in (verdict.at_sharpness, verdict.at_consistency))
+    second = " | ".join(_figure(measure, one) for one in verdict.second)
+    return f"{first}; by Lite0 {second}" if second else first
 
 
 def _figure(measure: str, found: Figure) -> str:

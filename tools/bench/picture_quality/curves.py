@@ -30,6 +30,8 @@ class Verdict(NamedTuple):
     word: str
     """better or worse, if both intervals lie on that side, by both judges; else "not shown". ONE_AXIS: on the
     other axis, whose figure is not a number, the curve does not reach the point."""
+    second: tuple[Figure, ...] = ()
+    """The same two figures by the second judge, if the measure has one."""
 
 
 def compare(point: Samples, curve: Sequence[Samples], measure: str) -> Verdict | None:
@@ -40,13 +42,13 @@ def compare(point: Samples, curve: Sequence[Samples], measure: str) -> Verdict |
         [figure(point[name] - curve_at(axis, curve, name, point[axis])) for axis in AXES]
         for name in (measure, *SECOND_JUDGE.get(measure, ()))
     ]
-    found = judges[0]
+    found, second = judges[0], tuple(one for seen in judges[1:] for one in seen)
     reached = [not (np.isnan(one.value) or np.isnan(one.low)) for one in found]
     if not all(reached):
-        return Verdict(*found, ONE_AXIS) if any(reached) else None
+        return Verdict(*found, ONE_AXIS, second) if any(reached) else None
     sides = {MEASURES[measure].better * ((one.low > 0) - (one.high < 0)) for seen in judges for one in seen}
     side = sides.pop() if len(sides) == 1 else 0
-    return Verdict(*found, {1: "better", -1: "worse", 0: "not shown"}[side])
+    return Verdict(*found, {1: "better", -1: "worse", 0: "not shown"}[side], second)
 
 
 def curve_at(axis: str, curve: Sequence[Samples], measure: str, wanted: np.ndarray) -> np.ndarray:

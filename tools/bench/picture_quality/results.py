@@ -142,7 +142,7 @@ class Results:
                 "images": self.images(name),
                 "cost": self.cost(name),
                 "against": {
-                    m: [*([*map(_plain, one)] for one in v[:2]), v.word]
+                    m: [*map(_plains, v[:2]), v.word, [*map(_plains, v.second)]]
                     for m, v in self.against(name, REFERENCE).items()
                 }
                 if point.family.name != REFERENCE
@@ -176,6 +176,10 @@ class Results:
             jobs = [self._jobs[name][shot] for shot in shared]
             self._memory[name, shared] = self._judge.samples(jobs, weights_of([text for text, _ in shared]))
         return self._memory[name, shared]
+
+
+def _plains(values: Sequence[float]) -> list[float | None]:
+    return [*map(_plain, values)]
 
 
 def _plain(value: float) -> float | None:
