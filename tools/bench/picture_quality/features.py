@@ -1,8 +1,8 @@
 """What networks trained on photographs see in an image: the judges of KID and of the inception score.
 
 EfficientNet-Lite0 taught the demo model's decoder what is sharp, so its verdict on the demo model is not
-impartial. EfficientNet-Lite2, a wider and deeper network with weights of its own, is the judge that counts;
-it is of the same family and data, so it is a second opinion and not an independent one. Both are shown.
+impartial. EfficientNet-Lite2, a wider and deeper network with weights of its own, is of the same family and
+data, so it is not independent. Both are shown, and a difference counts only if both see it.
 """
 
 import importlib
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 JUDGES = ("lite2", "lite0")
-"""The first one counts."""
+"""The first one's figures are those without a name, and its classes give the inception score."""
 SIDE = 256
 """Shorter side, in pixels, of what a judge is shown; tiles are squares of this side."""
 MOST_TILES = 16
