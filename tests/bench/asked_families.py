@@ -18,14 +18,16 @@ class Noting(Painter):
     """Samples nothing: notes the model and what it was asked for."""
 
     def sampled(self, model, text, seed, start, restart=0.0, steps=None, told=None):
-        self._encoded.update(model=model, start=start["samples"], restart=restart, steps=steps, told=told)
+        self._encoded.update(model=model, seed=seed, start=start["samples"], restart=restart)
+        self._encoded.update(steps=steps, told=told)
         return start
 
     def decoded(self, latent):
         return latent["samples"]
 
     def enlarged(self, latent, size):
-        return {"samples": torch.nn.functional.interpolate(latent["samples"], scale_factor=2.0)}
+        cells = [side // (BASE[0] // CELLS) for side in size]
+        return {"samples": torch.nn.functional.interpolate(latent["samples"], cells)}
 
 
 def asked(name, knob, scale=2):

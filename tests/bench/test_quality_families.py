@@ -26,6 +26,13 @@ def test_hires_fix_starts_from_the_enlarged_image_at_its_restart():
     assert (plain.told, told.told, half.steps) == (None, BASE, STEPS // 2)
 
 
+def test_hires_fix_in_one_jump_has_one_stage():
+    """Stage r samples with the shot's seed + r."""
+    stages, jump = (asked(name, 0.5, scale=4) for name in ("hires_fix", "hires_fix_one_jump"))
+    assert stages.start.shape == jump.start.shape == (1, 4, 4 * CELLS, 4 * CELLS)
+    assert (stages.seed, jump.seed, jump.restart, jump.told) == (3, 2, 0.5, None)
+
+
 def test_a_restart_leaves_out_the_first_steps(monkeypatch):
     asked_for = []
     monkeypatch.setattr(
@@ -55,7 +62,10 @@ def test_hires_fix_with_all_steps_below_its_denoise_is_ksamplers():
         assert steps == STEPS and found.told is None
 
 
-def test_hires_fix_with_an_unsharp_mask_is_hires_fix_and_the_mask(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "restart"), [("hires_fix_sharpened", 0.7), ("hires_fix_freer_sharpened", 0.4)]
+)
+def test_hires_fix_with_an_unsharp_mask_is_hires_fix_and_the_mask(name, restart, monkeypatch):
     def masked(image, amount, sigma):
         return 2 * image if (amount, sigma) == (0.1, 1.0) else image
 
@@ -64,10 +74,10 @@ def test_hires_fix_with_an_unsharp_mask_is_hires_fix_and_the_mask(monkeypatch):
     painter = Noting(*demo_checkpoint(), Sampling(3.0, STEPS))
     shot = Shot("owl", 1, BASE, ((128, 128),), latent)
     plain, mask = (
-        FAMILIES["hires_fix"].paint(painter, shot, 0.7),
-        FAMILIES["hires_fix_sharpened"].paint(painter, shot, 0.1),
+        FAMILIES["hires_fix"].paint(painter, shot, restart),
+        FAMILIES[name].paint(painter, shot, 0.1),
     )
-    assert torch.equal(mask, 2 * plain) and painter._encoded["restart"] == 0.7
+    assert torch.equal(mask, 2 * plain) and painter._encoded["restart"] == restart
 
 
 def test_freeu_has_the_authors_numbers_by_level_on_both():

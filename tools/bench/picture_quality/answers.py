@@ -15,7 +15,7 @@ VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "dilated_
 """What is compared with whole FreeScale: without a part, or cheaper, or as its authors run it."""
 SPEEDS = ("balanced", "fast")
 NOT_COMPARABLE = "not comparable: the other curve reaches it in too few of the resamples, or lacks images"
-FILTERED = "hires_fix_sharpened"
+FILTERED = ("hires_fix_sharpened", "hires_fix_freer_sharpened")
 PAPERS_BLUR = "blur_2d"
 WORDS = {
     "better": "better in",
@@ -24,7 +24,7 @@ WORDS = {
     ONE_AXIS: "on one axis alone, which gives no verdict:",
 }
 """Word of a verdict -> how the sentence begins."""
-RELATIVES = ("hires_fix_told", "hires_fix_ksampler")
+RELATIVES = ("hires_fix_told", "hires_fix_ksampler", "hires_fix_one_jump")
 """Of the reference: the same method as fair as it can be made, or as ComfyUI's simplest node does it."""
 DONE_NOTHING = ("true_images", "lanczos", "sharpened", "upscale_model")
 ENLARGED = "lanczos"
@@ -84,7 +84,7 @@ def _against_hires_fix(tables: Iterable[Results]) -> list[str]:
             for ours in (OURS, PAPERS_BLUR, *SPEEDS)
             for other in (REFERENCE, *RELATIVES)
         ]
-        said += [_counted(results, FILTERED, REFERENCE)]
+        said += [_counted(results, filtered, REFERENCE) for filtered in FILTERED]
     return list(filter(None, said)) or ["Not answered: there are too few images yet."]
 
 

@@ -3,8 +3,11 @@
 Its knob is the restart, 1 - denoise: of the table's steps the last ones are sampled, as KSampler (Advanced)
 does from a step on. Relatives answer whether something simpler explains a lead: told the base size, as
 FreeScale tells it to SDXL; with all the table's steps below its denoise, as KSampler does; with half the
-steps; and with an unsharp mask, which is a lead in sharpness and nothing else.
+steps; to 4x in one jump; and with an unsharp mask, which is a lead in sharpness and nothing else.
 """
+
+from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 
@@ -31,13 +34,16 @@ def half_the_steps(painter: Painter, shot: Shot, restart: float) -> Tensor:
     return painter.through_stages(shot, painter.model, restart, steps=painter.sampling.steps // 2)
 
 
-def sharpened(painter: Painter, shot: Shot, amount: float) -> Tensor:
-    return unsharp_masked(plain(painter, shot, SHARPENED_AT), amount, shot.scale / 2)
+def in_one_jump(painter: Painter, shot: Shot, restart: float) -> Tensor:
+    return plain(painter, replace(shot, stages=(shot.target,)), restart)
+
+
+def sharpened(painter: Painter, shot: Shot, amount: float, restart: float) -> Tensor:
+    return unsharp_masked(plain(painter, shot, restart), amount, shot.scale / 2)
 
 
 RESTARTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 AT_4X = RESTARTS[:-1]
-SHARPENED_AT = 0.7
 FAMILIES = (
     Family(
         "hires_fix",
@@ -72,12 +78,30 @@ FAMILIES = (
     ),
     Family(
         "hires_fix_sharpened",
-        f"hires-fix, restart {SHARPENED_AT}, unsharp mask",
+        "hires-fix, restart 0.7, unsharp mask",
         "amount",
         (0.03, 0.1),
-        sharpened,
+        partial(sharpened, restart=0.7),
         "a control: its finished images through a filter that draws nothing.",
         tables=("2x",),
+    ),
+    Family(
+        "hires_fix_freer_sharpened",
+        "hires-fix, restart 0.4, unsharp mask",
+        "amount",
+        (0.1,),
+        partial(sharpened, restart=0.4),
+        "the same where hires-fix draws more.",
+        tables=("2x",),
+    ),
+    Family(
+        "hires_fix_one_jump",
+        "hires-fix in one jump",
+        "restart",
+        (0.5, 0.7),
+        in_one_jump,
+        "hires-fix straight to four times the size, without the stage between.",
+        tables=("4x",),
     ),
     Family(
         "hires_fix_half",
