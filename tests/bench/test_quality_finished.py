@@ -35,6 +35,7 @@ BLOCKS = 4
 SHARES = {
     **{f"hires_fix_{value:g}": 0.05 + 0.3 * value for value in FAMILIES["hires_fix"].values},
     "balanced_0.5": 0.2,
+    "no_dilation_0.5": 0.2,
     "temperature_0.5": 0.2,
     "temperature_0.7": 0.9,
     **{f"freescale_{value:g}": 0.15 + 0.06 * value for value in FAMILIES["freescale"].values},
@@ -134,6 +135,15 @@ def test_figures_and_verdicts_are_those_of_the_images(first, second):
         assert second.results.cost(name) == first.results.cost(name)
 
 
+def test_every_row_says_how_it_stands_to_each_curve_but_its_own(first, tmp_path):
+    rows = json.loads((tmp_path / "page" / "quality.json").read_text())["tables"]["2x"]["rows"]
+    for name in CURVE_REACHES:
+        assert set(rows[name]["against"]["hires_fix"]) == set(JUDGED), name
+    own = {name: set(row["against"]) & {name.rpartition("_")[0]} for name, row in rows.items()}
+    assert not any(own.values())
+    assert "freescale" in rows["hires_fix_0.5"]["against"]
+
+
 def test_a_run_in_two_pieces_says_what_one_in_a_piece_says(tmp_path, second):
     whole_store = made(tmp_path / "whole", second.plan)
     whole = Run(whole_store, Finished(None, SUBJECT, TABLES, whole_store)).results
@@ -164,22 +174,28 @@ def test_the_sceptics_answers_count_the_verdicts(first):
         and f"{words.count('better')} are better, {words.count('worse')} are worse" in named[0]
     )
     assert len([line for line in ours if "minus hires-fix" in line]) == len(names)
+    (cost,) = [line for line in ours if "operations of FreeScale over those of hires-fix at the same" in line]
+    ratio = first.results.cost_ratio("freescale_0.5", "hires_fix")
+    assert f"{ratio:.2f} at 0.5" in cost
     assert parts == ["Not answered: there are too few images yet."]
     assert len([line for line in nothing if "FreeScale, alpha" in line]) == len(names)
     assert size[0] == f"2x: 9 to 10 images a point, {len(PROMPTS)} prompts."
 
 
-def test_a_speed_is_held_against_exact_at_the_same_alpha(tmp_path):
-    families = [FAMILIES["freescale"], FAMILIES["balanced"]]
+@pytest.mark.parametrize(
+    ("changed", "label"), [("balanced", "speed Balanced"), ("no_dilation", "FreeScale without dilation")]
+)
+def test_a_speed_and_a_missing_part_are_held_against_exact_at_the_same_alpha(changed, label, tmp_path):
+    families = [FAMILIES["freescale"], FAMILIES[changed]]
     plan = experiment.plan(SUBJECT, [TABLE], families, EXTENT)
     asked = [job for job in plan if not job.point or job.point.value == 0.5]
     store = made(tmp_path, asked)
     found = Results(SUBJECT, TABLE, families, EXTENT, store, Finished(None, SUBJECT, TABLES, store))
     _, parts, *_ = (sentences for _, sentences in answers(SUBJECT, [found]))
     (said,) = [line for line in parts if "at the same alpha, as they stand" in line]
-    fast, exact = (found.samples(name)["consistency"] for name in ("balanced_0.5", "freescale_0.5"))
-    value, low, high = figure(fast - exact)
-    assert said.startswith("2x, speed Balanced, alpha 0.5 minus Exact at the same alpha, as they stand: ")
+    one, exact = (found.samples(name)["consistency"] for name in (f"{changed}_0.5", "freescale_0.5"))
+    value, low, high = figure(one - exact)
+    assert said.startswith(f"2x, {label}, alpha 0.5 minus FreeScale (Exact) at the same alpha, as they ")
     assert f"consistency {value:+.3g}, {low:+.3g} to {high:+.3g}, repetition " in said
 
 

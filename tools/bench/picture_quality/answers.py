@@ -14,9 +14,14 @@ from tools.bench.picture_quality.results import Results
 VARIANTS = ("no_fusion", "no_dilation", "blur_2d", "balanced", "fast", "dilated_up", "latent", "with_freeu")
 """What is compared with whole FreeScale: without a part, or cheaper, or as its authors run it."""
 SPEEDS = ("balanced", "fast")
-NOT_COMPARABLE = "not comparable: the other curve reaches it in too few of the resamples, or lacks images"
-FILTERED = ("hires_fix_sharpened", "hires_fix_freer_sharpened")
 PAPERS_BLUR = "blur_2d"
+SWITCHED = ("no_fusion", "no_dilation", PAPERS_BLUR, *SPEEDS)
+"""What one may change in the node and leave alpha as it is."""
+NOT_COMPARABLE = "not comparable: the other curve reaches it in too few of the resamples, or lacks images"
+TILES = "tiles"
+DIRECT, WITH_PARTS = "direct", "direct_parts"
+CONTROLS = (TILES, "hires_fix_sharpened", "hires_fix_freer_sharpened")
+"""What else is counted against hires-fix: the other way to enlarge, and a filter."""
 WORDS = {
     "better": "better in",
     "worse": "worse in",
@@ -24,11 +29,14 @@ WORDS = {
     ONE_AXIS: "on one axis alone, which gives no verdict:",
 }
 """Word of a verdict -> how the sentence begins."""
-RELATIVES = ("hires_fix_told", "hires_fix_ksampler", "hires_fix_one_jump")
+KSAMPLER = "hires_fix_ksampler"
+RELATIVES = ("hires_fix_told", KSAMPLER, "hires_fix_one_jump")
 """Of the reference: the same method as fair as it can be made, or as ComfyUI's simplest node does it."""
+BY_BOTH = ("repetition", "kid", "kid_lite0", "kid_crops", "kid_crops_lite0")
+"""What verdicts are given on, by each judge."""
 DONE_NOTHING = ("true_images", "lanczos", "sharpened", "upscale_model")
 ENLARGED = "lanczos"
-RIVALS = ("hires_fix", "hires_fix_told", "freescale", "tiles")
+RIVALS = ("hires_fix", "hires_fix_told", "freescale", TILES)
 """The curves that an idea would have to beat: what one would use in its place."""
 STANDINGS = {
     "better": "better than",
@@ -75,37 +83,50 @@ def _against_hires_fix(tables: Iterable[Results]) -> list[str]:
     said = []
     for results in tables:
         said += [
-            f"{results.table.name}, {results.points[name].label} minus hires-fix: "
-            f"{told(results.against(name, REFERENCE))}.{_cost(results, name)}"
+            f"{results.table.name}, {results.points[name].label} minus {_label(results, other)}: "
+            f"{told(results.against(name, other))}."
+            for other in (REFERENCE, *RELATIVES)
+            if other in results.families
             for name in results.families.get(OURS, [])
         ]
-        said += [
-            _counted(results, ours, other)
-            for ours in (OURS, PAPERS_BLUR, *SPEEDS)
-            for other in (REFERENCE, *RELATIVES)
-        ]
-        said += [_counted(results, filtered, REFERENCE) for filtered in FILTERED]
+        variants = (OURS, PAPERS_BLUR, *SPEEDS)
+        counted = [(ours, other) for ours in variants for other in (REFERENCE, *RELATIVES)]
+        counted += [(control, REFERENCE) for control in CONTROLS]
+        paid = [(ours, REFERENCE) for ours in (*variants, TILES)] + [(OURS, KSAMPLER)]
+        for asked, pairs in ((_counted, counted), (_cost, paid)):
+            said += [asked(results, *pair) for pair in pairs if set(pair) <= set(results.families)]
     return list(filter(None, said)) or ["Not answered: there are too few images yet."]
+
+
+def _label(results: Results, family: str) -> str:
+    return results.points[results.families[family][0]].family.label
 
 
 def _counted(results: Results, family: str, other: str) -> str:
     """How often the points of a family are better, worse or neither than the curve of another one."""
-    names = results.families.get(family, [])
-    words = Counter(v.word for name in names for v in results.against(name, other).values())
+    words = Counter(
+        v.word for name in results.families[family] for v in results.against(name, other).values()
+    )
     del words[ONE_AXIS]
     if not words:
         return ""
-    labels = [results.points[results.families[f][0]].family.label for f in (family, other)]
+    labels = [_label(results, one) for one in (family, other)]
     counts = (words["better"], words["worse"], words["not shown"])
     return (
         "{}, {} against {}: of {} comparisons {} are better, {} are worse, and in {} no difference is shown."
     ).format(results.table.name, *labels, sum(counts), *counts)
 
 
-def _cost(results: Results, name: str) -> str:
-    ratio = results.cost_ratio(name)
-    return (
-        "" if ratio is None else f" It takes {ratio:.2f} times hires-fix's operations at the same sharpness."
+def _cost(results: Results, family: str, other: str) -> str:
+    """By point, where the other curve has its sharpness."""
+    points = [(results.points[name], results.cost_ratio(name, other)) for name in results.families[family]]
+    ratios = [f"{ratio:.2f} at {point.value:g}" for point, ratio in points if ratio is not None]
+    if not ratios:
+        return ""
+    labels = [_label(results, one) for one in (family, other)]
+    knob = points[0][0].family.knob
+    return "{}, operations of {} over those of {} at the same sharpness, by {}: {}.".format(
+        results.table.name, *labels, knob, ", ".join(ratios)
     )
 
 
@@ -117,25 +138,28 @@ def _parts(tables: Iterable[Results]) -> list[str]:
         for family in VARIANTS
         for name in results.families.get(family, [])
     ]
-    said += [_at_equal_alpha(results, name) for results in tables for name in _cheaper(results)]
+    said += [_at_equal_alpha(results, name) for results in tables for name in _switched(results)]
+    said += [_as_they_stand(results, WITH_PARTS, DIRECT, "direct sampling") for results in tables]
     return list(filter(None, said)) or ["Not answered: there are too few images yet."]
 
 
-def _cheaper(results: Results) -> list[str]:
-    return [name for family in SPEEDS for name in results.families.get(family, [])]
+def _switched(results: Results) -> list[str]:
+    return [name for family in SWITCHED for name in results.families.get(family, [])]
 
 
 def _at_equal_alpha(results: Results, name: str) -> str:
-    """What a user of a speed gets who leaves alpha as it is."""
-    point = results.points[name]
-    exact = replace(point, family=FAMILIES[OURS]).name
-    found = {m: results.difference(name, exact, m) for m in ("consistency", *JUDGED)}
+    """What a user gets who changes the speed, or switches a part off, and leaves alpha as it is."""
+    exact = replace(results.points[name], family=FAMILIES[OURS]).name
+    return _as_they_stand(results, name, exact, "FreeScale (Exact) at the same alpha")
+
+
+def _as_they_stand(results: Results, name: str, other: str, label: str) -> str:
+    if name not in results.points:
+        return ""
+    found = {m: results.difference(name, other, m) for m in (*AXES, *BY_BOTH)}
     said = ", ".join(f"{MEASURES[m].label} {_figure(m, one)}" for m, one in found.items() if one)
-    return (
-        f"{results.table.name}, {point.label} minus Exact at the same alpha, as they stand: {said}."
-        if said
-        else ""
-    )
+    both = f"{results.table.name}, {results.points[name].label} minus {label}"
+    return f"{both}, as they stand: {said}." if said else ""
 
 
 def _nothing(tables: Iterable[Results]) -> list[str]:

@@ -1,12 +1,13 @@
 """Repetition and KID over sharpness and over consistency, every family a line."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tools.bench.picture_quality.families import OURS, REFERENCE
-from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, heading
+from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, Figure, heading
 from tools.bench.picture_quality.results import Results
 
 PANELS = [(axis, measure) for axis in AXES for measure in JUDGED]
@@ -31,15 +32,24 @@ def curves(results: Results, file: Path) -> None:
         for place, axes in zip(PANELS, panels.flat, strict=True):
             xs, ys = ([f[m].value / MEASURES[m].unit for f in figures] for m in place)
             axes.plot(xs, ys, label=results.points[names[0]].family.label, **style)
+            if family in PROMINENT:
+                axes.errorbar(xs, ys, _intervals(figures, place[1]), fmt="none", ecolor=color, alpha=0.35)
     for (x, y), axes in zip(PANELS, panels.flat, strict=True):
         axes.set(xlabel=heading(x), ylabel=heading(y), xlim=_limits(results, x), ylim=_limits(results, y))
     figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
     figure.suptitle(
         f"{results.table.title}: lower is better, along each line the family's knob "
-        "(what no model draws may lie outside)"
+        "(what no model draws may lie outside)\nbars: 95 % intervals of hires-fix and FreeScale; "
+        "both have the same prompts, so that their difference is surer than the bars"
     )
     figure.savefig(file, dpi=80, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _intervals(figures: Sequence[Mapping[str, Figure]], measure: str) -> list[list[float]]:
+    """How far the 95 % intervals reach below and above the values."""
+    found, unit = [f[measure] for f in figures], MEASURES[measure].unit
+    return [[(f.value - f.low) / unit for f in found], [(f.high - f.value) / unit for f in found]]
 
 
 def _limits(results: Results, measure: str) -> tuple[float, float]:

@@ -17,13 +17,15 @@ from tools.bench.picture_quality.experiment import (
     references,
     shots,
 )
-from tools.bench.picture_quality.families import REFERENCE
+from tools.bench.picture_quality.families import OURS, REFERENCE
 from tools.bench.picture_quality.families.family import Family
 from tools.bench.picture_quality.figures import Figure, figure, weights_of
 from tools.bench.picture_quality.finished import Finished
 from tools.bench.picture_quality.judge import Judge
 from tools.bench.picture_quality.store import Store
 
+CURVES = (REFERENCE, "hires_fix_told", "hires_fix_ksampler", "hires_fix_one_jump", OURS, "tiles")
+"""quality.json holds how every point stands to each of them."""
 LEAST_IMAGES = 2
 Asked = tuple[str, int]
 """(prompt, seed)."""
@@ -142,16 +144,21 @@ class Results:
                 "images": self.images(name),
                 "cost": self.cost(name),
                 "against": {
-                    m: [*map(_plains, v[:2]), v.word, [*map(_plains, v.second)]]
-                    for m, v in self.against(name, REFERENCE).items()
-                }
-                if point.family.name != REFERENCE
-                else {},
+                    family: found
+                    for family in CURVES
+                    if family != point.family.name and (found := self._verdicts(name, family))
+                },
             }
             for name, point in self.points.items()
             for figures in [self.figures(name).items()]
         }
         return {"base": self.table.base, "stages": self.table.stages, "rows": rows}
+
+    def _verdicts(self, name: str, family: str) -> dict[str, Any]:
+        return {
+            m: [*map(_plains, v[:2]), v.word, [*map(_plains, v.second)]]
+            for m, v in self.against(name, family).items()
+        }
 
     def _countable(self, name: str, others: list[str]) -> list[str]:
         """Those of the other points that a point can be held against.

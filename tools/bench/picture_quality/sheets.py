@@ -22,7 +22,7 @@ SHEETS = {
         "freescale_0.5",
         "freescale_2",
     ),
-    "_from_noise": (
+    "_baselines": (
         "direct",
         "direct_parts",
         "deep_shrink_0.35",
