@@ -138,3 +138,29 @@ def test_the_unsharp_mask_gains_what_readme_says():
     _, low, high = lead[1]
     assert low < sharp[1][0] < high and sharp[1][2] < 0
     assert all(judge[2] < 0 for judge in sharp[3][1:])
+
+
+def operations(table, ours, other="hires-fix"):
+    """Operations over the other curve's, by the knob."""
+    line = f"{table}, operations of {ours} over those of {other} at the same sharpness, by "
+    (found,) = re.findall(re.escape(line) + r"\w+: ([^*]*)\.", words("docs", "QUALITY.md"))
+    return {float(knob): float(ratio) for ratio, knob in re.findall(r"([\d.]+) at ([\d.]+)", found)}
+
+
+def test_what_the_findings_say_of_the_cost_is_on_the_page():
+    twice, fourfold = operations("2x", "FreeScale"), operations("4x", "FreeScale")
+    least, most, small = twice[5.0], twice[0.25], twice[0.1]
+    tiles = [sorted(operations(table, "tiles (MultiDiffusion)").values()) for table in ("2x", "4x")]
+    (ksampler,) = set(operations("2x", "FreeScale", "hires-fix by KSampler's denoise").values())
+    text = words("tools", "bench", "quality_findings.md")
+    assert (
+        f"*Exact* takes {least:.1f} to {most:.0f} times hires-fix's operations at 2x (alpha 5 to 0.25; "
+        f"{small:.0f} at 0.1), {fourfold[2.0]:.1f} to {fourfold[0.5]:.1f} times at 4x"
+    ) in text
+    assert f"*Exact* takes {ksampler}. " in text
+    assert (
+        "take {:.0f} to {:.0f} times at 2x and {:.0f} to {:.0f} at 4x.".format(
+            *(ends[place] for ends in tiles for place in (0, -1))
+        )
+        in text
+    )
