@@ -38,6 +38,7 @@ def write(
         plots.curves(results, folder / "images" / f"quality_{name}_curves.png")
         parts += [_table(results), _ideas(results), _sheets(results, folder, store, finished)]
         print(f"\n{results.table.title}\n{tables_of_text.text(header(), rows(results))}")
+    plots.summary(tables, folder / "images" / "quality_curves.png")
     (folder / "QUALITY.md").write_text("\n".join(filter(None, parts)), encoding="utf-8")
     write_figures(folder, tables, finished, missing)
     print(f"\n  {folder / 'QUALITY.md'}")

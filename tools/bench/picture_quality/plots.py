@@ -14,14 +14,13 @@ PANELS = [(axis, measure) for axis in AXES for measure in JUDGED]
 PROMINENT = {OURS: ("tab:red", 2.5), REFERENCE: ("black", 2.5)}
 COLORS = [f"C{number}" for number in range(10) if number != 3]
 """Of the rest: without the red one."""
+SHORT = (REFERENCE, "hires_fix_told", "tiles", OURS)
+"""What README's plot shows, last on top."""
+SHORT_TABLES = ("2x", "4x")
 
 
 def curves(results: Results, file: Path) -> None:
-    import matplotlib  # The tests do without it.
-
-    matplotlib.use("Agg")  # Needs no screen.
-    from matplotlib import pyplot
-
+    pyplot = _pyplot()
     shape = len(AXES), len(JUDGED)
     figure, panels = pyplot.subplots(*shape, figsize=(6 * shape[1], 5 * shape[0]), layout="constrained")
     for number, (family, names) in enumerate(results.families.items()):
@@ -30,7 +29,7 @@ def curves(results: Results, file: Path) -> None:
         color, width = PROMINENT.get(family, (COLORS[column], 1.0))
         style: dict[str, Any] = {"color": color, "linewidth": width, "marker": "osD^v<>Pp*"[row]}
         for place, axes in zip(PANELS, panels.flat, strict=True):
-            xs, ys = ([f[m].value / MEASURES[m].unit for f in figures] for m in place)
+            xs, ys = _line(figures, *place)
             axes.plot(xs, ys, label=results.points[names[0]].family.label, **style)
             if family in PROMINENT:
                 axes.errorbar(xs, ys, _intervals(figures, place[1]), fmt="none", ecolor=color, alpha=0.35)
@@ -44,6 +43,44 @@ def curves(results: Results, file: Path) -> None:
     )
     figure.savefig(file, dpi=80, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def summary(tables: Sequence[Results], file: Path) -> None:
+    """The few curves of README: repetition and KID over consistency, a row for each table."""
+    shown = [r for r in tables if r.table.name in SHORT_TABLES and set(SHORT) & set(r.families)]
+    if not shown:
+        return
+    pyplot = _pyplot()
+    shape = len(shown), len(JUDGED)
+    figure, panels = pyplot.subplots(
+        *shape, figsize=(5 * shape[1], 4 * shape[0]), layout="constrained", squeeze=False
+    )
+    for results, row in zip(shown, panels, strict=True):
+        for measure, axes in zip(JUDGED, row, strict=True):
+            for number, family in enumerate(name for name in SHORT if name in results.families):
+                names = results.families[family]
+                color, width = PROMINENT.get(family, (COLORS[number - 1], 1.5))
+                line = _line([results.figures(name) for name in names], "consistency", measure)
+                label = results.points[names[0]].family.label
+                axes.plot(*line, color=color, linewidth=width, marker="o", label=label)
+            axes.set(title=f"{results.table.name}: {heading(measure)}, less is better")
+            axes.set(xlabel="consistency with the base image, more is better")
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SHORT))
+    figure.savefig(file, dpi=80, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _pyplot() -> Any:
+    import matplotlib  # The tests do without it.
+
+    matplotlib.use("Agg")  # Needs no screen.
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _line(figures: Sequence[Mapping[str, Figure]], x: str, y: str) -> list[list[float]]:
+    return [[f[m].value / MEASURES[m].unit for f in figures] for m in (x, y)]
 
 
 def _intervals(figures: Sequence[Mapping[str, Figure]], measure: str) -> list[list[float]]:
