@@ -12,7 +12,7 @@ import pytest
 from tools.bench.picture_quality import experiment, features, page, results
 from tools.bench.picture_quality.answers import STANDINGS, answers, ideas
 from tools.bench.picture_quality.experiment import Extent, Subject
-from tools.bench.picture_quality.families import FAMILIES
+from tools.bench.picture_quality.families import FAMILIES, KSAMPLER
 from tools.bench.picture_quality.figures import JUDGED, figure, weights_of
 from tools.bench.picture_quality.finished import Finished
 from tools.bench.picture_quality.painter import Sampling
@@ -38,6 +38,7 @@ SHARES = {
     "no_dilation_0.5": 0.2,
     "temperature_0.5": 0.2,
     "temperature_0.7": 0.9,
+    **{f"{KSAMPLER}_{value:g}": 0.05 + 0.3 * value for value in FAMILIES[KSAMPLER].values},
     **{f"freescale_{value:g}": 0.15 + 0.06 * value for value in FAMILIES["freescale"].values},
 }
 """Point -> how much of its images is fine noise: the more, the sharper."""
@@ -73,7 +74,8 @@ def made(folder, jobs, code="1"):
     store = Store(folder, COMMON, code)
     for job in jobs:
         store.save(job.key, noise(job))
-        store.save_cost(job.point_key, {"flops": 1e12, "calls": 4})
+        twice = job.point is not None and job.point.family.name == KSAMPLER
+        store.save_cost(job.point_key, {"flops": 2e12 if twice else 1e12, "calls": 4})
     return store
 
 
@@ -174,12 +176,21 @@ def test_the_sceptics_answers_count_the_verdicts(first):
         and f"{words.count('better')} are better, {words.count('worse')} are worse" in named[0]
     )
     assert len([line for line in ours if "minus hires-fix" in line]) == len(names)
-    (cost,) = [line for line in ours if "operations of FreeScale over those of hires-fix at the same" in line]
-    ratio = first.results.cost_ratio("freescale_0.5", "hires_fix")
-    assert f"{ratio:.2f} at 0.5" in cost
     assert parts == ["Not answered: there are too few images yet."]
     assert len([line for line in nothing if "FreeScale, alpha" in line]) == len(names)
     assert size[0] == f"2x: 9 to 10 images a point, {len(PROMPTS)} prompts."
+
+
+def test_the_cost_is_over_that_of_the_named_curve(tmp_path):
+    families = [FAMILIES[name] for name in ("hires_fix", KSAMPLER, "freescale")]
+    store = made(tmp_path, experiment.plan(SUBJECT, [TABLE], families, EXTENT))
+    found = Results(SUBJECT, TABLE, families, EXTENT, store, Finished(None, SUBJECT, TABLES, store))
+    (_, ours), *_ = answers(SUBJECT, [found])
+    said = [line for line in ours if "operations of FreeScale over those of " in line]
+    expected = {"hires-fix": 1.0, "hires-fix by KSampler's denoise": 0.5}
+    for line, (label, ratio) in zip(said, expected.items(), strict=True):
+        assert f"over those of {label} at the same sharpness, by alpha: " in line
+        assert f"{ratio:.2f} at 0.5" in line
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,11 @@
-"""The images that `dev.py bench quality` keeps, and the sheet that shows them."""
+"""The images that `dev.py bench quality` keeps."""
 
 import os
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tools.bench.picture_quality.store import Store
-from tools.demo.contact_sheet import save_contact_sheet
 
 
 def test_a_stored_image_is_found_again_but_not_under_other_settings_or_code(tmp_path):
@@ -45,10 +43,3 @@ def test_what_was_judged_of_an_image_holds_until_it_is_made_anew(tmp_path):
     store.save(key, np.ones((4, 4, 3), np.uint8))
     os.utime(image, (later, later))
     assert store.judged(key, "scores") is None
-
-
-def test_a_sheet_shows_rows_and_columns(tmp_path):
-    image = Image.new("RGB", (60, 40), "grey")
-    save_contact_sheet(tmp_path / "sheet.jpg", ["a", "b"], [[image, image]] * 3, side=60)
-    with Image.open(tmp_path / "sheet.jpg") as sheet:
-        assert sheet.size == (2 * 68 + 8, 44 + 3 * 48)

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from tools.bench.picture_quality.curves import ONE_AXIS, Verdict
+from tools.bench.picture_quality.curves import ONE_AXIS, Verdict, by_judges
 from tools.bench.picture_quality.experiment import Subject
-from tools.bench.picture_quality.families import FAMILIES, OURS, REFERENCE
+from tools.bench.picture_quality.families import FAMILIES, KSAMPLER, OURS, REFERENCE, RELATIVES, TILES, TOLD
 from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, Figure
 from tools.bench.picture_quality.results import Results
 
@@ -18,7 +18,6 @@ PAPERS_BLUR = "blur_2d"
 SWITCHED = ("no_fusion", "no_dilation", PAPERS_BLUR, *SPEEDS)
 """What one may change in the node and leave alpha as it is."""
 NOT_COMPARABLE = "not comparable: the other curve reaches it in too few of the resamples, or lacks images"
-TILES = "tiles"
 DIRECT, WITH_PARTS = "direct", "direct_parts"
 CONTROLS = (TILES, "hires_fix_sharpened", "hires_fix_freer_sharpened")
 """What else is counted against hires-fix: the other way to enlarge, and a filter."""
@@ -29,14 +28,9 @@ WORDS = {
     ONE_AXIS: "on one axis alone, which gives no verdict:",
 }
 """Word of a verdict -> how the sentence begins."""
-KSAMPLER = "hires_fix_ksampler"
-RELATIVES = ("hires_fix_told", KSAMPLER, "hires_fix_one_jump")
-"""Of the reference: the same method as fair as it can be made, or as ComfyUI's simplest node does it."""
-BY_BOTH = ("repetition", "kid", "kid_lite0", "kid_crops", "kid_crops_lite0")
-"""What verdicts are given on, by each judge."""
 DONE_NOTHING = ("true_images", "lanczos", "sharpened", "upscale_model")
 ENLARGED = "lanczos"
-RIVALS = ("hires_fix", "hires_fix_told", "freescale", TILES)
+RIVALS = (REFERENCE, TOLD, OURS, TILES)
 """The curves that an idea would have to beat: what one would use in its place."""
 STANDINGS = {
     "better": "better than",
@@ -83,8 +77,7 @@ def _against_hires_fix(tables: Iterable[Results]) -> list[str]:
     said = []
     for results in tables:
         said += [
-            f"{results.table.name}, {results.points[name].label} minus {_label(results, other)}: "
-            f"{told(results.against(name, other))}."
+            _minus(results, name, other, _label(results, other))
             for other in (REFERENCE, *RELATIVES)
             if other in results.families
             for name in results.families.get(OURS, [])
@@ -96,6 +89,11 @@ def _against_hires_fix(tables: Iterable[Results]) -> list[str]:
         for asked, pairs in ((_counted, counted), (_cost, paid)):
             said += [asked(results, *pair) for pair in pairs if set(pair) <= set(results.families)]
     return list(filter(None, said)) or ["Not answered: there are too few images yet."]
+
+
+def _minus(results: Results, name: str, family: str, label: str) -> str:
+    both = f"{results.table.name}, {results.points[name].label} minus {label}"
+    return f"{both}: {told(results.against(name, family))}."
 
 
 def _label(results: Results, family: str) -> str:
@@ -132,19 +130,19 @@ def _cost(results: Results, family: str, other: str) -> str:
 
 def _parts(tables: Iterable[Results]) -> list[str]:
     said = [
-        f"{results.table.name}, {results.points[name].label} minus whole FreeScale: "
-        f"{told(results.against(name, OURS))}."
+        _minus(results, name, OURS, "whole FreeScale")
         for results in tables
         for family in VARIANTS
         for name in results.families.get(family, [])
     ]
-    said += [_at_equal_alpha(results, name) for results in tables for name in _switched(results)]
+    said += [
+        _at_equal_alpha(results, name)
+        for results in tables
+        for family in SWITCHED
+        for name in results.families.get(family, [])
+    ]
     said += [_as_they_stand(results, WITH_PARTS, DIRECT, "direct sampling") for results in tables]
     return list(filter(None, said)) or ["Not answered: there are too few images yet."]
-
-
-def _switched(results: Results) -> list[str]:
-    return [name for family in SWITCHED for name in results.families.get(family, [])]
 
 
 def _at_equal_alpha(results: Results, name: str) -> str:
@@ -156,7 +154,8 @@ def _at_equal_alpha(results: Results, name: str) -> str:
 def _as_they_stand(results: Results, name: str, other: str, label: str) -> str:
     if name not in results.points:
         return ""
-    found = {m: results.difference(name, other, m) for m in (*AXES, *BY_BOTH)}
+    measures = [*AXES, *(one for measure in JUDGED for one in by_judges(measure))]
+    found = {m: results.difference(name, other, m) for m in measures}
     said = ", ".join(f"{MEASURES[m].label} {_figure(m, one)}" for m, one in found.items() if one)
     both = f"{results.table.name}, {results.points[name].label} minus {label}"
     return f"{both}, as they stand: {said}." if said else ""

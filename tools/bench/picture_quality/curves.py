@@ -34,13 +34,18 @@ class Verdict(NamedTuple):
     """The same two figures by the second judge, if the measure has one."""
 
 
+def by_judges(measure: str) -> tuple[str, ...]:
+    """The measure itself and, where a network judges, the same by the second one."""
+    return measure, *SECOND_JUDGE.get(measure, ())
+
+
 def compare(point: Samples, curve: Sequence[Samples], measure: str) -> Verdict | None:
     """None: the curve reaches neither the point's sharpness nor its consistency."""
     if len(curve) < 2:
         return None
     judges = [
         [figure(point[name] - curve_at(axis, curve, name, point[axis])) for axis in AXES]
-        for name in (measure, *SECOND_JUDGE.get(measure, ()))
+        for name in by_judges(measure)
     ]
     found, second = judges[0], tuple(one for seen in judges[1:] for one in seen)
     reached = [not (np.isnan(one.value) or np.isnan(one.low)) for one in found]

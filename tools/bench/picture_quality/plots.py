@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.bench.picture_quality.families import OURS, REFERENCE
+from tools.bench.picture_quality.families import OURS, REFERENCE, TILES, TOLD
 from tools.bench.picture_quality.figures import AXES, JUDGED, MEASURES, Figure, heading
 from tools.bench.picture_quality.results import Results
 
@@ -14,8 +14,13 @@ PANELS = [(axis, measure) for axis in AXES for measure in JUDGED]
 PROMINENT = {OURS: ("tab:red", 2.5), REFERENCE: ("black", 2.5)}
 COLORS = [f"C{number}" for number in range(10) if number != 3]
 """Of the rest: without the red one."""
-SHORT = (REFERENCE, "hires_fix_told", "tiles", OURS)
-"""What README's plot shows, last on top."""
+SHORT = {
+    REFERENCE: PROMINENT[REFERENCE],
+    TOLD: ("tab:blue", 1.5),
+    TILES: ("tab:orange", 1.5),
+    OURS: PROMINENT[OURS],
+}
+"""What README's plot shows, last on top: color and width."""
 SHORT_TABLES = ("2x", "4x")
 
 
@@ -57,9 +62,9 @@ def summary(tables: Sequence[Results], file: Path) -> None:
     )
     for results, row in zip(shown, panels, strict=True):
         for measure, axes in zip(JUDGED, row, strict=True):
-            for number, family in enumerate(name for name in SHORT if name in results.families):
-                names = results.families[family]
-                color, width = PROMINENT.get(family, (COLORS[number - 1], 1.5))
+            for family, (color, width) in SHORT.items():
+                if not (names := results.families.get(family)):
+                    continue
                 line = _line([results.figures(name) for name in names], "consistency", measure)
                 label = results.points[names[0]].family.label
                 axes.plot(*line, color=color, linewidth=width, marker="o", label=label)

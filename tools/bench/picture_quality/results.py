@@ -17,14 +17,14 @@ from tools.bench.picture_quality.experiment import (
     references,
     shots,
 )
-from tools.bench.picture_quality.families import OURS, REFERENCE
+from tools.bench.picture_quality.families import OURS, REFERENCE, RELATIVES, TILES
 from tools.bench.picture_quality.families.family import Family
 from tools.bench.picture_quality.figures import Figure, figure, weights_of
 from tools.bench.picture_quality.finished import Finished
 from tools.bench.picture_quality.judge import Judge
 from tools.bench.picture_quality.store import Store
 
-CURVES = (REFERENCE, "hires_fix_told", "hires_fix_ksampler", "hires_fix_one_jump", OURS, "tiles")
+CURVES = (REFERENCE, *RELATIVES, OURS, TILES)
 """quality.json holds how every point stands to each of them."""
 LEAST_IMAGES = 2
 Asked = tuple[str, int]
@@ -45,6 +45,7 @@ class Results:
     ) -> None:
         self.table, self._subject, self._store = table, subject, store
         self._finished, self._memory = finished, {}
+        self._verdicts: dict[tuple[str, str], dict[str, Verdict]] = {}
         self._all = tuple(shots(subject, table.images))
         self._known = [job for job in references(subject, table, extent) if store.has(job.key)]
         asked = [shot for shot in self._all if store.has(Job(table, None, *shot).key)]
@@ -108,7 +109,10 @@ class Results:
 
     def against(self, name: str, family: str) -> dict[str, Verdict]:
         """A point against a family's curve, on the images that all of these points share."""
-        return verdicts(*self._paired(name, self.families.get(family, [])))
+        if (name, family) not in self._verdicts:
+            curve = self.families.get(family, [])
+            self._verdicts[name, family] = verdicts(*self._paired(name, curve))
+        return self._verdicts[name, family]
 
     def standing(self, name: str, family: str) -> str:
         return standing(*self._paired(name, self.families.get(family, [])))
@@ -146,7 +150,7 @@ class Results:
                 "against": {
                     family: found
                     for family in CURVES
-                    if family != point.family.name and (found := self._verdicts(name, family))
+                    if family != point.family.name and (found := self._stands_to(name, family))
                 },
             }
             for name, point in self.points.items()
@@ -154,7 +158,7 @@ class Results:
         }
         return {"base": self.table.base, "stages": self.table.stages, "rows": rows}
 
-    def _verdicts(self, name: str, family: str) -> dict[str, Any]:
+    def _stands_to(self, name: str, family: str) -> dict[str, Any]:
         return {
             m: [*map(_plains, v[:2]), v.word, [*map(_plains, v.second)]]
             for m, v in self.against(name, family).items()

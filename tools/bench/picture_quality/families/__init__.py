@@ -22,6 +22,10 @@ from tools.bench.picture_quality.families.family import Family
 
 OURS, REFERENCE = "freescale", "hires_fix"
 """What the page is about, and the curve that every point is held against."""
+TOLD, KSAMPLER, ONE_JUMP = "hires_fix_told", "hires_fix_ksampler", "hires_fix_one_jump"
+RELATIVES = (TOLD, KSAMPLER, ONE_JUMP)
+"""Of the reference: the same method as fair as it can be made, or as ComfyUI's simplest node does it."""
+TILES = "tiles"
 ALL: tuple[Family, ...] = (
     *hires_fix.FAMILIES,
     *freescale.FAMILIES,
